@@ -1,0 +1,89 @@
+//! The API as users see it: kinds, names, vocabularies. The contract that manifests and dashboards rely on.
+
+pub mod account;
+pub mod policy;
+pub mod reason;
+mod schema;
+pub mod status;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::json;
+
+pub use account::{AwsAccount, AwsAccountSpec, AwsAccountStatus};
+pub use policy::{AuroraLogExportPolicy, AuroraLogExportPolicySpec};
+pub use reason::{ConditionType, EventReason, Reason};
+pub use status::{AuroraLogExportPolicyStatus, DriftEntry, PolicyStatus, RoleStatus};
+
+/// Name under which the operator owns fields, and by which the API server knows it.
+pub const FIELD_MANAGER: &str = "aurora-log-export-operator";
+/// Finalizer of both kinds.
+pub const FINALIZER: &str = "auroralogexport.dev/cleanup";
+/// Annotation: any new value asks for a reconcile now.
+pub const RECONCILE_AT: &str = "auroralogexport.dev/reconcile-at";
+/// Annotation: `"true"` lets a deletion finish without touching AWS.
+pub const ABANDON: &str = "auroralogexport.dev/abandon";
+/// Prefix of the tag keys that the operator keeps to itself.
+pub const RESERVED_TAG_PREFIX: &str = "auroralogexport.dev/";
+/// Ownership tag: the cluster's name.
+pub const TAG_MANAGED_BY: &str = "auroralogexport.dev/managed-by";
+/// Ownership tag: UID of the cluster's namespace `kube-system`.
+pub const TAG_CLUSTER_UID: &str = "auroralogexport.dev/cluster-uid";
+/// Ownership tag: `<namespace>/<name>`.
+pub const TAG_OWNER: &str = "auroralogexport.dev/owner";
+/// Consent tag: `<cluster>/<namespace>/<name>` may take the resource over.
+pub const TAG_ADOPTABLE_BY: &str = "auroralogexport.dev/adoptable-by";
+
+/// Both CRDs, as `crds/` holds them and the cluster gets them.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    let immutable = |field: &str, why: &str| {
+        json!({
+            "rule": format!("has(oldSelf.{field}) == has(self.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"),
+            "message": format!("{field} is immutable, also from unset to set and back: {why}"),
+            "fieldPath": format!(".{field}"),
+            "reason": "FieldValueForbidden",
+        })
+    };
+    let rename = "make a new object with the other value and delete this one";
+    let policy = schema::finish(
+        AuroraLogExportPolicy::crd(),
+        &json!({ "observedGeneration": status::never_observed() }),
+        &json!([{
+            "rule": "size(self.metadata.name) <= 128",
+            "message": "metadata.name has at most 128 characters, so that the owner tag fits",
+            "fieldPath": ".metadata.name",
+        }]),
+        &json!([
+            immutable("policyName", rename),
+            immutable("roleName", rename),
+            immutable("policyPath", rename),
+            immutable("rolePath", rename),
+            immutable("accountRef", rename),
+            {
+                "rule": "!(has(self.access) && self.access == 'FullAccess' && has(self.scope))",
+                "message": "access: FullAccess covers everything: remove scope, or use access: Minimal",
+                "fieldPath": ".scope",
+                "reason": "FieldValueForbidden",
+            },
+        ]),
+    );
+    let account = schema::finish(
+        AwsAccount::crd(),
+        &json!({ "observedGeneration": status::never_observed() }),
+        &json!([]),
+        &json!([
+            {
+                "rule": "self.accountId == oldSelf.accountId",
+                "message": "accountId is immutable: make a new AwsAccount",
+                "fieldPath": ".accountId",
+                "reason": "FieldValueForbidden",
+            },
+            {
+                "rule": "!has(self.assumeRole) || self.assumeRole.roleArn.contains('::' + self.accountId + ':')",
+                "message": "assumeRole.roleArn lies in another account than accountId",
+                "fieldPath": ".assumeRole.roleArn",
+            },
+        ]),
+    );
+    vec![policy, account]
+}

@@ -1,0 +1,115 @@
+//! `AuroraLogExportPolicy.status`: what the operator reports. Computed by [`crate::status`], never by hand.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// `observedGeneration` of an object that nobody has looked at yet, so that no tool takes it for done.
+pub const fn never_observed() -> i64 {
+    -1
+}
+
+/// What the operator found and did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuroraLogExportPolicyStatus {
+    /// The generation of the spec that the conditions speak of; -1 before the first look.
+    #[serde(default = "never_observed")]
+    pub observed_generation: i64,
+
+    /// The AWS account that policy and role are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+
+    /// The AWS partition: `aws`, `aws-cn`, `aws-us-gov`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
+
+    /// The managed IAM policy; absent with `access: FullAccess`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyStatus>,
+
+    /// The IAM role that RDS assumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleStatus>,
+
+    /// Keys of the tags this object has put on policy and role, so that a key removed from the spec is removed
+    /// in AWS while tags of others stay.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::schema::tag_keys")]
+    pub tag_keys: Vec<String>,
+
+    /// Differences found in AWS that are not being repaired, at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub drift: Vec<DriftEntry>,
+
+    /// `Ready`, `Reconciling` and `Stalled` by the conventions of kstatus; `PolicyReady`, `RoleReady`,
+    /// `PolicyAttached`, `Drifted` and `Effective` say more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "super::schema::conditions")]
+    pub conditions: Vec<Condition>,
+}
+
+impl Default for AuroraLogExportPolicyStatus {
+    fn default() -> Self {
+        Self {
+            observed_generation: never_observed(),
+            account_id: None,
+            partition: None,
+            policy: None,
+            role: None,
+            tag_keys: Vec::new(),
+            drift: Vec::new(),
+            conditions: Vec::new(),
+        }
+    }
+}
+
+/// The managed IAM policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyStatus {
+    /// Name of the policy.
+    pub name: String,
+    /// ARN of the policy.
+    pub arn: String,
+    /// IAM's stable id of the policy (`ANPA…`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// The default version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+    /// SHA-256 of the meaning of the default version's document, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document_sha256: Option<String>,
+}
+
+/// The IAM role that RDS assumes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleStatus {
+    /// Name of the role.
+    pub name: String,
+    /// ARN of the role.
+    pub arn: String,
+    /// IAM's stable id of the role (`AROA…`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// One difference between the spec and AWS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftEntry {
+    /// `Policy` or `Role`.
+    pub resource: String,
+    /// What differs, for example `document`, `trust`, `attachments`, `tags.team`.
+    pub field: String,
+    /// What the spec wants, cut at 256 characters.
+    #[schemars(length(max = 256))]
+    pub expected: String,
+    /// What AWS has, cut at 256 characters.
+    #[schemars(length(max = 256))]
+    pub actual: String,
+}
