@@ -3,3 +3,4 @@
 //! One direction, one step a module, effects at the two ends only; `docs/architecture.md` has the picture.
 
 pub mod api;
+pub mod metrics;
