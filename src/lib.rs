@@ -2,5 +2,6 @@
 //!
 //! One direction, one step a module, effects at the two ends only; `docs/architecture.md` has the picture.
 
+pub mod account;
 pub mod api;
 pub mod metrics;
