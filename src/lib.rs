@@ -2,11 +2,13 @@
 //!
 //! One direction, one step a module, effects at the two ends only; `docs/architecture.md` has the picture.
 
+pub mod account;
 pub mod api;
 pub mod apply;
 pub mod desired;
 pub mod documents;
 pub mod iam;
+pub mod metrics;
 pub mod names;
 pub mod observe;
 pub mod ownership;
