@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::core::discovery::Scope;
@@ -28,7 +28,7 @@ pub async fn apply(client: &Client, manager: &str, objects: &[DynamicObject]) ->
         let applied = api
             .patch(&object.name_any(), &PatchParams::apply(manager), &Patch::Apply(object))
             .await;
-        stored.push(applied.with_context(|| format!("cannot apply {}", describe(object)))?);
+        stored.push(applied.map_err(plain).with_context(|| format!("cannot apply {}", describe(object)))?);
     }
     Ok(stored)
 }
@@ -91,6 +91,14 @@ pub async fn api_for(client: &Client, object: &DynamicObject) -> Result<Api<Dyna
             Api::namespaced_with(client.clone(), &namespace, &resource)
         }
     })
+}
+
+/// What the API server said, without the whole `Status` around it, which says it twice more.
+fn plain(error: kube::Error) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) => anyhow!("{}", status.message),
+        other => other.into(),
+    }
 }
 
 /// `Kind namespace/name`, for messages.
