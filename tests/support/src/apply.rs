@@ -28,7 +28,11 @@ pub async fn apply(client: &Client, manager: &str, objects: &[DynamicObject]) ->
         let applied = api
             .patch(&object.name_any(), &PatchParams::apply(manager), &Patch::Apply(object))
             .await;
-        stored.push(applied.map_err(plain).with_context(|| format!("cannot apply {}", describe(object)))?);
+        stored.push(
+            applied
+                .map_err(plain)
+                .with_context(|| format!("cannot apply {}", describe(object)))?,
+        );
     }
     Ok(stored)
 }

@@ -55,7 +55,11 @@ impl QueryClient {
     pub async fn call(&self, service: Service, action: &str, parameters: &[(&str, &str)]) -> Result<String> {
         let mut body = format!("Action={action}&Version={}", service.version());
         for (name, value) in parameters {
-            body += &format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC));
+            body.extend(
+                ["&", name, "="]
+                    .into_iter()
+                    .chain(utf8_percent_encode(value, NON_ALPHANUMERIC)),
+            );
         }
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={}/20200101/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=0",

@@ -47,9 +47,9 @@ pub struct ControlPlane {
     etcd_url: String,
     port: u16,
     admin: Kubeconfig,
-    _etcd: Supervised,
     apiserver: Mutex<Option<Supervised>>,
-    _controller_manager: Option<Supervised>,
+    /// etcd and the controller manager, held to be killed with the rest.
+    others: Vec<Supervised>,
 }
 
 impl ControlPlane {
@@ -71,13 +71,13 @@ impl ControlPlane {
             etcd_url,
             port,
             admin,
-            _etcd: etcd,
             apiserver: Mutex::new(None),
-            _controller_manager: None,
+            others: vec![etcd],
         };
         control_plane.start_apiserver().await?;
         if options.controller_manager {
-            control_plane._controller_manager = Some(control_plane.start_controller_manager().await?);
+            let server = control_plane.start_controller_manager().await?;
+            control_plane.others.push(server);
         }
         Ok(control_plane)
     }
@@ -271,7 +271,7 @@ pub(crate) fn random_hex() -> Result<String> {
     SystemRandom::new()
         .fill(&mut bytes)
         .map_err(|_| anyhow!("the system gives no random numbers"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 fn poisoned<T>(_: T) -> anyhow::Error {

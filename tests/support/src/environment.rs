@@ -27,7 +27,7 @@ pub const KUBECONFIG_VARIABLE: &str = "AURORA_TEST_KUBECONFIG";
 /// Field manager of what [`Environment::apply_yaml`] applies.
 pub const FIELD_MANAGER: &str = "aurora-test";
 
-const KUBECTL_LIMIT: Duration = Duration::from_secs(120);
+const KUBECTL_LIMIT: Duration = Duration::from_mins(2);
 
 /// A Kubernetes cluster and an emulator of AWS. Holds no connections (those belong to a tokio runtime), so that it can
 /// be a static that tests with runtimes of their own share.

@@ -44,7 +44,7 @@ async fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)],
         body.len()
     );
     for (name, value) in headers {
-        request += &format!("{name}: {value}\r\n");
+        request.extend([*name, ": ", *value, "\r\n"]);
     }
     request += "\r\n";
     request += body;

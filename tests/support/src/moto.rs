@@ -12,7 +12,7 @@ use crate::supervisor::{self, Supervised};
 use crate::wait::wait_for;
 use crate::{http, tools};
 
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// The access key of every client here; moto gives it the account [`ACCOUNT`].
 pub const ACCESS_KEY: &str = "test";

@@ -159,11 +159,7 @@ fn check_go(found: Option<Vec<u8>>) -> Result<()> {
         bail!("Go is missing, and the test environment builds etcd and kube-apiserver with it: {INSTALL}");
     };
     let found = String::from_utf8_lossy(&found);
-    let mut numbers = found
-        .trim()
-        .trim_start_matches("go")
-        .split('.')
-        .map(|part| part.parse::<u32>());
+    let mut numbers = found.trim().trim_start_matches("go").split('.').map(str::parse::<u32>);
     if let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next())
         && (major, minor) < OLDEST
     {

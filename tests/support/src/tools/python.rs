@@ -62,7 +62,7 @@ fn check_python(found: Option<Output>) -> Result<()> {
         );
     };
     let version = String::from_utf8_lossy(&found.stdout);
-    let mut numbers = version.split_whitespace().map(|part| part.parse::<u32>());
+    let mut numbers = version.split_whitespace().map(str::parse::<u32>);
     if let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next())
         && (major, minor) < OLDEST
     {
