@@ -1,0 +1,1 @@
+//! The AWS Query protocol in front of the model; see the submodules.
