@@ -58,9 +58,9 @@ impl Iam {
         };
         for (is_role, named) in page.items {
             if is_role {
-                entities.roles.push(named)
+                entities.roles.push(named);
             } else {
-                entities.users.push(named)
+                entities.users.push(named);
             }
         }
         Ok(entities)

@@ -108,7 +108,7 @@ fn world_request(world: &World, method: &Method, path: &str, body: &Bytes) -> Ou
     let (kind, name) = path.split_once('/').unwrap_or((path, ""));
     Some(match (method.as_str(), kind, name) {
         ("GET", "accounts", "") => to_value(world.account_ids()),
-        ("PUT", "accounts", id) if !id.is_empty() => parse(body).map(|change| change_account(world, id, change)),
+        ("PUT", "accounts", id) if !id.is_empty() => parse(body).map(|change| change_account(world, id, &change)),
         ("GET", "snapshot", id) => match world.existing(id) {
             Some(account) => Ok(account.lock().snapshot()),
             None => Err(format!("there is no account {id}")),
@@ -133,7 +133,7 @@ fn world_request(world: &World, method: &Method, path: &str, body: &Bytes) -> Ou
     })
 }
 
-fn change_account(world: &World, id: &str, change: AccountChange) -> Value {
+fn change_account(world: &World, id: &str, change: &AccountChange) -> Value {
     let account = match &change.partition {
         Some(partition) => world.account_in(id, partition),
         None => world.account(id),

@@ -75,7 +75,7 @@ fn policies(iam: &mut Iam, action: Action, params: &Params, xml: &mut Xml) -> Re
         Action::ListPolicyVersions => {
             let page = iam.list_policy_versions(arn()?, &page_request(params)?)?;
             shapes::page(xml, "Versions", &page, |xml, version| {
-                shapes::version(xml, version, false)
+                shapes::version(xml, version, false);
             });
         }
         Action::SetDefaultPolicyVersion => iam.set_default_policy_version(arn()?, params.required("VersionId")?)?,
@@ -90,10 +90,10 @@ fn policies(iam: &mut Iam, action: Action, params: &Params, xml: &mut Xml) -> Re
         Action::ListEntitiesForPolicy => {
             let entities = iam.list_entities_for_policy(arn()?, usage(params)?, &page_request(params)?)?;
             xml.members("PolicyRoles", &entities.roles, |xml, role| {
-                shapes::named(xml, role, "Role")
+                shapes::named(xml, role, "Role");
             });
             xml.members("PolicyUsers", &entities.users, |xml, user| {
-                shapes::named(xml, user, "User")
+                shapes::named(xml, user, "User");
             });
             xml.element("PolicyGroups", |_| ());
             shapes::more(xml, entities.marker.as_deref());

@@ -15,7 +15,15 @@ use std::task::{Context, Poll};
 #[derive(Debug)]
 pub(crate) struct ReplyBody {
     bytes: Option<Bytes>,
-    breaks_off: bool,
+    end: End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Proper,
+    BreaksOff,
+    /// The half was handed over and flushed: now the break.
+    Flushed,
 }
 
 impl Body for ReplyBody {
@@ -24,17 +32,25 @@ impl Body for ReplyBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        Poll::Ready(match self.bytes.take() {
-            Some(bytes) => Some(Ok(Frame::data(bytes))),
-            None if self.breaks_off => Some(Err(io::ErrorKind::ConnectionReset.into())),
-            None => None,
-        })
+        if let Some(bytes) = self.bytes.take() {
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        match self.end {
+            End::Proper => Poll::Ready(None),
+            End::BreaksOff => {
+                // hyper flushes when it finds nothing to read; without this the head would be lost as well.
+                self.end = End::Flushed;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            End::Flushed => Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into()))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none() && !self.breaks_off
+        self.bytes.is_none() && self.end == End::Proper
     }
 }
 
@@ -46,7 +62,7 @@ pub(crate) fn whole(status: u16, content_type: &'static str, body: impl Into<Byt
     let length = bytes.len();
     let mut response = Response::new(ReplyBody {
         bytes: Some(bytes),
-        breaks_off: false,
+        end: End::Proper,
     });
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response
@@ -131,6 +147,6 @@ fn broken_off(body: ReplyBody) -> ReplyBody {
     let bytes = body.bytes.map(|bytes| bytes.slice(..bytes.len() / 2));
     ReplyBody {
         bytes,
-        breaks_off: true,
+        end: End::BreaksOff,
     }
 }

@@ -13,7 +13,7 @@ pub struct Query {
     pub action: String,
     /// The parameters, `Action` and `Version` included.
     pub params: Params,
-    /// The access key id of the SigV4 `Authorization` header; none on an unsigned request.
+    /// The access key id of the signed `Authorization` header; none on an unsigned request.
     pub access_key: Option<String>,
 }
 

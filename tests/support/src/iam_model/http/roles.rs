@@ -87,7 +87,7 @@ fn role_policies(iam: &mut Iam, action: Action, params: &Params, xml: &mut Xml) 
         Action::ListRolePolicies => {
             let page = iam.list_role_policies(name()?, &page_request(params)?)?;
             xml.element("PolicyNames", |xml| {
-                page.items.iter().for_each(|name| xml.text("member", name))
+                page.items.iter().for_each(|name| xml.text("member", name));
             });
             shapes::more(xml, page.marker.as_deref());
         }

@@ -8,6 +8,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 /// How to serve.
@@ -113,12 +114,13 @@ where
         loop {
             // Out of file descriptors, most likely: the next round finds some again.
             let Ok((stream, _)) = listener.accept().await else {
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             };
             let _ = stream.set_nodelay(true);
             let serve = serve.clone();
             tokio::spawn(async move {
+                #[allow(clippy::redundant_closure)] // passing `serve` itself makes the future not `Send`
                 let service = service_fn(move |request| serve(request));
                 // An error here is a caller that hung up, or a connection that a fault closes.
                 let _ = http1::Builder::new()

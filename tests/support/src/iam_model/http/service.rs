@@ -3,10 +3,11 @@
 use super::super::action::Action;
 use super::super::call_log::{CallInfo, now_ms};
 use super::super::error::ApiError;
+use super::super::faults::Effect;
 use super::gate::Gate;
 use super::reply::{self, Reply};
 use super::request::Query;
-use super::world::World;
+use super::world::{Credential, World};
 use super::xml::{self, Service};
 use super::{control, dispatch, sts};
 use http_body_util::BodyExt;
@@ -15,6 +16,9 @@ use hyper::body::Incoming;
 use hyper::header::AUTHORIZATION;
 use std::io;
 use std::time::Duration;
+
+/// Who signed, or why that is not known.
+pub(super) type Caller = Result<Credential, ApiError>;
 
 /// Answers one request.
 pub(super) async fn serve(world: World, gate: Gate, request: Request<Incoming>) -> Reply {
@@ -40,9 +44,8 @@ pub(super) async fn serve(world: World, gate: Gate, request: Request<Incoming>) 
         resource: query.resource().to_owned(),
     };
     let (seq, decision) = gate.enter(&info);
-    let caller_arn = caller.map(|caller| caller.arn).unwrap_or_default();
     let delay = decision.delay_ms;
-    let answer = move || answer(&world, &gate, &query, seq, decision.effect.as_ref(), &caller_arn);
+    let answer = move || answer(&world, &gate, &query, seq, decision.effect.as_ref(), caller);
     if delay == 0 {
         return answer();
     }
@@ -54,23 +57,17 @@ pub(super) async fn serve(world: World, gate: Gate, request: Request<Incoming>) 
     late.await.map_err(io::Error::other)?
 }
 
-fn answer(
-    world: &World,
-    gate: &Gate,
-    query: &Query,
-    seq: u64,
-    effect: Option<&super::super::faults::Effect>,
-    caller_arn: &str,
-) -> Reply {
+fn answer(world: &World, gate: &Gate, query: &Query, seq: u64, effect: Option<&Effect>, caller: Caller) -> Reply {
     let request_id = reply::request_id(seq);
     let service = service_of(query);
+    let caller_arn = caller.as_ref().map(|caller| caller.arn.as_str()).unwrap_or_default();
     if let Some((reply, outcome)) =
         effect.and_then(|effect| reply::instead(effect, service, &query.action, caller_arn, &request_id))
     {
         gate.leave(seq, &outcome, false);
         return reply;
     }
-    let result = execute(world, query);
+    let result = execute(world, query, caller);
     let executed = result.is_ok();
     let (response, outcome) = match result {
         Ok(result) => {
@@ -91,17 +88,16 @@ fn service_of(query: &Query) -> Service {
     }
 }
 
-fn execute(world: &World, query: &Query) -> Result<String, ApiError> {
+fn execute(world: &World, query: &Query, caller: Caller) -> Result<String, ApiError> {
     let Some(action) = Action::parse(&query.action) else {
         let version = query.params.get("Version").unwrap_or_default();
         let message = format!("Could not find operation {} for version {version}", query.action);
         return Err(ApiError::new("InvalidAction", 400, message));
     };
     if service_of(query) == Service::Sts {
-        return sts::execute(world, action, query);
+        return sts::execute(world, action, query, caller);
     }
-    let caller = world.authenticate(query.access_key.as_deref())?;
-    let account = world.account(&caller.account);
+    let account = world.account(&caller?.account);
     let mut iam = account.lock();
     iam.set_now_ms(now_ms());
     dispatch::execute(&mut iam, action, &query.params)

@@ -77,7 +77,7 @@ pub(super) fn role_detail(xml: &mut Xml, detail: &RoleDetail) {
 pub(super) fn policy_detail(xml: &mut Xml, detail: &PolicyDetail) {
     policy_summary(xml, &detail.policy);
     xml.members("PolicyVersionList", &detail.versions, |xml, held| {
-        version(xml, held, true)
+        version(xml, held, true);
     });
 }
 

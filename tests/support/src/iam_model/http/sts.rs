@@ -5,11 +5,12 @@ use super::super::call_log::now_ms;
 use super::super::error::ApiError;
 use super::super::time::iso8601;
 use super::request::Query;
+use super::service::Caller;
 use super::world::{Credential, KeyState, World};
 use super::xml::Xml;
 
 /// Executes an STS operation and gives what stands inside its `…Result` element.
-pub(super) fn execute(world: &World, action: Action, query: &Query) -> Result<String, ApiError> {
+pub(super) fn execute(world: &World, action: Action, query: &Query, caller: Caller) -> Result<String, ApiError> {
     let mut xml = Xml::default();
     if action == Action::AssumeRoleWithWebIdentity {
         if query.params.required("WebIdentityToken")?.is_empty() {
@@ -19,7 +20,7 @@ pub(super) fn execute(world: &World, action: Action, query: &Query) -> Result<St
         xml.plain("SubjectFromWebIdentityToken", "system:serviceaccount");
         return Ok(xml.into_string());
     }
-    let caller = world.authenticate(query.access_key.as_deref())?;
+    let caller = caller?;
     if action == Action::AssumeRole {
         let (arn, external_id) = (query.params.required("RoleArn")?, query.params.get("ExternalId"));
         if !world.may_assume(arn, external_id) {

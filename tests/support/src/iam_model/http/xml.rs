@@ -54,7 +54,9 @@ impl Xml {
     }
 
     fn markup(&mut self, parts: &[&str]) {
-        parts.iter().for_each(|part| self.0.push_str(part));
+        for part in parts {
+            self.0.push_str(part);
+        }
     }
 
     fn escaped(&mut self, text: &str) {

@@ -38,7 +38,11 @@ async fn a_dropped_connection_was_not_executed() -> anyhow::Result<()> {
 async fn a_truncated_body_is_an_error_to_the_reader() -> anyhow::Result<()> {
     let server = server()?;
     server.gate().set_faults(plan(Effect::TruncateBody, "CreateRole"));
-    assert!(call(server.addr(), "CreateRole", &CREATE).await.is_err());
+    let error = call(server.addr(), "CreateRole", &CREATE).await.err();
+    assert_eq!(
+        error.map(|error| error.to_string()).as_deref(),
+        Some("the body broke off")
+    );
     assert_eq!(server.world().account(ACCOUNT).lock().counts().0, 1);
     assert_eq!(server.gate().calls_since(0)[0].outcome, "TruncatedBody");
     Ok(())

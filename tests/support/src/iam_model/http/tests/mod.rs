@@ -53,7 +53,12 @@ pub(super) async fn send(
     }
     let response = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
     let status = response.status().as_u16();
-    let body = response.into_body().collect().await?.to_bytes();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .context("the body broke off")?
+        .to_bytes();
     drop(sender);
     let _ = connection.await;
     Ok((status, String::from_utf8(body.to_vec())?))
