@@ -8,6 +8,7 @@ pub mod aws_query;
 pub mod controlplane;
 pub mod environment;
 pub mod http;
+pub mod iam_model;
 pub mod kubeconfig;
 pub mod moto;
 pub mod operator;
