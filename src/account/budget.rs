@@ -44,7 +44,7 @@ impl Rates {
 }
 
 /// How urgent a call is; the most urgent first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Somebody waits for an object to go.
     Deletion,
