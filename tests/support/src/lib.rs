@@ -1,3 +1,4 @@
 //! x
 
 pub mod iam_model;
+pub mod proxy;
