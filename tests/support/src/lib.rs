@@ -14,6 +14,7 @@ pub mod moto;
 pub mod operator;
 pub mod paths;
 pub mod ports;
+pub mod proxy;
 pub mod rbac;
 pub mod supervisor;
 pub mod tools;

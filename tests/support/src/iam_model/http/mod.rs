@@ -15,12 +15,13 @@ mod service;
 mod shapes;
 mod sts;
 mod world;
-mod xml;
 
 pub(crate) mod reply;
+pub(crate) mod xml;
 
 pub use gate::Gate;
 pub use request::{Params, Query};
+pub(crate) use server::listen;
 pub use server::{Server, ServerOptions};
 pub use world::{Credential, Defaults, KeyState, World};
 

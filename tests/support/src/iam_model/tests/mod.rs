@@ -4,6 +4,7 @@ mod documents;
 mod faults;
 mod lists;
 mod policies;
+mod random;
 mod roles;
 
 use super::{ApiError, CreatePolicy, CreateRole, Iam, Tags};
