@@ -78,7 +78,7 @@ async fn a_deleted_namespace_goes_with_its_content() -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(env.client().await?);
     namespaces.delete(&name, &DeleteParams::default()).await?;
     let config_maps: Api<ConfigMap> = Api::namespaced(env.client().await?, &name);
-    wait_for("the namespace to go", Duration::from_secs(60), async || {
+    wait_for("the namespace to go", Duration::from_mins(1), async || {
         ensure!(namespaces.get_opt(&name).await?.is_none(), "it is still there");
         Ok(())
     })
