@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use aurora_log_export_operator::api::AuroraLogExportPolicy;
-use aurora_test_support::moto;
+use aurora_test_support::controlplane::{ControlPlane, ControlPlaneOptions};
+use aurora_test_support::paths::RunDir;
 use aurora_test_support::wait::wait_for;
+use aurora_test_support::{kubeconfig, moto};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{Api, DeleteParams, ListParams};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use crate::environment;
 
@@ -78,7 +82,7 @@ async fn a_deleted_namespace_goes_with_its_content() -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(env.client().await?);
     namespaces.delete(&name, &DeleteParams::default()).await?;
     let config_maps: Api<ConfigMap> = Api::namespaced(env.client().await?, &name);
-    wait_for("the namespace to go", Duration::from_secs(60), async || {
+    wait_for("the namespace to go", Duration::from_mins(1), async || {
         ensure!(namespaces.get_opt(&name).await?.is_none(), "it is still there");
         Ok(())
     })
@@ -102,4 +106,31 @@ async fn the_audit_log_names_who_did_what() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+/// A control plane of its own: the others must not notice.
+#[tokio::test]
+async fn the_api_server_can_be_stopped_frozen_and_started_again() -> Result<()> {
+    let run = RunDir::create()?;
+    let control_plane = ControlPlane::start(run.path(), ControlPlaneOptions::default()).await?;
+    let namespaces: Api<Namespace> = Api::all(kubeconfig::client(control_plane.kubeconfig().clone()).await?);
+    let look = async || anyhow::Ok(timeout(Duration::from_millis(500), namespaces.get("default")).await??);
+    let uid = look().await?.metadata.uid;
+
+    control_plane.stop_apiserver().await?;
+    ensure!(look().await.is_err(), "a stopped server answers");
+    control_plane.start_apiserver().await?;
+    // The client finds the server again at the same place, with the same data.
+    let again = wait_for("the same client to be answered", Duration::from_secs(10), look).await?;
+    assert_eq!(again.metadata.uid, uid);
+
+    control_plane.pause_apiserver()?;
+    let frozen = look().await.err();
+    ensure!(
+        frozen.is_some_and(|error| error.is::<Elapsed>()),
+        "a frozen server answers or refuses"
+    );
+    control_plane.resume_apiserver()?;
+    wait_for("an answer after the freeze", Duration::from_secs(10), look).await?;
+    Ok(())
 }

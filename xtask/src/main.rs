@@ -1,1 +1,31 @@
-fn main() {}
+//! The project's own commands, behind the aliases of `.cargo/config.toml`.
+
+mod demo;
+mod json;
+mod operator_binary;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+enum Command {
+    /// Starts a cluster, an emulator of IAM and the operator, and applies the examples.
+    Demo(demo::Demo),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::Demo(demo) => demo.run().await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -81,6 +81,11 @@ impl Environment {
         &self.admin_path
     }
 
+    /// The kubectl that [`Environment::kubectl`] runs.
+    pub fn kubectl_path(&self) -> &Path {
+        &self.kubectl
+    }
+
     /// The emulator of AWS.
     pub fn moto(&self) -> &Moto {
         &self.moto

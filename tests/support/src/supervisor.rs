@@ -10,9 +10,9 @@ use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::wait::Hopeless;
 
@@ -51,13 +51,13 @@ impl Supervised {
             .append(true)
             .open(log)
             .with_context(|| format!("cannot write the log of {name}, {}", log.display()))?;
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(out.try_clone()?)
-            .stderr(out)
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
+        command.stdout(out.try_clone()?).stderr(out);
+        Self::start(name, command, log)
+    }
+
+    fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
+        let started = command.stdin(Stdio::piped()).process_group(0).spawn();
+        let mut child = started.with_context(|| format!("cannot start {name}"))?;
         let lifeline = child.stdin.take();
         Ok(Self {
             name: name.to_owned(),
@@ -96,17 +96,20 @@ impl Supervised {
 
     /// Waits until it has ended by itself.
     pub async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
-        let deadline = Instant::now() + limit;
+        let ended = tokio::time::timeout(limit, self.ended()).await;
+        ended.with_context(|| {
+            format!(
+                "{} is still running after {limit:?}; its log: {}",
+                self.name,
+                self.log.display()
+            )
+        })?
+    }
+
+    async fn ended(&mut self) -> Result<ExitStatus> {
         loop {
             if let Some(status) = self.exited()? {
                 return Ok(status);
-            }
-            if Instant::now() > deadline {
-                bail!(
-                    "{} is still running after {limit:?}; its log: {}",
-                    self.name,
-                    self.log.display()
-                );
             }
             tokio::time::sleep(POLL).await;
         }
@@ -177,6 +180,15 @@ impl Signal {
             Self::Continue => "CONT",
         }
     }
+}
+
+/// Runs a command (made by [`command`]) to its end, its output in the terminal.
+pub async fn run_in_sight(name: &str, command: Command) -> Result<()> {
+    let status = Supervised::start(name, command, Path::new("the terminal"))?
+        .ended()
+        .await?;
+    ensure!(status.success(), "{name} failed ({status})");
+    Ok(())
 }
 
 /// The last `lines` lines of a log file, for error messages.

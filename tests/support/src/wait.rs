@@ -82,7 +82,7 @@ mod tests {
     #[tokio::test]
     async fn gives_up_at_once_where_there_is_no_hope() {
         let mut looks = 0;
-        let result: Result<()> = wait_for("the dead", Duration::from_secs(60), async || {
+        let result: Result<()> = wait_for("the dead", Duration::from_mins(1), async || {
             looks += 1;
             Err(anyhow!(Hopeless(String::from("ended"))).context("look"))
         })
