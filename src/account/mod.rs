@@ -1,0 +1,3 @@
+//! Everything that belongs to one AWS account.
+
+pub mod budget;

@@ -1,0 +1,279 @@
+//! etcd and kube-apiserver (with RBAC), and kube-controller-manager where garbage collection or the deletion of
+//! namespaces matters.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use kube::Client;
+use kube::config::Kubeconfig;
+use ring::rand::{SecureRandom, SystemRandom};
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING as ALGORITHM, EcdsaKeyPair, KeyPair};
+
+use crate::ports::free_port;
+use crate::supervisor::{self, Supervised};
+use crate::tools::{self, ControlPlaneTools};
+use crate::wait::wait_for;
+use crate::{http, kubeconfig};
+
+const START_LIMIT: Duration = Duration::from_secs(90);
+const STOP_LIMIT: Duration = Duration::from_secs(75);
+
+/// What precedes the point of a P-256 public key in DER (RFC 5480: `SEQUENCE { SEQUENCE { id-ecPublicKey, secp256r1 },
+/// BIT STRING }`). The API server takes an EC key to verify with in this form only.
+const P256_PUBLIC_KEY: &[u8] = &[
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+/// What can be chosen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ControlPlaneOptions {
+    /// Run kube-controller-manager's namespace and garbage collectors.
+    pub controller_manager: bool,
+    /// Log every request, at level `Metadata`, into [`ControlPlane::audit_log`].
+    pub audit: bool,
+}
+
+/// A running control plane. Everything it writes is in one directory; dropping it kills it.
+#[derive(Debug)]
+pub struct ControlPlane {
+    dir: PathBuf,
+    tools: ControlPlaneTools,
+    options: ControlPlaneOptions,
+    etcd_url: String,
+    port: u16,
+    admin: Kubeconfig,
+    apiserver: Mutex<Option<Supervised>>,
+    /// etcd and the controller manager, held to be killed with the rest.
+    others: Vec<Supervised>,
+}
+
+impl ControlPlane {
+    /// Starts it in `dir` and waits until the API server is ready.
+    pub async fn start(dir: &Path, options: ControlPlaneOptions) -> Result<Self> {
+        let tools = tools::control_plane().await?;
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let (etcd, etcd_url) = start_etcd(&tools, dir).await?;
+        let port = free_port()?;
+        let token = random_hex()?;
+        write_credentials(dir, &token)?;
+        let server = format!("https://127.0.0.1:{port}");
+        let admin = kubeconfig::for_token(&server, &dir.join("certs/apiserver.crt"), &token)?;
+        kubeconfig::write(&admin, &dir.join("admin.kubeconfig"))?;
+        let mut control_plane = Self {
+            dir: dir.to_owned(),
+            tools,
+            options,
+            etcd_url,
+            port,
+            admin,
+            apiserver: Mutex::new(None),
+            others: vec![etcd],
+        };
+        control_plane.start_apiserver().await?;
+        if options.controller_manager {
+            let server = control_plane.start_controller_manager().await?;
+            control_plane.others.push(server);
+        }
+        Ok(control_plane)
+    }
+
+    /// A kubeconfig file with every right.
+    pub fn kubeconfig_path(&self) -> PathBuf {
+        self.dir.join("admin.kubeconfig")
+    }
+
+    /// The same, read.
+    pub fn kubeconfig(&self) -> &Kubeconfig {
+        &self.admin
+    }
+
+    /// The built kubectl.
+    pub fn kubectl(&self) -> &Path {
+        &self.tools.kubectl
+    }
+
+    /// The audit log, one JSON event a line, if [`ControlPlaneOptions::audit`] was asked for.
+    pub fn audit_log(&self) -> Option<PathBuf> {
+        self.options.audit.then(|| self.dir.join("audit.log"))
+    }
+
+    /// Starts the API server (again), on the same port and the same data, and waits until it is ready.
+    pub async fn start_apiserver(&self) -> Result<()> {
+        let server = Supervised::spawn(
+            "kube-apiserver",
+            self.apiserver_command(),
+            &self.dir.join("kube-apiserver.log"),
+        )?;
+        let previous = self.apiserver.lock().map_err(poisoned)?.replace(server);
+        ensure!(
+            previous.is_none(),
+            "the API server was running already, and has been replaced"
+        );
+        wait_for("the API server", START_LIMIT, async || {
+            self.with_apiserver(Supervised::check_alive)?;
+            // The server writes its certificate when it starts, hence a new client for each look.
+            ready(&kubeconfig::client(self.admin.clone()).await?).await
+        })
+        .await
+        .with_context(|| {
+            format!(
+                "the log of the API server is {}",
+                self.dir.join("kube-apiserver.log").display()
+            )
+        })
+    }
+
+    /// Stops the API server in order; etcd and its data stay.
+    pub async fn stop_apiserver(&self) -> Result<()> {
+        let server = self.apiserver.lock().map_err(poisoned)?.take();
+        server
+            .context("the API server is not running")?
+            .stop(STOP_LIMIT)
+            .await
+            .map(|_| ())
+    }
+
+    /// Kills the API server, as a crash would.
+    pub fn kill_apiserver(&self) -> Result<()> {
+        let server = self.apiserver.lock().map_err(poisoned)?.take();
+        server.context("the API server is not running")?.kill()
+    }
+
+    /// Freezes the API server: connections stay open, nothing is answered.
+    pub fn pause_apiserver(&self) -> Result<()> {
+        self.with_apiserver(Supervised::pause)
+    }
+
+    /// Ends [`ControlPlane::pause_apiserver`].
+    pub fn resume_apiserver(&self) -> Result<()> {
+        self.with_apiserver(Supervised::resume)
+    }
+
+    fn with_apiserver<T>(&self, act: impl FnOnce(&mut Supervised) -> Result<T>) -> Result<T> {
+        act(self
+            .apiserver
+            .lock()
+            .map_err(poisoned)?
+            .as_mut()
+            .context("the API server is not running")?)
+    }
+
+    fn apiserver_command(&self) -> Command {
+        let dir = self.dir.display();
+        let mut command = supervisor::command(&self.tools.apiserver);
+        command.env_clear().args([
+            format!("--etcd-servers={}", self.etcd_url),
+            format!("--secure-port={}", self.port),
+            String::from("--bind-address=127.0.0.1"),
+            format!("--cert-dir={dir}/certs"),
+            String::from("--service-account-issuer=https://kubernetes.default.svc.cluster.local"),
+            format!("--service-account-key-file={dir}/service-account.pub"),
+            format!("--service-account-signing-key-file={dir}/service-account.key"),
+            format!("--token-auth-file={dir}/tokens.csv"),
+            String::from("--authorization-mode=RBAC"),
+            String::from("--service-cluster-ip-range=10.0.0.0/24"),
+            String::from("--endpoint-reconciler-type=none"),
+            String::from("--profiling=false"),
+            // A stop waits for open watches; tests that restart the server do not want to.
+            String::from("--shutdown-delay-duration=0s"),
+            String::from("--shutdown-send-retry-after=false"),
+        ]);
+        if let Some(log) = self.audit_log() {
+            command.arg(format!("--audit-policy-file={dir}/audit-policy.yaml"));
+            command.arg(format!("--audit-log-path={}", log.display()));
+        }
+        command
+    }
+
+    async fn start_controller_manager(&self) -> Result<Supervised> {
+        let mut command = supervisor::command(tools::controller_manager().await?);
+        command.env_clear().args([
+            format!("--kubeconfig={}", self.kubeconfig_path().display()),
+            String::from("--controllers=namespace-controller,garbage-collector-controller"),
+            String::from("--leader-elect=false"),
+            String::from("--secure-port=0"),
+        ]);
+        Supervised::spawn(
+            "kube-controller-manager",
+            command,
+            &self.dir.join("kube-controller-manager.log"),
+        )
+    }
+}
+
+async fn start_etcd(tools: &ControlPlaneTools, dir: &Path) -> Result<(Supervised, String)> {
+    let (client_port, peer_port) = (free_port()?, free_port()?);
+    let (client, peer) = (
+        format!("http://127.0.0.1:{client_port}"),
+        format!("http://127.0.0.1:{peer_port}"),
+    );
+    let mut command = supervisor::command(&tools.etcd);
+    command.env_clear().arg("--data-dir").arg(dir.join("etcd")).args([
+        "--unsafe-no-fsync",
+        "--log-level=warn",
+        "--listen-client-urls",
+        &client,
+        "--advertise-client-urls",
+        &client,
+        "--listen-peer-urls",
+        &peer,
+        "--initial-advertise-peer-urls",
+        &peer,
+        "--initial-cluster",
+        &format!("default={peer}"),
+    ]);
+    let mut etcd = Supervised::spawn("etcd", command, &dir.join("etcd.log"))?;
+    wait_for("etcd", START_LIMIT, async || {
+        etcd.check_alive()?;
+        http::get(&format!("127.0.0.1:{client_port}"), "/health").await?.ok()
+    })
+    .await?;
+    Ok((etcd, client))
+}
+
+async fn ready(client: &Client) -> Result<()> {
+    let request = hyper::Request::get("/readyz").body(Vec::new())?;
+    let answer = client.request_text(request).await?;
+    ensure!(answer == "ok", "/readyz: {answer}");
+    Ok(())
+}
+
+/// The administrator's token, the key that signs service account tokens, the audit policy: made anew for each run.
+fn write_credentials(dir: &Path, token: &str) -> Result<()> {
+    kubeconfig::private_file(
+        &dir.join("tokens.csv"),
+        format!("{token},admin,admin,system:masters\n").as_bytes(),
+    )?;
+    let random = SystemRandom::new();
+    let private = EcdsaKeyPair::generate_pkcs8(&ALGORITHM, &random).map_err(|_| anyhow!("cannot generate a key"))?;
+    let pair = EcdsaKeyPair::from_pkcs8(&ALGORITHM, private.as_ref(), &random);
+    let pair = pair.map_err(|error| anyhow!("cannot read the generated key: {error}"))?;
+    let public = [P256_PUBLIC_KEY, pair.public_key().as_ref()].concat();
+    let private = pem::encode(&pem::Pem::new("PRIVATE KEY", private.as_ref()));
+    kubeconfig::private_file(&dir.join("service-account.key"), private.as_bytes())?;
+    fs::write(
+        dir.join("service-account.pub"),
+        pem::encode(&pem::Pem::new("PUBLIC KEY", public)),
+    )?;
+    let audit =
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n";
+    fs::write(dir.join("audit-policy.yaml"), audit).context("cannot write the audit policy")
+}
+
+/// 128 random bits.
+pub(crate) fn random_hex() -> Result<String> {
+    let mut bytes = [0_u8; 16];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| anyhow!("the system gives no random numbers"))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+fn poisoned<T>(_: T) -> anyhow::Error {
+    anyhow!("another test panicked while it started or stopped the API server")
+}
