@@ -3,6 +3,7 @@ package delivery
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -78,6 +79,37 @@ func TestArgoCDsConfigMapHoldsTheScripts(t *testing.T) {
 	for _, action := range actions.Definitions {
 		if action.Script != read(t, "deploy/argocd/actions/"+action.Name+"/action.lua") {
 			t.Errorf("argocd-cm.yaml differs from actions/%s/action.lua", action.Name)
+		}
+	}
+}
+
+// anchors are the headings of a page as its links spell them.
+func anchors(page string) map[string]bool {
+	found := map[string]bool{}
+	for _, line := range strings.Split(page, "\n") {
+		if heading, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && strings.HasPrefix(line, "#") {
+			found[strings.ReplaceAll(strings.ToLower(heading), " ", "-")] = true
+		}
+	}
+	return found
+}
+
+func TestEveryAlertLinksToItsRunbook(t *testing.T) {
+	rules := parse[struct {
+		Spec struct {
+			Groups []struct {
+				Rules []struct {
+					Alert       string
+					Annotations map[string]string
+				}
+			}
+		}
+	}](t, read(t, "deploy/monitoring/prometheusrule.yaml"))
+	known := anchors(read(t, "docs/operations.md"))
+	for _, rule := range rules.Spec.Groups[0].Rules {
+		page, anchor, _ := strings.Cut(rule.Annotations["runbook_url"], "#")
+		if page != "docs/operations.md" || !known[anchor] {
+			t.Errorf("%s links to %q, which is not there", rule.Alert, rule.Annotations["runbook_url"])
 		}
 	}
 }
