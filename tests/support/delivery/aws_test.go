@@ -1,0 +1,76 @@
+package delivery
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode"
+
+	"gopkg.in/yaml.v3"
+)
+
+// Every document under deploy/aws, in the order in which the CloudFormation template holds them.
+var awsDocuments = []string{
+	"permissions-boundary", "operator-policy", "operator-policy-without-boundary", "operator-policy-adoption",
+	"trust-policy-irsa", "trust-policy-pod-identity", "trust-policy-member-account",
+}
+
+func document(t *testing.T, text string) any {
+	t.Helper()
+	var value any
+	if err := json.Unmarshal([]byte(text), &value); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	return value
+}
+
+// scalars lists the JSON documents among a template's scalars.
+func scalars(node *yaml.Node) []string {
+	if node.Kind == yaml.ScalarNode && strings.HasPrefix(node.Value, "{") {
+		return []string{node.Value}
+	}
+	var found []string
+	for _, child := range node.Content {
+		found = append(found, scalars(child)...)
+	}
+	return found
+}
+
+func TestCloudFormationHoldsTheSameDocuments(t *testing.T) {
+	var template yaml.Node
+	if err := yaml.Unmarshal([]byte(read(t, "deploy/aws/cloudformation.yaml")), &template); err != nil {
+		t.Fatal(err)
+	}
+	embedded := scalars(&template)
+	if len(embedded) != len(awsDocuments) {
+		t.Fatalf("the template has %d documents, want %d", len(embedded), len(awsDocuments))
+	}
+	for i, name := range awsDocuments {
+		if !reflect.DeepEqual(document(t, embedded[i]), document(t, read(t, "deploy/aws/"+name+".json"))) {
+			t.Errorf("cloudformation.yaml differs from %s.json", name)
+		}
+	}
+}
+
+// 6,144 characters without whitespace: IAM's limit for managed policies.
+func TestPoliciesFitIntoIAM(t *testing.T) {
+	fill := strings.NewReplacer("${Partition}", "aws-us-gov", "${AccountId}", "111122223333",
+		"${IamPath}", "/aurora-log-export/", "${ClusterName}", strings.Repeat("c", 63),
+		"${PermissionsBoundaryArn}", "arn:aws-us-gov:iam::111122223333:policy/aurora-log-export-boundary")
+	for _, name := range awsDocuments[:4] {
+		text := fill.Replace(read(t, "deploy/aws/"+name+".json"))
+		if strings.Contains(text, "${") {
+			t.Errorf("%s.json has a placeholder that the README does not list", name)
+		}
+		size := 0
+		for _, char := range text {
+			if !unicode.IsSpace(char) {
+				size++
+			}
+		}
+		if size > 6144 {
+			t.Errorf("%s.json has %d characters", name, size)
+		}
+	}
+}
