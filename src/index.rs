@@ -29,7 +29,7 @@ struct Entry {
 /// What a change in the index means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Spec, annotations, finalizers or deletion changed: it is worth a reconcile.
+    /// Spec, annotations or deletion changed, or our finalizer went: it is worth a reconcile.
     pub matters: bool,
     /// It is another object than before under that name.
     pub replaced: bool,
@@ -177,7 +177,8 @@ fn names(key: &Owner, object: &Object, prefix: &str) -> BTreeSet<String> {
 fn differs(old: &Object, new: &Object) -> bool {
     old.generation() != new.generation()
         || old.metadata.annotations != new.metadata.annotations
-        || old.metadata.finalizers != new.metadata.finalizers
+        // Its coming is our own doing.
+        || (old.has_finalizer() && !new.has_finalizer())
         || old.is_deleting() != new.is_deleting()
 }
 

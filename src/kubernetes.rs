@@ -223,7 +223,7 @@ impl Kubernetes {
         };
         let event = Event {
             metadata: ObjectMeta {
-                generate_name: Some(format!("{}.", object.name_any())),
+                generate_name: Some(format!("{}-", object.name_any())),
                 namespace: object.metadata.namespace.clone(),
                 ..ObjectMeta::default()
             },
@@ -240,7 +240,7 @@ impl Kubernetes {
         let api: Api<Event> = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
         let what = format!("event {reason} of {}", object.key());
         if let Err(error) = bounded("create", &what, api.create(&PostParams::default(), &event)).await {
-            tracing::debug!(%error, "no event");
+            tracing::warn!(%error, "an event could not be published");
         }
     }
 

@@ -172,9 +172,12 @@ fn plan_policy(identity: &Identity, policy: &RemainingPolicy, steps: &mut Vec<St
         .chain(users.iter().map(|user| format!("user {user}")))
         .chain(groups.iter().map(|group| format!("group {group}")));
     blockers.extend(others.map(|holder| format!("policy {arn} is attached to {holder}: detach it")));
+    // Our own role goes first, and its boundary with it.
+    let own = format!("role {}", identity.role_name);
     blockers.extend(
         bounded
             .iter()
+            .filter(|holder| !holder.eq_ignore_ascii_case(&own))
             .map(|holder| format!("policy {arn} is the permissions boundary of {holder}: remove it")),
     );
     let mut push = |action| {
