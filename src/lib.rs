@@ -2,4 +2,26 @@
 //!
 //! One direction, one step a module, effects at the two ends only; `docs/architecture.md` has the picture.
 
+pub mod account;
 pub mod api;
+pub mod apply;
+pub mod cli;
+pub mod controller;
+pub mod desired;
+pub mod documents;
+pub mod http;
+pub mod iam;
+pub mod index;
+pub mod kubernetes;
+pub mod lease;
+pub mod metrics;
+pub mod names;
+pub mod object;
+pub mod observe;
+pub mod ownership;
+pub mod plan;
+pub mod queue;
+pub mod reconcile;
+pub mod settings;
+pub mod status;
+pub mod telemetry;

@@ -1,7 +1,5 @@
-//! The binary: parse, set up, dispatch.
+//! The binary: everything is in the library.
 
-fn main() {
-    for crd in aurora_log_export_operator::api::crds() {
-        println!("---\n{}", serde_saphyr::to_string(&crd).unwrap_or_default());
-    }
+fn main() -> std::process::ExitCode {
+    aurora_log_export_operator::cli::main()
 }

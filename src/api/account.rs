@@ -145,7 +145,7 @@ pub struct Guardrails {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_deletion_policy: Option<DeletionPolicy>,
 
-    /// Tags that every policy's spec must set: a key with `""` demands the key, otherwise the exact value.
+    /// Tags that everything made here carries; another value in a policy's spec is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::tags")]
     pub required_tags: Option<BTreeMap<String, String>>,

@@ -56,6 +56,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* One flag, if its value is set. Booleans may be false, so "set" is not "true". */}}
 {{- define "operator.flag" -}}
 {{- $value := index . 1 -}}
+{{- /* Numbers of a values file are floats, which print as 1e+06. */ -}}
+{{- if and (kindIs "float64" $value) (eq (toString (floor $value)) (toString $value)) -}}
+{{- $value = int64 $value -}}
+{{- end -}}
 {{- if not (or (kindIs "invalid" $value) (eq (toString $value) "")) }}
 - {{ printf "--%s=%v" (index . 0) $value | quote }}
 {{- end -}}

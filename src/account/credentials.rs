@@ -1,0 +1,382 @@
+//! Credentials that are known to belong to the right account, and to nobody else.
+//!
+//! Clients sign with [`Verified`], which hands out credentials only after `sts:GetCallerIdentity`, made with those very
+//! credentials, has answered the expected account. So no call can go to a wrong account, whatever is rotated when.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use aws_sdk_sts::types::Tag;
+use aws_smithy_http_client::tls;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::retry::RetryConfig;
+
+use super::budget::{Caller, Priority};
+use crate::api::account::AssumeRole;
+use crate::iam::gate::Gate;
+use crate::iam::{ErrorClass, IamError, Operation};
+use crate::names::{AccountId, Partition};
+
+/// How long an identity is taken for verified when the credentials have not changed.
+const VERIFIED_FOR: Duration = Duration::from_secs(300);
+/// Credentials are replaced this long before they expire.
+const RENEW_BEFORE: Duration = Duration::from_secs(120);
+/// Where nothing names a Region: IAM is global in the commercial partition, and signs for this one.
+const DEFAULT_REGION: &str = "us-east-1";
+/// Session name of assumed roles, seen in CloudTrail.
+const SESSION_NAME: &str = "aurora-log-export-operator";
+
+/// Whom AWS takes us for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerIdentity {
+    /// Account of the credentials.
+    pub account: AccountId,
+    /// Partition of the credentials.
+    pub partition: Partition,
+    /// ARN of the caller.
+    pub arn: String,
+}
+
+/// The SDK's configuration: its own chain of credentials, Region and endpoints, one HTTP client, no retries of its
+/// own (they would go around the budget).
+pub async fn sdk_config() -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .build_https();
+    load(SharedHttpClient::new(http)).await
+}
+
+async fn load(http: SharedHttpClient) -> SdkConfig {
+    let config = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .retry_config(RetryConfig::disabled())
+        .load()
+        .await;
+    if config.region().is_some() {
+        return config;
+    }
+    config
+        .into_builder()
+        .region(aws_config::Region::from_static(DEFAULT_REGION))
+        .build()
+}
+
+/// A provider that serves only what has been verified.
+#[derive(Clone, Debug, Default)]
+pub struct Verified(Arc<RwLock<Option<Credentials>>>);
+
+impl Verified {
+    fn set(&self, credentials: Option<Credentials>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = credentials;
+    }
+}
+
+impl ProvideCredentials for Verified {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let credentials = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        future::ProvideCredentials::ready(
+            credentials.ok_or_else(|| CredentialsError::not_loaded("no verified credentials")),
+        )
+    }
+}
+
+/// Where credentials come from.
+#[derive(Clone)]
+pub enum Source {
+    /// The SDK's own chain.
+    Chain,
+    /// A role, assumed from another session.
+    Role {
+        /// Who assumes it.
+        base: Arc<Session>,
+        /// Which role.
+        role: AssumeRole,
+        /// Session tags.
+        tags: Vec<(String, String)>,
+    },
+    /// The credentials of another session, as they are.
+    Same(Arc<Session>),
+}
+
+/// The credentials of one account: fetched, verified, renewed before they expire.
+pub struct Session {
+    source: Source,
+    expected: Option<AccountId>,
+    config: SdkConfig,
+    gate: Gate,
+    verified: Verified,
+    state: tokio::sync::Mutex<State>,
+    current: RwLock<Option<Current>>,
+}
+
+#[derive(Default)]
+struct State {
+    chain: Option<SharedCredentialsProvider>,
+}
+
+#[derive(Clone)]
+struct Current {
+    identity: CallerIdentity,
+    access_key: String,
+    verified_at: Instant,
+    expires: Option<SystemTime>,
+}
+
+impl Current {
+    fn is_fresh(&self) -> bool {
+        self.verified_at.elapsed() < VERIFIED_FOR
+            && self
+                .expires
+                .is_none_or(|expiry| expiry > SystemTime::now() + RENEW_BEFORE)
+    }
+}
+
+impl Session {
+    /// A session that has fetched nothing yet. `expected` is the only account whose credentials it will serve.
+    pub fn new(source: Source, expected: Option<AccountId>, config: SdkConfig, gate: Gate) -> Self {
+        Self {
+            source,
+            expected,
+            config,
+            gate,
+            verified: Verified::default(),
+            state: tokio::sync::Mutex::default(),
+            current: RwLock::new(None),
+        }
+    }
+
+    /// The configuration for clients that sign with verified credentials only.
+    pub fn client_config(&self) -> SdkConfig {
+        self.config
+            .to_builder()
+            .credentials_provider(SharedCredentialsProvider::new(self.verified.clone()))
+            .identity_cache(aws_config::identity::IdentityCache::no_cache())
+            .build()
+    }
+
+    /// Whom AWS takes us for; fetches and verifies credentials if there are none, or if they are about to expire.
+    ///
+    /// # Errors
+    /// `CredentialsInvalid` if there are none or AWS does not accept them, `AccountMismatch` if they belong to another
+    /// account, `AccessDenied` if the role cannot be assumed, and whatever may go wrong on the way.
+    pub async fn identity(&self) -> Result<CallerIdentity, IamError> {
+        if let Some(current) = self.current() {
+            return Ok(current);
+        }
+        // One at a time: whoever waited finds what the first one fetched.
+        let mut state = self.state.lock().await;
+        if let Some(current) = self.current() {
+            return Ok(current);
+        }
+        let result = self.refresh(&mut state).await;
+        if result.is_err() {
+            self.forget();
+            state.chain = None;
+        }
+        result
+    }
+
+    /// The account's id, as far as it is known without a call.
+    pub fn known_id(&self) -> Option<AccountId> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        self.expected
+            .clone()
+            .or_else(|| current.as_ref().map(|current| current.identity.account.clone()))
+    }
+
+    /// AWS did not accept the credentials: the next look fetches new ones.
+    pub async fn invalidate(&self) {
+        let mut state = self.state.lock().await;
+        self.forget();
+        state.chain = None;
+        if let Source::Same(base) | Source::Role { base, .. } = &self.source {
+            Box::pin(base.invalidate()).await;
+        }
+    }
+
+    fn current(&self) -> Option<CallerIdentity> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        current
+            .as_ref()
+            .filter(|current| current.is_fresh())
+            .map(|current| current.identity.clone())
+    }
+
+    fn forget(&self) {
+        self.verified.set(None);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn refresh(&self, state: &mut State) -> Result<CallerIdentity, IamError> {
+        let credentials = self.fetch(state).await?;
+        let known = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let still_verified = known.filter(|known| {
+            known.access_key == credentials.access_key_id() && known.verified_at.elapsed() < VERIFIED_FOR
+        });
+        let (identity, verified_at) = match still_verified {
+            Some(known) => (known.identity, known.verified_at),
+            None => (self.ask_who_we_are(&credentials).await?, Instant::now()),
+        };
+        if let Some(expected) = self.expected.as_ref().filter(|expected| **expected != identity.account) {
+            return Err(IamError {
+                class: ErrorClass::AccountMismatch,
+                operation: Operation::GetCallerIdentity,
+                resource: format!("account {expected}"),
+                code: "AccountMismatch".into(),
+                message: format!(
+                    "the credentials belong to account {}, expected is {expected}",
+                    identity.account
+                ),
+            });
+        }
+        self.verified.set(Some(credentials.clone()));
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Current {
+            identity: identity.clone(),
+            access_key: credentials.access_key_id().to_owned(),
+            verified_at,
+            expires: credentials.expiry(),
+        });
+        Ok(identity)
+    }
+
+    async fn fetch(&self, state: &mut State) -> Result<Credentials, IamError> {
+        match &self.source {
+            Source::Chain => {
+                let chain = match &state.chain {
+                    Some(chain) => chain.clone(),
+                    None => {
+                        // Anew, because profile files are read once per chain.
+                        let Some(http) = self.config.http_client() else {
+                            return Err(no_credentials("no HTTP client"));
+                        };
+                        let provider = load(http).await.credentials_provider();
+                        provider.ok_or_else(|| no_credentials("the chain of credential providers is empty"))?
+                    }
+                };
+                state.chain = Some(chain.clone());
+                chain
+                    .provide_credentials()
+                    .await
+                    .map_err(|error| no_credentials(&root_cause(&error)))
+            }
+            Source::Same(base) => {
+                Box::pin(base.identity()).await?;
+                base.verified
+                    .provide_credentials()
+                    .await
+                    .map_err(|error| no_credentials(&root_cause(&error)))
+            }
+            Source::Role { base, role, tags } => {
+                Box::pin(base.identity()).await?;
+                self.assume(base, role, tags).await
+            }
+        }
+    }
+
+    async fn assume(
+        &self,
+        base: &Session,
+        role: &AssumeRole,
+        tags: &[(String, String)],
+    ) -> Result<Credentials, IamError> {
+        let mut config = base.client_config().to_builder();
+        config.set_region(self.config.region().cloned());
+        let client = aws_sdk_sts::Client::new(&config.build());
+        let label = format!("role {}", role.role_arn);
+        let session_tags: Vec<Tag> = tags
+            .iter()
+            .filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok())
+            .collect();
+        let answer = self
+            .gate
+            .call(&caller(), Operation::AssumeRole, &label, || {
+                client
+                    .assume_role()
+                    .role_arn(&role.role_arn)
+                    .role_session_name(role.session_name.as_deref().unwrap_or(SESSION_NAME))
+                    .set_external_id(role.external_id.clone())
+                    .set_tags(Some(session_tags.clone()))
+                    .send()
+            })
+            .await?;
+        let keys = answer
+            .credentials
+            .ok_or_else(|| no_credentials("the answer of sts:AssumeRole holds no credentials"))?;
+        Ok(Credentials::new(
+            keys.access_key_id,
+            keys.secret_access_key,
+            Some(keys.session_token),
+            SystemTime::try_from(keys.expiration).ok(),
+            "AssumeRole",
+        ))
+    }
+
+    async fn ask_who_we_are(&self, credentials: &Credentials) -> Result<CallerIdentity, IamError> {
+        let config = self
+            .config
+            .to_builder()
+            .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
+            .build();
+        let client = aws_sdk_sts::Client::new(&config);
+        let resource = "the operator's credentials";
+        let answer = self
+            .gate
+            .call(&caller(), Operation::GetCallerIdentity, resource, || {
+                client.get_caller_identity().send()
+            })
+            .await?;
+        let arn = answer.arn.unwrap_or_default();
+        let partition = arn.split(':').nth(1).unwrap_or_default();
+        match (
+            AccountId::parse(answer.account.unwrap_or_default()),
+            Partition::parse(partition),
+        ) {
+            (Ok(account), Ok(partition)) => Ok(CallerIdentity {
+                account,
+                partition,
+                arn,
+            }),
+            _ => Err(IamError {
+                class: ErrorClass::Transient,
+                operation: Operation::GetCallerIdentity,
+                resource: resource.to_owned(),
+                code: "Incomplete".into(),
+                message: "the answer names no account".into(),
+            }),
+        }
+    }
+}
+
+/// On whose behalf identities are asked for.
+fn caller() -> Caller {
+    Caller {
+        namespace: Arc::from(""),
+        object: Arc::from(""),
+        priority: Priority::Change,
+    }
+}
+
+fn no_credentials(message: &str) -> IamError {
+    IamError {
+        class: ErrorClass::CredentialsInvalid,
+        operation: Operation::GetCallerIdentity,
+        resource: "the operator's credentials".into(),
+        code: "NoCredentials".into(),
+        message: crate::iam::error::stable_message(message),
+    }
+}
+
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

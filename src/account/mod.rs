@@ -1,0 +1,128 @@
+//! AWS accounts: who we are in each, what it allows, how fast it may be called.
+
+pub mod budget;
+pub mod credentials;
+pub mod registry;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_config::SdkConfig;
+
+use crate::iam::aws::AwsIam;
+use crate::iam::gate::Gate;
+use crate::iam::{ErrorClass, Iam, IamError};
+use crate::names::RoleName;
+use budget::{Budget, Caller};
+use credentials::{CallerIdentity, Session, Source};
+
+pub use registry::{Accounts, Resolved, Unresolved};
+
+/// The role that AWS documents as taking precedence for log export.
+pub const SERVICE_LINKED_ROLE: &str = "AWSServiceRoleForRDS";
+/// How long the answer about it holds.
+const SERVICE_LINKED_ROLE_HOLDS: Duration = Duration::from_secs(3600);
+
+/// One AWS account, or the operator's own.
+pub struct Account {
+    session: Arc<Session>,
+    /// Clients and budget; made when the account's id is known.
+    open: Mutex<Option<Open>>,
+    make_gate: Box<dyn Fn(&CallerIdentity) -> Gate + Send + Sync>,
+    service_linked_role: tokio::sync::Mutex<Option<(Instant, Option<bool>)>>,
+}
+
+#[derive(Clone)]
+struct Open {
+    account: String,
+    client: aws_sdk_iam::Client,
+    gate: Arc<Gate>,
+}
+
+impl Account {
+    /// An account that nothing was asked of yet. `make_gate` gives the way out once its id is known.
+    pub fn new(session: Session, make_gate: impl Fn(&CallerIdentity) -> Gate + Send + Sync + 'static) -> Self {
+        Self {
+            session: Arc::new(session),
+            open: Mutex::new(None),
+            make_gate: Box::new(make_gate),
+            service_linked_role: tokio::sync::Mutex::new(None),
+        }
+    }
+
+    /// The account's id, as far as it is known without a call.
+    pub fn known_id(&self) -> Option<crate::names::AccountId> {
+        self.session.known_id()
+    }
+
+    /// The credentials.
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// Whom AWS takes us for, verified.
+    ///
+    /// # Errors
+    /// As [`Session::identity`].
+    pub async fn identity(&self) -> Result<CallerIdentity, IamError> {
+        self.session.identity().await
+    }
+
+    /// IAM of this account, for a caller; the identity must have been asked for before.
+    pub fn iam(&self, identity: &CallerIdentity, caller: Caller) -> AwsIam {
+        let Open { client, gate, .. } = self.open(identity);
+        AwsIam::new(client, gate, caller)
+    }
+
+    /// The budget of the account.
+    pub fn budget(&self, identity: &CallerIdentity) -> Budget {
+        self.open(identity).gate.budget.clone()
+    }
+
+    fn open(&self, identity: &CallerIdentity) -> Open {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*open {
+            Some(open) if open.account == identity.account.as_str() => open.clone(),
+            _ => {
+                let made = Open {
+                    account: identity.account.to_string(),
+                    client: aws_sdk_iam::Client::new(&self.session.client_config()),
+                    gate: Arc::new((self.make_gate)(identity)),
+                };
+                *open = Some(made.clone());
+                made
+            }
+        }
+    }
+
+    /// Takes note of an error: credentials that AWS does not accept are fetched anew.
+    pub async fn note(&self, error: &IamError) {
+        if error.class == ErrorClass::CredentialsInvalid {
+            self.session.invalidate().await;
+        }
+    }
+
+    /// Has the account the service-linked role that overrides ours? Asked once an hour; `None` if it is not known.
+    pub async fn service_linked_role(&self, iam: &AwsIam) -> Option<bool> {
+        let mut known = self.service_linked_role.lock().await;
+        if let Some((at, answer)) = *known
+            && at.elapsed() < SERVICE_LINKED_ROLE_HOLDS
+        {
+            return answer;
+        }
+        let name = RoleName::parse(SERVICE_LINKED_ROLE).ok()?;
+        let answer = match iam.role(&name).await {
+            Ok(role) => Some(role.is_some()),
+            Err(error) if error.class == ErrorClass::AccessDenied => None,
+            // Passing trouble: what was known holds until the next look.
+            Err(_) => return known.and_then(|(_, answer)| answer),
+        };
+        *known = Some((Instant::now(), answer));
+        answer
+    }
+}
+
+/// The operator's own account, reached by the SDK's own chain of credentials.
+pub fn own_session(config: &SdkConfig, expected: Option<crate::names::AccountId>, gate: Gate) -> Session {
+    Session::new(Source::Chain, expected, config.clone(), gate)
+}

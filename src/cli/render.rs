@@ -1,0 +1,133 @@
+//! `render`: the documents of a manifest, offline.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::api::policy::DeletionPolicy;
+use crate::desired::{Desired, desired};
+use crate::names::{AccountId, ClusterName, IamPath, Partition};
+use crate::object::Object;
+use crate::settings::{AccountFacts, Cluster, Settings};
+
+/// Print, offline, the policy and trust documents of a manifest.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  aurora-log-export-operator render -f examples/minimal.yaml\n  \
+                        aurora-log-export-operator render -f policy.yaml --account-id 111122223333 --only policy \\\n    \
+                        | aws iam create-policy --policy-name x --policy-document file:///dev/stdin"
+)]
+pub(super) struct RenderArgs {
+    /// Manifest to read, `-` for standard input; several documents are allowed.
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    file: PathBuf,
+    /// Account that the policy is for, 12 digits.
+    #[arg(long, env = "ACCOUNT_ID", default_value = "123456789012")]
+    account_id: AccountId,
+    /// AWS partition: aws, aws-cn, aws-us-gov, …
+    #[arg(long, env = "AWS_PARTITION", default_value = "aws")]
+    partition: Partition,
+    /// Name of the cluster in tags.
+    #[arg(long, env = "CLUSTER_NAME", default_value = "example")]
+    cluster_name: ClusterName,
+    /// IAM path of policy and role.
+    #[arg(long, env = "IAM_PATH", default_value = "/aurora-log-export/")]
+    iam_path: IamPath,
+    /// Print one bare document, as `aws iam create-policy --policy-document` and `create-role` take it.
+    #[arg(long, value_enum)]
+    only: Option<Only>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Only {
+    /// The permissions policy.
+    Policy,
+    /// The trust policy.
+    Trust,
+}
+
+pub(super) fn main(args: &RenderArgs) -> anyhow::Result<ExitCode> {
+    let objects = read_manifests(&args.file)?;
+    if objects.is_empty() {
+        bail!("{} holds no AuroraLogExportPolicy", args.file.display());
+    }
+    for object in &objects {
+        let desired = offline(args, object).with_context(|| format!("AuroraLogExportPolicy {}", object.key()))?;
+        match args.only {
+            Some(Only::Policy) => {
+                let policy = desired
+                    .policy
+                    .as_ref()
+                    .context("access: FullAccess has no policy document of its own")?;
+                println!("{}", policy.document.to_json_pretty());
+            }
+            Some(Only::Trust) => println!("{}", desired.trust.to_json_pretty()),
+            None => println!("{}", serde_json::to_string_pretty(&everything(&desired))?),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn offline(args: &RenderArgs, object: &Object) -> anyhow::Result<Desired> {
+    let spec = object.spec.as_ref().map_err(Clone::clone)?;
+    let settings = Settings {
+        cluster: Cluster {
+            name: args.cluster_name.clone(),
+            uid: "offline".into(),
+            previous_uids: Vec::new(),
+        },
+        iam_path: args.iam_path.clone(),
+        default_deletion_policy: DeletionPolicy::Delete,
+        allow_full_access: true,
+        allow_adopt_existing: true,
+        require_account_ref: false,
+        enable_outputs: true,
+        drift_check_interval: None,
+    };
+    let account = AccountFacts {
+        id: args.account_id.clone(),
+        partition: args.partition.clone(),
+        via: None,
+    };
+    Ok(desired(&object.key(), spec, &settings, &account)?)
+}
+
+fn everything(desired: &Desired) -> Value {
+    let policy = desired.policy.as_ref().map(|policy| {
+        json!({ "name": desired.identity.policy_name.as_str(), "arn": desired.identity.policy_arn.as_str(),
+                "characters": policy.document.counted_size(), "document": policy.document })
+    });
+    json!({
+        "policy": policy.unwrap_or_else(|| json!({ "arn": desired.identity.full_access_arn.as_str() })),
+        "role": { "name": desired.identity.role_name.as_str(), "arn": desired.identity.role_arn.as_str(), "trust": desired.trust },
+    })
+}
+
+/// Every `AuroraLogExportPolicy` in a file of YAML documents; other kinds are passed over.
+pub(super) fn read_manifests(path: &std::path::Path) -> anyhow::Result<Vec<Object>> {
+    let mut text = String::new();
+    if path.as_os_str() == "-" {
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read standard input")?;
+    } else {
+        text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    }
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(&text).with_context(|| format!("{} is not YAML", path.display()))?;
+    let mut objects = Vec::new();
+    for document in documents {
+        if document["kind"] != "AuroraLogExportPolicy" {
+            continue;
+        }
+        let mut object =
+            Object::deserialize(document).with_context(|| format!("{}: metadata cannot be read", path.display()))?;
+        object.metadata.namespace.get_or_insert_with(|| "default".into());
+        objects.push(object);
+    }
+    Ok(objects)
+}

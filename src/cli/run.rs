@@ -1,0 +1,396 @@
+//! `run`: the operator itself.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::ArgAction;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::account::budget::Rates;
+use crate::account::credentials::sdk_config;
+use crate::account::registry::{Accounts, Ways};
+use crate::api::account::DriftScan;
+use crate::api::policy::DeletionPolicy;
+use crate::api::{ConditionType, FIELD_MANAGER, Reason};
+use crate::controller;
+use crate::http::{self, Health};
+use crate::index::Index;
+use crate::kubernetes::Kubernetes;
+use crate::lease::{Election, Fence, LeaseConfig};
+use crate::metrics::Metrics;
+use crate::names::{AccountId, ClusterName, IamPath};
+use crate::reconcile::Context;
+use crate::reconcile::memory::Memories;
+use crate::settings::{Cluster, Settings};
+use crate::telemetry::{self, LogFormat};
+
+/// Between tries to reach the API server at start.
+const START_PAUSE: Duration = Duration::from_secs(2);
+/// A watch is renewed by the API server every few minutes; a connection that is silent for longer is dead.
+const SILENT_CONNECTION: Duration = Duration::from_secs(300);
+
+/// Run the operator.
+// Each flag is one independent switch of the command line.
+#[allow(clippy::struct_excessive_bools)]
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "AWS credentials, Region and endpoints come from the AWS SDK's own chain (IRSA, EKS Pod Identity,\n\
+                        profiles, AWS_ENDPOINT_URL); Kubernetes access from the Pod's service account or KUBECONFIG.\n\n\
+                        Example:\n  aurora-log-export-operator run --cluster-name=prod --leader-elect=false"
+)]
+pub struct RunArgs {
+    /// Name of this cluster in ownership tags, [A-Za-z0-9._-]{1,63}; default: the UID of namespace kube-system.
+    #[arg(long, env = "ALEP_CLUSTER_NAME", value_name = "NAME")]
+    cluster_name: Option<ClusterName>,
+
+    /// UID of the kube-system namespace of a cluster that this one was restored from; repeatable.
+    #[arg(long, env = "ALEP_PREVIOUS_CLUSTER_UID", value_name = "UID", value_delimiter = ',')]
+    previous_cluster_uid: Vec<String>,
+
+    /// The account that the operator's credentials must belong to; with others nothing is written.
+    #[arg(long, env = "ALEP_ACCOUNT_ID", value_name = "ID")]
+    account_id: Option<AccountId>,
+
+    /// IAM path of policies and roles whose spec and account set none.
+    #[arg(
+        long,
+        env = "ALEP_IAM_PATH",
+        value_name = "PATH",
+        default_value = "/aurora-log-export/"
+    )]
+    iam_path: IamPath,
+
+    /// Namespace to watch; repeatable; default: all.
+    #[arg(long, env = "ALEP_WATCH_NAMESPACE", value_name = "NAMESPACE", value_delimiter = ',')]
+    watch_namespace: Vec<String>,
+
+    /// Time between looks for drift, at least 1s; default: 1m where the account is scanned in bulk, 10m per resource.
+    #[arg(long, env = "ALEP_DRIFT_CHECK_INTERVAL", value_name = "DURATION", value_parser = interval)]
+    drift_check_interval: Option<Duration>,
+
+    /// How drift is looked for.
+    #[arg(long, env = "ALEP_DRIFT_SCAN", value_name = "auto|bulk|per-resource", default_value = "auto", value_parser = drift_scan)]
+    drift_scan: DriftScan,
+
+    /// Reading calls a second to IAM, for all objects of one account together.
+    #[arg(long, env = "ALEP_IAM_READS_PER_SECOND", value_name = "RATE", default_value = "20", value_parser = rate)]
+    iam_reads_per_second: f64,
+
+    /// Writing calls a second to IAM, for all objects of one account together.
+    #[arg(long, env = "ALEP_IAM_WRITES_PER_SECOND", value_name = "RATE", default_value = "5", value_parser = rate)]
+    iam_writes_per_second: f64,
+
+    /// Objects of one account that are reconciled at once.
+    #[arg(long, env = "ALEP_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+
+    /// What deleting an object does in AWS when its spec says nothing.
+    #[arg(long, env = "ALEP_DEFAULT_DELETION_POLICY", value_name = "Delete|Retain", default_value = "Delete", value_parser = deletion_policy)]
+    default_deletion_policy: DeletionPolicy,
+
+    /// May objects without accountRef use access: FullAccess?
+    #[arg(long, env = "ALEP_ALLOW_FULL_ACCESS", value_name = "true|false", default_value_t = true, action = ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_full_access: bool,
+
+    /// May objects without accountRef use adoptionPolicy: Always?
+    #[arg(long, env = "ALEP_ALLOW_ADOPT_EXISTING", value_name = "true|false", default_value_t = false, action = ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_adopt_existing: bool,
+
+    /// Must every object refer to an AwsAccount?
+    #[arg(long, env = "ALEP_REQUIRE_ACCOUNT_REF", value_name = "true|false", default_value_t = false, action = ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    require_account_ref: bool,
+
+    /// May objects publish a ConfigMap (spec.outputs)?
+    #[arg(long, env = "ALEP_ENABLE_OUTPUTS", value_name = "true|false", default_value_t = false, action = ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    enable_outputs: bool,
+
+    /// Write only while holding the Lease aurora-log-export-operator in POD_NAMESPACE.
+    #[arg(long, env = "ALEP_LEADER_ELECT", value_name = "true|false", default_value_t = true, action = ArgAction::Set,
+          num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    leader_elect: bool,
+
+    /// Address of /metrics, /livez and /readyz.
+    #[arg(long, env = "ALEP_HTTP_ADDR", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    http_addr: SocketAddr,
+
+    /// Format of the logs.
+    #[arg(long, env = "ALEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+
+    /// Which logs: a level, or directives such as info,aurora_log_export_operator=debug.
+    #[arg(long, env = "ALEP_LOG_FILTER", value_name = "FILTER", default_value = "info")]
+    log_filter: String,
+
+    /// Name of this replica.
+    #[arg(long, env = "POD_NAME", value_name = "NAME", hide = true)]
+    pod_name: Option<String>,
+
+    /// Namespace of this replica.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE", hide = true)]
+    pod_namespace: Option<String>,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let parsed: kube::core::Duration = text.parse().map_err(|error| format!("{error}, as in 1m or 30s"))?;
+    if parsed < Duration::from_secs(1) {
+        return Err("must be at least 1s".into());
+    }
+    Ok(parsed.into())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 100_000.0 => Ok(rate),
+        _ => Err("must be a number of calls a second above 0".into()),
+    }
+}
+
+fn drift_scan(text: &str) -> Result<DriftScan, String> {
+    match text {
+        "auto" => Ok(DriftScan::Auto),
+        "bulk" => Ok(DriftScan::Bulk),
+        "per-resource" => Ok(DriftScan::PerResource),
+        _ => Err("must be auto, bulk or per-resource".into()),
+    }
+}
+
+fn deletion_policy(text: &str) -> Result<DeletionPolicy, String> {
+    match text {
+        "Delete" => Ok(DeletionPolicy::Delete),
+        "Retain" => Ok(DeletionPolicy::Retain),
+        _ => Err("must be Delete or Retain".into()),
+    }
+}
+
+pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let _telemetry = telemetry::init(args.log_format, &args.log_filter).context("--log-filter cannot be read")?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run(args))
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let started = Instant::now();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        let _ = stop.send(true);
+    });
+
+    let metrics = Metrics::new();
+    let health = Health::new();
+    let listener = TcpListener::bind(args.http_addr).await.with_context(|| {
+        format!(
+            "--http-addr={}: cannot listen there; choose a free address",
+            args.http_addr
+        )
+    })?;
+    tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
+    let server = tokio::spawn(http::serve(
+        listener,
+        metrics.clone(),
+        health.clone(),
+        until(stopped.clone()),
+    ));
+    let beat = health.clone();
+    tokio::spawn(async move {
+        loop {
+            beat.heartbeat();
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    });
+
+    tokio::select! {
+        result = operate(args, started, metrics, health, stopped.clone()) => result?,
+        () = until_and_grace(stopped) => tracing::warn!("not everything ended in time"),
+    }
+    let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn operate(
+    args: RunArgs,
+    started: Instant,
+    metrics: Metrics,
+    health: Health,
+    stopped: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let api_server = health.check("api-server");
+    api_server.failing("not reached yet");
+    let client = client().await?;
+    let namespace = args
+        .pod_namespace
+        .clone()
+        .unwrap_or_else(|| client.default_namespace().to_owned());
+    let instance = args
+        .pod_name
+        .clone()
+        .unwrap_or_else(|| format!("{FIELD_MANAGER}-{}", std::process::id()));
+
+    let (election, fence, leadership) = if args.leader_elect {
+        let (election, leadership) = Election::start(client.clone(), LeaseConfig::new(&namespace, &instance));
+        let fence = election.fence();
+        (Some(election), fence, leadership)
+    } else {
+        let (_, leadership) = watch::channel(true);
+        (None, Fence::always(), leadership)
+    };
+    let kubernetes = Kubernetes::new(client, fence.clone(), metrics.clone(), instance);
+    // AWS's configuration is read while the API server answers.
+    let (uid, config) = tokio::join!(cluster_uid(&kubernetes, stopped.clone()), sdk_config());
+    let Some(uid) = uid else { return Ok(()) };
+    api_server.ok();
+
+    let settings = settings(&args, uid)?;
+    let rates = Rates {
+        reads_per_second: args.iam_reads_per_second,
+        writes_per_second: args.iam_writes_per_second,
+    };
+    let ways = Ways::new(rates, fence, metrics.clone());
+    let accounts = Accounts::new(config, args.account_id.clone(), settings.cluster.name.clone(), ways);
+    let context = Arc::new(Context {
+        settings,
+        accounts,
+        kubernetes,
+        index: Index::default(),
+        memories: Memories::default(),
+        metrics: metrics.clone(),
+        started,
+    });
+    count_resources(&metrics, &context);
+    metrics.leader(*leadership.borrow());
+    tokio::spawn(report_leadership(metrics, leadership.clone()));
+    tracing::info!(
+        cluster = %context.settings.cluster.name,
+        iam_path = %context.settings.iam_path,
+        leader_election = args.leader_elect,
+        "operating"
+    );
+    controller::run(
+        context,
+        &args.watch_namespace,
+        usize::from(args.concurrency),
+        leadership,
+        until(stopped),
+    )
+    .await;
+    if let Some(election) = election {
+        election.release().await;
+    }
+    Ok(())
+}
+
+async fn client() -> anyhow::Result<kube::Client> {
+    let mut config = kube::Config::infer()
+        .await
+        .context("no access to Kubernetes: run in a Pod with a service account, or set KUBECONFIG")?;
+    config.read_timeout = Some(SILENT_CONNECTION);
+    let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    config.headers.push((
+        hyper::header::USER_AGENT,
+        hyper::header::HeaderValue::from_static(agent),
+    ));
+    kube::Client::try_from(config).context("Kubernetes' client cannot be made from its configuration")
+}
+
+/// The cluster's UID, asked for until the API server answers; `None` if told to stop first.
+async fn cluster_uid(kubernetes: &Kubernetes, stopped: watch::Receiver<bool>) -> Option<String> {
+    let ask = async {
+        loop {
+            match kubernetes.cluster_uid().await {
+                Ok(uid) => return uid,
+                Err(error) => tracing::warn!(%error, "the cluster cannot be identified yet; trying again"),
+            }
+            tokio::time::sleep(START_PAUSE).await;
+        }
+    };
+    tokio::select! {
+        uid = ask => Some(uid),
+        () = until(stopped) => None,
+    }
+}
+
+fn settings(args: &RunArgs, uid: String) -> anyhow::Result<Settings> {
+    let name = match &args.cluster_name {
+        Some(name) => name.clone(),
+        None => ClusterName::parse(uid.clone())
+            .context("the UID of namespace kube-system cannot serve as --cluster-name: set it")?,
+    };
+    if args.iam_path.is_reserved_for_aws() {
+        bail!(
+            "--iam-path={}: that path belongs to AWS's own roles; choose another",
+            args.iam_path
+        );
+    }
+    Ok(Settings {
+        cluster: Cluster {
+            name,
+            uid,
+            previous_uids: args.previous_cluster_uid.clone(),
+        },
+        iam_path: args.iam_path.clone(),
+        default_deletion_policy: args.default_deletion_policy,
+        allow_full_access: args.allow_full_access,
+        allow_adopt_existing: args.allow_adopt_existing,
+        require_account_ref: args.require_account_ref,
+        enable_outputs: args.enable_outputs,
+        drift_check_interval: args.drift_check_interval,
+    })
+}
+
+/// `resources{condition,status,reason}`, counted when somebody looks.
+fn count_resources(metrics: &Metrics, context: &Arc<Context>) {
+    let context = Arc::downgrade(context);
+    metrics.set_resources(Arc::new(move || {
+        let Some(context) = context.upgrade() else {
+            return Vec::new();
+        };
+        let mut counts = std::collections::BTreeMap::new();
+        for object in context.index.all() {
+            for condition in &object.status.conditions {
+                let known = ConditionType::from_name(&condition.type_).zip(Reason::from_name(&condition.reason));
+                if let Some((type_, reason)) = known {
+                    *counts.entry((type_, condition.status.clone(), reason)).or_insert(0) += 1;
+                }
+            }
+        }
+        counts
+            .into_iter()
+            .map(|((type_, status, reason), count)| (type_, status, reason, count))
+            .collect()
+    }));
+}
+
+async fn report_leadership(metrics: Metrics, mut leadership: watch::Receiver<bool>) {
+    while leadership.changed().await.is_ok() {
+        let leads = *leadership.borrow_and_update();
+        metrics.leader(leads);
+        tracing::info!(leads, "leadership changed");
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which only happens at the very end.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn until_and_grace(stopped: watch::Receiver<bool>) {
+    until(stopped).await;
+    tokio::time::sleep(Duration::from_millis(9500)).await;
+}

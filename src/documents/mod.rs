@@ -1,0 +1,90 @@
+//! Policy documents: the two we write, and the meaning of any document that AWS returns.
+
+pub mod meaning;
+pub mod permissions;
+pub mod trust;
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+pub use meaning::Meaning;
+
+/// The version of the policy language that the guide's document declares.
+pub const LANGUAGE_VERSION: &str = "2012-10-17";
+
+/// A policy document that we write. Serializes in the order and form of the AWS guide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Document {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+/// One `Allow` statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<&'static str>,
+    effect: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    principal: Option<BTreeMap<&'static str, &'static str>>,
+    action: OneOrMany,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<OneOrMany>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    condition: BTreeMap<&'static str, BTreeMap<&'static str, OneOrMany>>,
+}
+
+/// A scalar where there is one value, a list otherwise: the form that the AWS guide uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn new<T: Into<String>>(values: impl IntoIterator<Item = T>) -> Self {
+        let mut values: Vec<String> = values.into_iter().map(Into::into).collect();
+        match (values.len(), values.pop()) {
+            (1, Some(only)) => Self::One(only),
+            (_, last) => {
+                values.extend(last);
+                Self::Many(values)
+            }
+        }
+    }
+}
+
+impl Document {
+    fn new(statement: Vec<Statement>) -> Self {
+        Self {
+            version: LANGUAGE_VERSION,
+            statement,
+        }
+    }
+
+    /// The compact JSON that goes to IAM.
+    pub fn to_json(&self) -> String {
+        // Strings, lists and maps with string keys: serialization cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Indented, for people.
+    pub fn to_json_pretty(&self) -> String {
+        serde_json::to_string_pretty(self).unwrap_or_default()
+    }
+
+    /// What the document grants.
+    pub fn meaning(&self) -> Meaning {
+        Meaning::of(&self.to_json())
+    }
+
+    /// Characters that count against IAM's quotas: all but whitespace.
+    ///
+    /// Source: IAM user guide, "IAM and AWS STS quotas": white space is not counted.
+    pub fn counted_size(&self) -> usize {
+        self.to_json().chars().filter(|c| !c.is_whitespace()).count()
+    }
+}

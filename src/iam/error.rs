@@ -1,0 +1,475 @@
+//! Errors of IAM and STS, classed once. The class decides condition, event, metric and requeue.
+
+use crate::api::Reason;
+
+/// The calls that the operator makes: the label of metrics, and the name in messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)] // the variants are AWS's names of the calls
+pub enum Operation {
+    GetRole,
+    ListAttachedRolePolicies,
+    ListRolePolicies,
+    ListInstanceProfilesForRole,
+    GetPolicy,
+    ListPolicyVersions,
+    GetPolicyVersion,
+    ListEntitiesForPolicy,
+    GetAccountAuthorizationDetails,
+    GetAccountSummary,
+    ListRoles,
+    ListPolicies,
+    SimulatePrincipalPolicy,
+    CreatePolicy,
+    CreatePolicyVersion,
+    SetDefaultPolicyVersion,
+    DeletePolicyVersion,
+    TagPolicy,
+    UntagPolicy,
+    DeletePolicy,
+    CreateRole,
+    UpdateAssumeRolePolicy,
+    UpdateRoleDescription,
+    PutRolePermissionsBoundary,
+    DeleteRolePermissionsBoundary,
+    TagRole,
+    UntagRole,
+    AttachRolePolicy,
+    DetachRolePolicy,
+    DeleteRolePolicy,
+    DeleteRole,
+    GetCallerIdentity,
+    AssumeRole,
+}
+
+impl Operation {
+    /// AWS's name of the call.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GetRole => "GetRole",
+            Self::ListAttachedRolePolicies => "ListAttachedRolePolicies",
+            Self::ListRolePolicies => "ListRolePolicies",
+            Self::ListInstanceProfilesForRole => "ListInstanceProfilesForRole",
+            Self::GetPolicy => "GetPolicy",
+            Self::ListPolicyVersions => "ListPolicyVersions",
+            Self::GetPolicyVersion => "GetPolicyVersion",
+            Self::ListEntitiesForPolicy => "ListEntitiesForPolicy",
+            Self::GetAccountAuthorizationDetails => "GetAccountAuthorizationDetails",
+            Self::GetAccountSummary => "GetAccountSummary",
+            Self::ListRoles => "ListRoles",
+            Self::ListPolicies => "ListPolicies",
+            Self::SimulatePrincipalPolicy => "SimulatePrincipalPolicy",
+            Self::CreatePolicy => "CreatePolicy",
+            Self::CreatePolicyVersion => "CreatePolicyVersion",
+            Self::SetDefaultPolicyVersion => "SetDefaultPolicyVersion",
+            Self::DeletePolicyVersion => "DeletePolicyVersion",
+            Self::TagPolicy => "TagPolicy",
+            Self::UntagPolicy => "UntagPolicy",
+            Self::DeletePolicy => "DeletePolicy",
+            Self::CreateRole => "CreateRole",
+            Self::UpdateAssumeRolePolicy => "UpdateAssumeRolePolicy",
+            Self::UpdateRoleDescription => "UpdateRoleDescription",
+            Self::PutRolePermissionsBoundary => "PutRolePermissionsBoundary",
+            Self::DeleteRolePermissionsBoundary => "DeleteRolePermissionsBoundary",
+            Self::TagRole => "TagRole",
+            Self::UntagRole => "UntagRole",
+            Self::AttachRolePolicy => "AttachRolePolicy",
+            Self::DetachRolePolicy => "DetachRolePolicy",
+            Self::DeleteRolePolicy => "DeleteRolePolicy",
+            Self::DeleteRole => "DeleteRole",
+            Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::AssumeRole => "AssumeRole",
+        }
+    }
+
+    /// Does the call change anything in AWS?
+    pub const fn writes(self) -> bool {
+        match self {
+            Self::GetRole
+            | Self::ListAttachedRolePolicies
+            | Self::ListRolePolicies
+            | Self::ListInstanceProfilesForRole
+            | Self::GetPolicy
+            | Self::ListPolicyVersions
+            | Self::GetPolicyVersion
+            | Self::ListEntitiesForPolicy
+            | Self::GetAccountAuthorizationDetails
+            | Self::GetAccountSummary
+            | Self::ListRoles
+            | Self::ListPolicies
+            | Self::SimulatePrincipalPolicy
+            | Self::GetCallerIdentity
+            | Self::AssumeRole => false,
+            Self::CreatePolicy
+            | Self::CreatePolicyVersion
+            | Self::SetDefaultPolicyVersion
+            | Self::DeletePolicyVersion
+            | Self::TagPolicy
+            | Self::UntagPolicy
+            | Self::DeletePolicy
+            | Self::CreateRole
+            | Self::UpdateAssumeRolePolicy
+            | Self::UpdateRoleDescription
+            | Self::PutRolePermissionsBoundary
+            | Self::DeleteRolePermissionsBoundary
+            | Self::TagRole
+            | Self::UntagRole
+            | Self::AttachRolePolicy
+            | Self::DetachRolePolicy
+            | Self::DeleteRolePolicy
+            | Self::DeleteRole => true,
+        }
+    }
+
+    /// The permission that the call needs, `iam:…` or `sts:…`.
+    pub fn permission(self) -> String {
+        let service = if matches!(self, Self::GetCallerIdentity | Self::AssumeRole) {
+            "sts"
+        } else {
+            "iam"
+        };
+        format!("{service}:{}", self.as_str())
+    }
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an error means for the object, and for when to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorClass {
+    /// AWS asks to slow down.
+    Throttled,
+    /// The operator's identity may not make the call.
+    AccessDenied,
+    /// AWS does not accept the credentials, or there are none.
+    CredentialsInvalid,
+    /// The credentials belong to another account than expected: nothing was sent.
+    AccountMismatch,
+    /// The named entity does not exist (any more, or yet).
+    NotFound,
+    /// The name is taken.
+    AlreadyExists,
+    /// Something else still holds the entity.
+    DeleteConflict,
+    /// A quota is used up.
+    LimitExceeded,
+    /// IAM does not take the values.
+    InvalidInput,
+    /// AWS, or the way to it, failed; trying again may help.
+    Transient,
+    /// This replica may not write (any more): nothing was sent.
+    NotLeader,
+}
+
+impl ErrorClass {
+    /// Every class, in the order of the reference docs.
+    pub const ALL: &'static [Self] = &[
+        Self::Throttled,
+        Self::AccessDenied,
+        Self::CredentialsInvalid,
+        Self::AccountMismatch,
+        Self::NotFound,
+        Self::AlreadyExists,
+        Self::DeleteConflict,
+        Self::LimitExceeded,
+        Self::InvalidInput,
+        Self::Transient,
+        Self::NotLeader,
+    ];
+
+    /// The reason that conditions and events show.
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::Throttled => Reason::Throttled,
+            Self::AccessDenied => Reason::AccessDenied,
+            Self::CredentialsInvalid => Reason::CredentialsInvalid,
+            Self::AccountMismatch => Reason::AccountNotReady,
+            Self::NotFound | Self::Transient | Self::NotLeader => Reason::AwsUnavailable,
+            Self::AlreadyExists => Reason::Conflict,
+            Self::DeleteConflict => Reason::DeletionBlocked,
+            Self::LimitExceeded => Reason::LimitExceeded,
+            Self::InvalidInput => Reason::InvalidSpec,
+        }
+    }
+
+    /// Must a person act before trying again can help? Such errors are retried slowly, never dropped.
+    pub const fn is_terminal(self) -> bool {
+        match self {
+            Self::AccessDenied
+            | Self::CredentialsInvalid
+            | Self::AccountMismatch
+            | Self::AlreadyExists
+            | Self::DeleteConflict
+            | Self::LimitExceeded
+            | Self::InvalidInput => true,
+            Self::Throttled | Self::NotFound | Self::Transient | Self::NotLeader => false,
+        }
+    }
+
+    /// Label of `iam_requests_total{outcome}`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::AccessDenied => "access_denied",
+            Self::CredentialsInvalid => "credentials_invalid",
+            Self::AccountMismatch => "account_mismatch",
+            Self::NotFound => "not_found",
+            Self::AlreadyExists => "already_exists",
+            Self::DeleteConflict => "delete_conflict",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::InvalidInput => "invalid_input",
+            Self::Transient => "transient",
+            Self::NotLeader => "not_leader",
+        }
+    }
+
+    /// What a person can do.
+    pub const fn next_step(self) -> &'static str {
+        match self {
+            Self::Throttled => "AWS asks to slow down; the call is repeated by itself",
+            Self::AccessDenied => "allow the action in the operator's IAM policy (deploy/aws/operator-policy.json)",
+            Self::CredentialsInvalid => {
+                "check the operator's AWS credentials (service account annotation, secret or profile)"
+            }
+            Self::AccountMismatch => "give the operator credentials of the account that this object lives in",
+            Self::NotFound => "the entity is not visible in IAM yet; the call is repeated by itself",
+            Self::AlreadyExists => {
+                "choose another name, or let the object adopt the existing one (spec.adoptionPolicy)"
+            }
+            Self::DeleteConflict => "remove what still holds it",
+            Self::LimitExceeded => "raise the quota in AWS Service Quotas, or remove what is not needed",
+            Self::InvalidInput => "correct the spec",
+            Self::Transient => "the call is repeated by itself",
+            Self::NotLeader => "another replica goes on",
+        }
+    }
+}
+
+/// Error codes → classes. Source: botocore's models of IAM and STS, "Common errors" of the IAM API reference, and
+/// codes seen in practice. What is not listed is classed by its HTTP status, see [`class_of`].
+pub const CODES: &[(&str, ErrorClass)] = &[
+    ("NoSuchEntity", ErrorClass::NotFound),
+    ("NoSuchEntityException", ErrorClass::NotFound),
+    ("EntityAlreadyExists", ErrorClass::AlreadyExists),
+    ("EntityAlreadyExistsException", ErrorClass::AlreadyExists),
+    ("LimitExceeded", ErrorClass::LimitExceeded),
+    ("LimitExceededException", ErrorClass::LimitExceeded),
+    ("DeleteConflict", ErrorClass::DeleteConflict),
+    ("DeleteConflictException", ErrorClass::DeleteConflict),
+    ("ConcurrentModification", ErrorClass::Transient),
+    ("ConcurrentModificationException", ErrorClass::Transient),
+    ("EntityTemporarilyUnmodifiable", ErrorClass::Transient),
+    ("EntityTemporarilyUnmodifiableException", ErrorClass::Transient),
+    ("MalformedPolicyDocument", ErrorClass::InvalidInput),
+    ("MalformedPolicyDocumentException", ErrorClass::InvalidInput),
+    ("InvalidInput", ErrorClass::InvalidInput),
+    ("InvalidInputException", ErrorClass::InvalidInput),
+    ("ValidationError", ErrorClass::InvalidInput),
+    ("ValidationException", ErrorClass::InvalidInput),
+    ("InvalidParameterValue", ErrorClass::InvalidInput),
+    ("PackedPolicyTooLarge", ErrorClass::InvalidInput),
+    ("UnmodifiableEntity", ErrorClass::InvalidInput),
+    ("UnmodifiableEntityException", ErrorClass::InvalidInput),
+    ("PolicyNotAttachable", ErrorClass::InvalidInput),
+    ("PolicyNotAttachableException", ErrorClass::InvalidInput),
+    ("ServiceFailure", ErrorClass::Transient),
+    ("ServiceFailureException", ErrorClass::Transient),
+    ("InternalFailure", ErrorClass::Transient),
+    ("InternalError", ErrorClass::Transient),
+    ("ServiceUnavailable", ErrorClass::Transient),
+    ("RequestTimeout", ErrorClass::Transient),
+    ("RequestTimeoutException", ErrorClass::Transient),
+    ("Throttling", ErrorClass::Throttled),
+    ("ThrottlingException", ErrorClass::Throttled),
+    ("ThrottledException", ErrorClass::Throttled),
+    ("RequestThrottled", ErrorClass::Throttled),
+    ("RequestThrottledException", ErrorClass::Throttled),
+    ("TooManyRequestsException", ErrorClass::Throttled),
+    ("RequestLimitExceeded", ErrorClass::Throttled),
+    ("SlowDown", ErrorClass::Throttled),
+    ("PriorRequestNotComplete", ErrorClass::Throttled),
+    ("AccessDenied", ErrorClass::AccessDenied),
+    ("AccessDeniedException", ErrorClass::AccessDenied),
+    ("UnauthorizedOperation", ErrorClass::AccessDenied),
+    ("OptInRequired", ErrorClass::AccessDenied),
+    ("NotAuthorized", ErrorClass::AccessDenied),
+    ("RegionDisabledException", ErrorClass::AccessDenied),
+    ("ExpiredToken", ErrorClass::CredentialsInvalid),
+    ("ExpiredTokenException", ErrorClass::CredentialsInvalid),
+    ("InvalidClientTokenId", ErrorClass::CredentialsInvalid),
+    ("UnrecognizedClientException", ErrorClass::CredentialsInvalid),
+    ("SignatureDoesNotMatch", ErrorClass::CredentialsInvalid),
+    ("IncompleteSignature", ErrorClass::CredentialsInvalid),
+    ("InvalidSignatureException", ErrorClass::CredentialsInvalid),
+    ("MissingAuthenticationToken", ErrorClass::CredentialsInvalid),
+    ("MissingAuthenticationTokenException", ErrorClass::CredentialsInvalid),
+    ("RequestExpired", ErrorClass::CredentialsInvalid),
+    ("InvalidIdentityToken", ErrorClass::CredentialsInvalid),
+    ("InvalidIdentityTokenException", ErrorClass::CredentialsInvalid),
+    ("IDPRejectedClaim", ErrorClass::CredentialsInvalid),
+    ("IDPCommunicationError", ErrorClass::Transient),
+];
+
+/// The class of an answer that was an error: by its code, else by its HTTP status.
+pub fn class_of(code: Option<&str>, status: Option<u16>) -> ErrorClass {
+    if let Some(class) = code
+        .and_then(|code| CODES.iter().find(|(known, _)| *known == code))
+        .map(|(_, class)| *class)
+    {
+        return class;
+    }
+    match status {
+        Some(401) => ErrorClass::CredentialsInvalid,
+        Some(403) => ErrorClass::AccessDenied,
+        Some(429) => ErrorClass::Throttled,
+        Some(400 | 404..=407 | 409..=428 | 430..=499) if code.is_some() => ErrorClass::InvalidInput,
+        // No code that we could read: the answer is not IAM's, or was cut short.
+        _ => ErrorClass::Transient,
+    }
+}
+
+/// A call that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation} of {resource}: {code}: {message}")]
+pub struct IamError {
+    /// What it means.
+    pub class: ErrorClass,
+    /// Which call.
+    pub operation: Operation,
+    /// What the call was about, for people: `role x`, `policy arn:…`.
+    pub resource: String,
+    /// AWS's code, or a word for a failure below HTTP (`Timeout`, `Connection`, …).
+    pub code: String,
+    /// AWS's message without what varies from try to try.
+    pub message: String,
+}
+
+impl IamError {
+    /// For conditions: the AWS object, the failing action and the next step, and nothing that varies.
+    pub fn for_people(&self) -> String {
+        let Self {
+            class,
+            operation,
+            resource,
+            code,
+            message,
+        } = self;
+        let detail = if message.is_empty() {
+            code.clone()
+        } else {
+            format!("{code}: {message}")
+        };
+        format!(
+            "{} on {resource} failed ({detail}); {}",
+            operation.permission(),
+            class.next_step()
+        )
+    }
+}
+
+/// Takes out of AWS's message what varies from try to try: request ids and session names.
+pub fn stable_message(message: &str) -> String {
+    let mut words = Vec::new();
+    for word in message.split_whitespace() {
+        let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        if is_uuid(bare) {
+            continue;
+        }
+        // arn:aws:sts::123456789012:assumed-role/<role>/<session> → without the session
+        match word
+            .split_once(":assumed-role/")
+            .and_then(|(_, rest)| rest.split_once('/'))
+        {
+            Some((_, session)) => {
+                let trailing: String = session.chars().rev().take_while(|c| ",.;:)\"'".contains(*c)).collect();
+                let kept = word.len() - session.len() - 1;
+                words.push(format!(
+                    "{}{}",
+                    &word[..kept],
+                    trailing.chars().rev().collect::<String>()
+                ));
+            }
+            None => words.push(word.to_owned()),
+        }
+    }
+    let text = words.join(" ");
+    let text = text.split("(Service:").next().unwrap_or_default().trim_end();
+    let text = text
+        .trim_end_matches("RequestID:")
+        .trim_end_matches("Request ID:")
+        .trim_end();
+    text.chars().take(400).collect()
+}
+
+fn is_uuid(word: &str) -> bool {
+    word.len() == 36
+        && word.char_indices().all(|(i, c)| {
+            if matches!(i, 8 | 13 | 18 | 23) {
+                c == '-'
+            } else {
+                c.is_ascii_hexdigit()
+            }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_decide_before_the_http_status() {
+        assert_eq!(class_of(Some("Throttling"), Some(400)), ErrorClass::Throttled);
+        assert_eq!(class_of(Some("AccessDenied"), Some(403)), ErrorClass::AccessDenied);
+        assert_eq!(
+            class_of(Some("SignatureDoesNotMatch"), Some(403)),
+            ErrorClass::CredentialsInvalid
+        );
+        assert_eq!(class_of(Some("SomethingNew"), Some(403)), ErrorClass::AccessDenied);
+        assert_eq!(class_of(Some("SomethingNew"), Some(400)), ErrorClass::InvalidInput);
+        assert_eq!(class_of(Some("SomethingNew"), Some(500)), ErrorClass::Transient);
+        assert_eq!(
+            class_of(None, Some(400)),
+            ErrorClass::Transient,
+            "a 400 without a code is not IAM's answer"
+        );
+        assert_eq!(class_of(None, Some(429)), ErrorClass::Throttled);
+        assert_eq!(class_of(None, None), ErrorClass::Transient);
+    }
+
+    #[test]
+    fn no_code_is_listed_twice() {
+        for (index, (code, _)) in CODES.iter().enumerate() {
+            assert!(!CODES[..index].iter().any(|(other, _)| other == code), "{code}");
+        }
+    }
+
+    #[test]
+    fn messages_carry_nothing_that_varies() {
+        assert_eq!(
+            stable_message(
+                "User: arn:aws:sts::123456789012:assumed-role/op/1732290000-abc is not authorized to perform: iam:GetRole \
+                 RequestID: 0a1b2c3d-0000-4000-8000-0123456789ab"
+            ),
+            "User: arn:aws:sts::123456789012:assumed-role/op is not authorized to perform: iam:GetRole"
+        );
+        assert_eq!(
+            stable_message("(arn:aws:sts::1:assumed-role/op/s) x"),
+            "(arn:aws:sts::1:assumed-role/op) x"
+        );
+    }
+
+    #[test]
+    fn what_is_terminal_says_what_to_do() {
+        for class in ErrorClass::ALL {
+            assert!(!class.next_step().is_empty());
+            assert_eq!(
+                class.is_terminal(),
+                !matches!(class.reason(), Reason::Throttled | Reason::AwsUnavailable),
+                "{class:?}"
+            );
+        }
+    }
+}

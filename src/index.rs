@@ -1,0 +1,235 @@
+//! What the watch has seen: the objects, and who claims which name.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::names::{Owner, default_name};
+use crate::object::Object;
+
+/// All objects, shared between the watch and the reconciles.
+#[derive(Default)]
+pub struct Index {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    objects: HashMap<Owner, Entry>,
+    /// Lower-case names of policies and roles → who might claim them. Names are unique per account whatever their
+    /// case; accounts are told apart when a claim is judged.
+    names: HashMap<String, BTreeSet<Owner>>,
+}
+
+struct Entry {
+    object: Arc<Object>,
+    /// The names it wants, in lower case, as of when it was taken in.
+    names: BTreeSet<String>,
+}
+
+/// What a change in the index means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Spec, annotations, finalizers or deletion changed: it is worth a reconcile.
+    pub matters: bool,
+    /// It is another object than before under that name.
+    pub replaced: bool,
+}
+
+impl Index {
+    /// Takes in an object, unless a newer state of it is known already (our own write answered before the watch).
+    /// `prefix` stands before default names in its account.
+    pub fn upsert(&self, object: Object, prefix: &str) -> Change {
+        let key = object.key();
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let change = match inner.objects.get(&key).map(|entry| &entry.object) {
+            None => Change {
+                matters: true,
+                replaced: true,
+            },
+            Some(old) => {
+                let replaced = old.uid() != object.uid();
+                if !replaced && old.resource_version() > object.resource_version() {
+                    return Change {
+                        matters: false,
+                        replaced: false,
+                    };
+                }
+                Change {
+                    matters: replaced || differs(old, &object),
+                    replaced,
+                }
+            }
+        };
+        inner.take_out(&key);
+        let names = names(&key, &object, prefix);
+        for name in &names {
+            inner.names.entry(name.clone()).or_default().insert(key.clone());
+        }
+        inner.objects.insert(
+            key,
+            Entry {
+                object: Arc::new(object),
+                names,
+            },
+        );
+        change
+    }
+
+    /// An object is gone: who else wanted its names?
+    pub fn remove(&self, key: &Owner) -> Vec<Owner> {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let rivals = inner.sharing(key);
+        inner.take_out(key);
+        rivals
+    }
+
+    /// Objects that a fresh list did not show: they were deleted unseen.
+    pub fn missing_from(&self, seen: &BTreeSet<Owner>) -> Vec<Owner> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner
+            .objects
+            .keys()
+            .filter(|key| !seen.contains(*key))
+            .cloned()
+            .collect()
+    }
+
+    /// An object.
+    pub fn get(&self, key: &Owner) -> Option<Arc<Object>> {
+        self.inner
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .objects
+            .get(key)
+            .map(|entry| entry.object.clone())
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> Vec<Owner> {
+        self.inner
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .objects
+            .keys()
+            .cloned()
+            .collect()
+    }
+
+    /// All objects.
+    pub fn all(&self) -> Vec<Arc<Object>> {
+        self.inner
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .objects
+            .values()
+            .map(|entry| entry.object.clone())
+            .collect()
+    }
+
+    /// Other objects that share a name with this one, whatever their account.
+    pub fn sharing_names(&self, key: &Owner) -> Vec<Arc<Object>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner
+            .sharing(key)
+            .iter()
+            .filter_map(|key| inner.objects.get(key))
+            .map(|entry| entry.object.clone())
+            .collect()
+    }
+}
+
+impl Inner {
+    fn sharing(&self, key: &Owner) -> Vec<Owner> {
+        let names = self.objects.get(key).map(|entry| &entry.names).into_iter().flatten();
+        let others: BTreeSet<_> = names
+            .flat_map(|name| self.names.get(name).into_iter().flatten())
+            .filter(|other| *other != key)
+            .cloned()
+            .collect();
+        others.into_iter().collect()
+    }
+
+    fn take_out(&mut self, key: &Owner) {
+        let Some(Entry { names, .. }) = self.objects.remove(key) else {
+            return;
+        };
+        for name in names {
+            if let Some(keys) = self.names.get_mut(&name) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.names.remove(&name);
+                }
+            }
+        }
+    }
+}
+
+/// The names that an object wants, in lower case.
+fn names(key: &Owner, object: &Object, prefix: &str) -> BTreeSet<String> {
+    let Ok(spec) = &object.spec else { return BTreeSet::new() };
+    let generated = || default_name(prefix, key);
+    let policy = spec.policy_name.clone().unwrap_or_else(generated);
+    let role = spec.role_name.clone().unwrap_or_else(generated);
+    BTreeSet::from([policy.to_lowercase(), role.to_lowercase()])
+}
+
+/// Does anything differ that a reconcile would look at? The status is our own word.
+fn differs(old: &Object, new: &Object) -> bool {
+    old.generation() != new.generation()
+        || old.metadata.annotations != new.metadata.annotations
+        || old.metadata.finalizers != new.metadata.finalizers
+        || old.is_deleting() != new.is_deleting()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(namespace: &str, name: &str, version: u64, spec: serde_json::Value) -> Object {
+        serde_json::from_value(json!({
+            "metadata": { "namespace": namespace, "name": name, "uid": format!("{namespace}/{name}"),
+                          "resourceVersion": version.to_string(), "generation": 1 },
+            "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_event_older_than_our_own_write_is_ignored() {
+        let index = Index::default();
+        assert!(index.upsert(object("a", "x", 5, json!({})), "").matters);
+        let mut stale = object("a", "x", 4, json!({ "suspend": true }));
+        stale.metadata.generation = Some(0);
+        assert!(!index.upsert(stale, "").matters);
+        assert_eq!(index.get(&Owner::new("a", "x")).unwrap().resource_version(), Some(5));
+    }
+
+    #[test]
+    fn our_own_status_write_is_no_reason_to_reconcile() {
+        let index = Index::default();
+        index.upsert(object("a", "x", 5, json!({})), "");
+        let mut written = object("a", "x", 6, json!({}));
+        written.status.observed_generation = 1;
+        assert!(!index.upsert(written, "").matters);
+    }
+
+    #[test]
+    fn names_that_differ_only_in_case_are_shared() {
+        let index = Index::default();
+        index.upsert(object("a", "x", 1, json!({ "roleName": "Exports" })), "");
+        let other = object("b", "y", 2, json!({ "roleName": "exports" }));
+        index.upsert(other, "");
+        let sharing = index.sharing_names(&Owner::new("b", "y"));
+        assert_eq!(
+            sharing.iter().map(|object| object.key()).collect::<Vec<_>>(),
+            [Owner::new("a", "x")]
+        );
+        assert_eq!(
+            index.remove(&Owner::new("a", "x")),
+            [Owner::new("b", "y")],
+            "who waited for the name is told"
+        );
+        assert!(index.sharing_names(&Owner::new("b", "y")).is_empty());
+    }
+}

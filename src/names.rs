@@ -1,0 +1,368 @@
+//! Names of AWS and of the cluster, as types: a value that exists is valid.
+//!
+//! Limits are those of botocore's IAM model: `PolicyName` 1–128, `RoleName` 1–64 of `[\w+=,.@-]`, unique per
+//! account whatever the path and the case; `Path` 1–512 of `((/[A-Za-z0-9\.,\+@=_-]+)*)/`.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+/// Why a name was refused. The message is a predicate: "… has 65 characters, at most 64 are allowed".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Too short or too long.
+    #[error("has {actual} characters; {min} to {max} are allowed")]
+    Length {
+        /// What it has.
+        actual: usize,
+        /// What it needs.
+        min: usize,
+        /// What it may have.
+        max: usize,
+    },
+    /// A character that is not allowed.
+    #[error("contains {found:?}; allowed are {allowed}")]
+    Character {
+        /// The first offending character.
+        found: char,
+        /// What would be allowed.
+        allowed: &'static str,
+    },
+    /// Of the wrong form.
+    #[error("{0}")]
+    Form(&'static str),
+}
+
+fn check(
+    value: &str,
+    min: usize,
+    max: usize,
+    allowed: &'static str,
+    accept: fn(char) -> bool,
+) -> Result<(), NameError> {
+    let actual = value.chars().count();
+    if actual < min || actual > max {
+        return Err(NameError::Length { actual, min, max });
+    }
+    match value.chars().find(|c| !accept(*c)) {
+        Some(found) => Err(NameError::Character { found, allowed }),
+        None => Ok(()),
+    }
+}
+
+/// A string type with a checked constructor `parse` and read-only access.
+macro_rules! checked_string {
+    ($(#[$doc:meta])* $name:ident, |$value:ident| $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks and wraps.
+            pub fn parse(value: impl Into<String>) -> Result<Self, NameError> {
+                let value = value.into();
+                let $value: &str = &value;
+                $check?;
+                Ok(Self(value))
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+            fn from_str(value: &str) -> Result<Self, NameError> {
+                Self::parse(value)
+            }
+        }
+    };
+}
+
+const NAME_CHARACTERS: &str = "letters, digits and _+=,.@-";
+
+fn is_name_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_+=,.@-".contains(c)
+}
+
+checked_string!(
+    /// Name of a customer-managed policy.
+    PolicyName,
+    |value| check(value, 1, 128, NAME_CHARACTERS, is_name_character)
+);
+
+checked_string!(
+    /// Name of a role.
+    RoleName,
+    |value| check(value, 1, 64, NAME_CHARACTERS, is_name_character)
+);
+
+checked_string!(
+    /// An AWS account id: 12 digits.
+    AccountId,
+    |value| check(value, 12, 12, "digits", |c| c.is_ascii_digit())
+);
+
+checked_string!(
+    /// An AWS partition: `aws`, `aws-cn`, `aws-us-gov`, …
+    Partition,
+    |value| check(value, 1, 32, "lower-case letters and -", |c| c.is_ascii_lowercase() || c == '-')
+);
+
+checked_string!(
+    /// The cluster's name in ownership tags: `[A-Za-z0-9._-]{1,63}`.
+    ClusterName,
+    |value| check(value, 1, 63, "letters, digits and ._-", |c| c.is_ascii_alphanumeric() || "._-".contains(c))
+);
+
+checked_string!(
+    /// An IAM path: `/`, or `/x/…/`.
+    IamPath,
+    |value| check_path(value)
+);
+
+fn check_path(value: &str) -> Result<(), NameError> {
+    check(value, 1, 512, "letters, digits and /.,+@=_-", |c| {
+        c.is_ascii_alphanumeric() || "/.,+@=_-".contains(c)
+    })?;
+    if !value.starts_with('/') || !value.ends_with('/') {
+        return Err(NameError::Form("must begin and end with /, as in /aurora/"));
+    }
+    if value.contains("//") {
+        return Err(NameError::Form("must not contain //"));
+    }
+    Ok(())
+}
+
+impl IamPath {
+    /// Paths of roles that belong to AWS services or to IAM Identity Center: never ours.
+    pub fn is_reserved_for_aws(&self) -> bool {
+        ["/aws-service-role/", "/aws-reserved/"]
+            .iter()
+            .any(|reserved| self.0.starts_with(reserved))
+    }
+}
+
+/// ARN of a managed policy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyArn(String);
+
+/// ARN of a role.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoleArn(String);
+
+impl PolicyArn {
+    /// `arn:{partition}:iam::{account}:policy{path}{name}`.
+    pub fn derive(partition: &Partition, account: &AccountId, path: &IamPath, name: &PolicyName) -> Self {
+        Self(format!("arn:{partition}:iam::{account}:policy{path}{name}"))
+    }
+
+    /// The AWS-managed `CloudWatchLogsFullAccess` of the partition.
+    pub fn cloud_watch_logs_full_access(partition: &Partition) -> Self {
+        Self(format!("arn:{partition}:iam::aws:policy/CloudWatchLogsFullAccess"))
+    }
+
+    /// An ARN as AWS gave it.
+    pub fn from_aws(arn: impl Into<String>) -> Self {
+        Self(arn.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl RoleArn {
+    /// `arn:{partition}:iam::{account}:role{path}{name}`.
+    pub fn derive(partition: &Partition, account: &AccountId, path: &IamPath, name: &RoleName) -> Self {
+        Self(format!("arn:{partition}:iam::{account}:role{path}{name}"))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PolicyArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for RoleArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The Kubernetes object that owns an AWS resource; `<namespace>/<name>` in the owner tag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner {
+    /// Namespace of the object.
+    pub namespace: String,
+    /// Name of the object.
+    pub name: String,
+}
+
+impl Owner {
+    /// An owner from its parts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    /// Reads an owner tag.
+    pub fn from_tag(tag: &str) -> Option<Self> {
+        let (namespace, name) = tag.split_once('/')?;
+        (!namespace.is_empty() && !name.is_empty()).then(|| Self::new(namespace, name))
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Default names longer than this are shortened with a hash. Roles allow 64; policies follow, so that both have
+/// the same name.
+const DEFAULT_NAME_LIMIT: usize = 64;
+const KEPT_CHARACTERS: usize = 53;
+const HASH_DIGITS: usize = 10;
+
+/// The name of policy and role when the spec gives none: `<prefix><namespace>.<name>`, and beyond 64 characters
+/// its first 53, `-`, and 10 hex digits of the SHA-256 of the whole.
+pub fn default_name(prefix: &str, owner: &Owner) -> String {
+    let whole = format!("{prefix}{}.{}", owner.namespace, owner.name);
+    if whole.chars().count() <= DEFAULT_NAME_LIMIT {
+        return whole;
+    }
+    let kept: String = whole.chars().take(KEPT_CHARACTERS).collect();
+    let digest = hex(&Sha256::digest(whole.as_bytes()));
+    format!("{kept}-{}", &digest[..HASH_DIGITS])
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_name_joins_namespace_and_name() {
+        assert_eq!(default_name("", &Owner::new("shop", "orders")), "shop.orders");
+        assert_eq!(default_name("acme-", &Owner::new("shop", "orders")), "acme-shop.orders");
+    }
+
+    #[test]
+    fn long_default_name_keeps_53_characters_and_ten_hex_digits() {
+        let owner = Owner::new("n".repeat(40), "m".repeat(40));
+        let name = default_name("", &owner);
+        assert_eq!(name.len(), 64);
+        assert_eq!(&name[..53], &format!("{}.{}", "n".repeat(40), "m".repeat(12)));
+        assert_eq!(&name[53..54], "-");
+        let whole = format!("{}.{}", "n".repeat(40), "m".repeat(40));
+        assert_eq!(&name[54..], &hex(&Sha256::digest(whole.as_bytes()))[..10]);
+        assert!(RoleName::parse(name).is_ok());
+    }
+
+    #[test]
+    fn a_default_name_of_exactly_64_characters_is_kept() {
+        let owner = Owner::new("n".repeat(31), "m".repeat(32));
+        assert_eq!(
+            default_name("", &owner),
+            format!("{}.{}", "n".repeat(31), "m".repeat(32))
+        );
+    }
+
+    #[test]
+    fn names_have_the_limits_of_iam() {
+        assert!(RoleName::parse("a".repeat(64)).is_ok());
+        assert_eq!(
+            RoleName::parse("a".repeat(65)),
+            Err(NameError::Length {
+                actual: 65,
+                min: 1,
+                max: 64
+            })
+        );
+        assert!(PolicyName::parse("a".repeat(128)).is_ok());
+        assert!(PolicyName::parse("a".repeat(129)).is_err());
+        assert!(RoleName::parse("").is_err());
+        assert!(RoleName::parse("a_+=,.@-Z9").is_ok());
+        assert_eq!(
+            RoleName::parse("a/b"),
+            Err(NameError::Character {
+                found: '/',
+                allowed: "letters, digits and _+=,.@-"
+            })
+        );
+        assert!(AccountId::parse("123456789012").is_ok());
+        assert!(AccountId::parse("12345678901").is_err());
+        assert!(AccountId::parse("12345678901a").is_err());
+    }
+
+    #[test]
+    fn paths_begin_and_end_with_a_slash() {
+        for good in ["/", "/a/", "/a/b.c/"] {
+            assert!(IamPath::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a", "/a", "a/", "//", "/a//b/", "/a b/"] {
+            assert!(IamPath::parse(bad).is_err(), "{bad}");
+        }
+        assert!(IamPath::parse("/aws-service-role/rds.amazonaws.com/").is_ok_and(|p| p.is_reserved_for_aws()));
+        assert!(IamPath::parse("/aws-services/").is_ok_and(|p| !p.is_reserved_for_aws()));
+    }
+
+    #[test]
+    fn arns_are_derived_from_partition_account_path_and_name() {
+        let (partition, account) = (
+            Partition::parse("aws-cn").unwrap(),
+            AccountId::parse("123456789012").unwrap(),
+        );
+        let path = IamPath::parse("/x/").unwrap();
+        assert_eq!(
+            PolicyArn::derive(&partition, &account, &path, &PolicyName::parse("p").unwrap()).as_str(),
+            "arn:aws-cn:iam::123456789012:policy/x/p"
+        );
+        assert_eq!(
+            RoleArn::derive(
+                &partition,
+                &account,
+                &IamPath::parse("/").unwrap(),
+                &RoleName::parse("r").unwrap()
+            )
+            .as_str(),
+            "arn:aws-cn:iam::123456789012:role/r"
+        );
+    }
+
+    #[test]
+    fn owner_tags_are_read_back() {
+        assert_eq!(Owner::from_tag("shop/orders"), Some(Owner::new("shop", "orders")));
+        for bad in ["", "shop", "/orders", "shop/"] {
+            assert_eq!(Owner::from_tag(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! What to reconcile next: fair between accounts, namespaces and objects, urgent work first. Pure, with an injected
+//! clock; one object is never reconciled twice at once.
+//!
+//! Why not `kube::runtime::Controller`: its queue knows neither priority nor fairness, and one limit on concurrency for
+//! all would let a throttled account hold the places of every other.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::account::budget::Priority;
+use crate::names::Owner;
+
+const CLASSES: usize = 3;
+/// Every so many objects of a lane, a periodic one goes first, so that urgent work never starves it.
+const PERIODIC_TURN: u32 = 8;
+
+/// The account whose turn and limit an object counts against: the name of its `AwsAccount`.
+pub type Lane = Option<String>;
+
+/// The queue.
+#[derive(Debug)]
+pub struct Queue {
+    concurrency: usize,
+    lanes: BTreeMap<Lane, LaneState>,
+    /// Lanes take turns: where the next search begins.
+    last_lane: Option<Lane>,
+    entries: HashMap<Owner, Entry>,
+    timers: BTreeMap<(Instant, u64), Owner>,
+    sequence: u64,
+}
+
+#[derive(Debug, Default)]
+struct LaneState {
+    running: usize,
+    turn: u32,
+    classes: [Round; CLASSES],
+}
+
+/// Namespaces take turns, and objects within a namespace.
+#[derive(Debug, Default)]
+struct Round {
+    namespaces: VecDeque<String>,
+    objects: HashMap<String, VecDeque<Owner>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    lane: Lane,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Waits for its time.
+    Timed { key: (Instant, u64), priority: Priority },
+    /// Waits for its turn.
+    Ready(Priority),
+    /// Is being reconciled; then at that time again, if anybody asked meanwhile.
+    Running(Option<(Instant, Priority)>),
+}
+
+impl Queue {
+    /// At most `concurrency` objects of one lane at once.
+    pub fn new(concurrency: usize) -> Self {
+        Self {
+            concurrency: concurrency.max(1),
+            lanes: BTreeMap::new(),
+            last_lane: None,
+            entries: HashMap::new(),
+            timers: BTreeMap::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Asks for an object to be looked at, at `at` or earlier.
+    pub fn add(&mut self, object: &Owner, lane: &Lane, at: Instant, priority: Priority) {
+        let Some(entry) = self.entries.get_mut(object) else {
+            self.insert(object, lane.clone(), at, priority);
+            return;
+        };
+        match &mut entry.state {
+            State::Running(again) => {
+                *again = Some(again.map_or((at, priority), |(time, other)| (time.min(at), other.min(priority))));
+            }
+            State::Ready(waiting) if *waiting <= priority => {}
+            State::Ready(_) => {
+                self.take_out(object);
+                self.insert(object, lane.clone(), at, priority);
+            }
+            State::Timed { key, priority: waiting } => {
+                let (at, priority) = (at.min(key.0), priority.min(*waiting));
+                self.take_out(object);
+                self.insert(object, lane.clone(), at, priority);
+            }
+        }
+    }
+
+    /// Forgets an object, unless it is being reconciled.
+    pub fn remove(&mut self, object: &Owner) {
+        match self.entries.get_mut(object).map(|entry| &mut entry.state) {
+            Some(State::Running(again)) => *again = None,
+            Some(_) => self.take_out(object),
+            None => {}
+        }
+    }
+
+    /// The next object whose time and turn has come, now counted as running.
+    pub fn pop(&mut self, now: Instant) -> Option<(Owner, Priority)> {
+        self.wake(now);
+        let lane = self.next_lane()?;
+        let state = self.lanes.get_mut(&lane)?;
+        let object = state.pop()?;
+        state.running += 1;
+        self.last_lane = Some(lane);
+        let entry = self.entries.get_mut(&object)?;
+        let State::Ready(priority) = std::mem::replace(&mut entry.state, State::Running(None)) else {
+            return None;
+        };
+        Some((object, priority))
+    }
+
+    /// An object has been reconciled; `again` says when to look again, if at all. A request that came meanwhile is
+    /// not lost.
+    pub fn done(&mut self, object: &Owner, again: Option<(Instant, Priority)>) {
+        let Some(Entry { lane, state }) = self.entries.remove(object) else {
+            return;
+        };
+        if let State::Running(asked) = state {
+            let next = match (asked, again) {
+                (Some((at, priority)), Some((later, other))) => Some((at.min(later), priority.min(other))),
+                (asked, again) => asked.or(again),
+            };
+            self.leave(&lane);
+            if let Some((at, priority)) = next {
+                self.insert(object, lane, at, priority);
+            }
+        }
+    }
+
+    /// When the next timer goes off.
+    pub fn next_timer(&self) -> Option<Instant> {
+        self.timers.keys().next().map(|(at, _)| *at)
+    }
+
+    /// How many objects are being reconciled.
+    pub fn running(&self) -> usize {
+        self.lanes.values().map(|lane| lane.running).sum()
+    }
+
+    /// Nothing of an object is waiting or running.
+    pub fn is_idle(&self, object: &Owner) -> bool {
+        !self.entries.contains_key(object)
+    }
+
+    fn insert(&mut self, object: &Owner, lane: Lane, at: Instant, priority: Priority) {
+        self.sequence += 1;
+        let key = (at, self.sequence);
+        self.timers.insert(key, object.clone());
+        self.entries.insert(
+            object.clone(),
+            Entry {
+                lane,
+                state: State::Timed { key, priority },
+            },
+        );
+    }
+
+    fn take_out(&mut self, object: &Owner) {
+        let Some(Entry { lane, state }) = self.entries.remove(object) else {
+            return;
+        };
+        match state {
+            State::Timed { key, .. } => {
+                self.timers.remove(&key);
+            }
+            State::Ready(priority) => {
+                if let Some(lane) = self.lanes.get_mut(&lane) {
+                    lane.classes[priority as usize].remove(object);
+                }
+            }
+            State::Running(_) => {}
+        }
+    }
+
+    /// Moves everything whose time has come to its lane.
+    fn wake(&mut self, now: Instant) {
+        while let Some(first) = self.timers.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            let object = first.remove();
+            let Some(entry) = self.entries.get_mut(&object) else {
+                continue;
+            };
+            let State::Timed { priority, .. } = entry.state else {
+                continue;
+            };
+            entry.state = State::Ready(priority);
+            self.lanes.entry(entry.lane.clone()).or_default().classes[priority as usize].push(object);
+        }
+    }
+
+    fn next_lane(&self) -> Option<Lane> {
+        let open = |(lane, state): (&Lane, &LaneState)| {
+            (state.running < self.concurrency && state.classes.iter().any(|round| !round.namespaces.is_empty()))
+                .then(|| lane.clone())
+        };
+        let after = self.last_lane.as_ref().and_then(|last| {
+            use std::ops::Bound::{Excluded, Unbounded};
+            self.lanes.range((Excluded(last.clone()), Unbounded)).find_map(open)
+        });
+        after.or_else(|| self.lanes.iter().find_map(open))
+    }
+
+    fn leave(&mut self, lane: &Lane) {
+        if let Some(state) = self.lanes.get_mut(lane) {
+            state.running = state.running.saturating_sub(1);
+            if state.running == 0 && state.classes.iter().all(|round| round.namespaces.is_empty()) {
+                self.lanes.remove(lane);
+            }
+        }
+    }
+}
+
+impl LaneState {
+    fn pop(&mut self) -> Option<Owner> {
+        self.turn = self.turn.wrapping_add(1);
+        if self.turn.is_multiple_of(PERIODIC_TURN)
+            && let Some(object) = self.classes[Priority::Periodic as usize].pop()
+        {
+            return Some(object);
+        }
+        self.classes.iter_mut().find_map(Round::pop)
+    }
+}
+
+impl Round {
+    fn push(&mut self, object: Owner) {
+        let waiting = self.objects.entry(object.namespace.clone()).or_default();
+        if waiting.is_empty() {
+            self.namespaces.push_back(object.namespace.clone());
+        }
+        waiting.push_back(object);
+    }
+
+    fn pop(&mut self) -> Option<Owner> {
+        let namespace = self.namespaces.pop_front()?;
+        let waiting = self.objects.get_mut(&namespace)?;
+        let object = waiting.pop_front();
+        if waiting.is_empty() {
+            self.objects.remove(&namespace);
+        } else {
+            self.namespaces.push_back(namespace);
+        }
+        object
+    }
+
+    fn remove(&mut self, object: &Owner) {
+        let Some(waiting) = self.objects.get_mut(&object.namespace) else {
+            return;
+        };
+        waiting.retain(|other| other != object);
+        if waiting.is_empty() {
+            self.objects.remove(&object.namespace);
+            self.namespaces.retain(|namespace| *namespace != object.namespace);
+        }
+    }
+}
+
+/// How long until the next try after `failures` failures in a row: doubling from `first` to `most`, with up to a
+/// quarter of jitter so that objects do not march in step.
+pub fn backoff(failures: u32, first: Duration, most: Duration) -> Duration {
+    let doubled = first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
+    let limit = doubled.min(most);
+    limit.mul_f64(0.75 + 0.25 * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(namespace: &str, name: &str) -> Owner {
+        Owner::new(namespace, name)
+    }
+
+    fn pop_all(queue: &mut Queue, now: Instant) -> Vec<String> {
+        std::iter::from_fn(|| queue.pop(now))
+            .map(|(object, _)| object.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn a_noisy_namespace_waits_for_its_turn() {
+        let (mut queue, now) = (Queue::new(100), Instant::now());
+        for name in ["1", "2", "3"] {
+            queue.add(&owner("noisy", name), &None, now, Priority::Change);
+        }
+        queue.add(&owner("quiet", "1"), &None, now, Priority::Change);
+        assert_eq!(pop_all(&mut queue, now), ["noisy/1", "quiet/1", "noisy/2", "noisy/3"]);
+    }
+
+    #[test]
+    fn deletions_go_before_changes_and_these_before_periodic_looks() {
+        let (mut queue, now) = (Queue::new(100), Instant::now());
+        queue.add(&owner("a", "look"), &None, now, Priority::Periodic);
+        queue.add(&owner("a", "edit"), &None, now, Priority::Change);
+        queue.add(&owner("a", "delete"), &None, now, Priority::Deletion);
+        assert_eq!(pop_all(&mut queue, now), ["a/delete", "a/edit", "a/look"]);
+    }
+
+    #[test]
+    fn periodic_looks_are_never_starved() {
+        let (mut queue, now) = (Queue::new(100), Instant::now());
+        queue.add(&owner("a", "look"), &None, now, Priority::Periodic);
+        for name in 0..20 {
+            queue.add(&owner("a", &name.to_string()), &None, now, Priority::Change);
+        }
+        let order = pop_all(&mut queue, now);
+        assert!(
+            order.iter().position(|object| object == "a/look").unwrap() < 10,
+            "{order:?}"
+        );
+    }
+
+    #[test]
+    fn a_stuck_account_holds_no_place_of_another() {
+        let (mut queue, now) = (Queue::new(2), Instant::now());
+        let stuck = Some("stuck".to_owned());
+        for name in 0..10 {
+            queue.add(&owner("a", &name.to_string()), &stuck, now, Priority::Change);
+        }
+        queue.add(&owner("b", "1"), &Some("other".to_owned()), now, Priority::Periodic);
+        let order = pop_all(&mut queue, now);
+        assert_eq!(order.len(), 3, "two of the stuck account and the other's: {order:?}");
+        assert!(order.contains(&"b/1".to_owned()));
+    }
+
+    #[test]
+    fn an_object_is_not_reconciled_twice_at_once_and_a_request_meanwhile_is_not_lost() {
+        let (mut queue, now) = (Queue::new(10), Instant::now());
+        let object = owner("a", "1");
+        queue.add(&object, &None, now, Priority::Change);
+        assert_eq!(queue.pop(now).map(|(object, _)| object), Some(object.clone()));
+        queue.add(&object, &None, now, Priority::Change);
+        assert_eq!(queue.pop(now), None, "it is running");
+        queue.done(&object, Some((now + Duration::from_secs(600), Priority::Periodic)));
+        assert_eq!(
+            queue.pop(now).map(|(object, _)| object),
+            Some(object.clone()),
+            "asked for while it ran"
+        );
+        queue.done(&object, None);
+        assert!(queue.is_idle(&object));
+        assert_eq!(queue.running(), 0);
+    }
+
+    #[test]
+    fn the_earlier_of_two_times_counts() {
+        let (mut queue, now) = (Queue::new(10), Instant::now());
+        let object = owner("a", "1");
+        let later = now + Duration::from_secs(60);
+        queue.add(&object, &None, later, Priority::Periodic);
+        assert_eq!(queue.pop(now), None);
+        assert_eq!(queue.next_timer(), Some(later));
+        queue.add(&object, &None, now, Priority::Change);
+        assert_eq!(queue.pop(now).map(|(object, _)| object), Some(object.clone()));
+        queue.done(&object, None);
+        assert_eq!(queue.pop(later), None, "it was one request");
+    }
+
+    #[test]
+    fn a_removed_object_is_forgotten() {
+        let (mut queue, now) = (Queue::new(10), Instant::now());
+        let object = owner("a", "1");
+        queue.add(&object, &None, now, Priority::Change);
+        queue.remove(&object);
+        assert_eq!(queue.pop(now), None);
+        queue.add(&object, &None, now, Priority::Change);
+        assert_eq!(queue.pop(now).map(|(object, _)| object), Some(object.clone()));
+        queue.add(&object, &None, now, Priority::Change);
+        queue.remove(&object);
+        queue.done(&object, None);
+        assert_eq!(queue.pop(now), None);
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_its_limit() {
+        let (first, most) = (Duration::from_secs(1), Duration::from_secs(60));
+        for (failures, longest) in [(1, 1), (2, 2), (3, 4), (7, 60), (100, 60)] {
+            let wait = backoff(failures, first, most);
+            assert!(
+                wait <= Duration::from_secs(longest) && wait >= Duration::from_secs(longest).mul_f64(0.74),
+                "{failures}: {wait:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,512 @@
+//! An object that is to be: the pipeline from spec to AWS.
+
+use std::time::{Duration, Instant};
+
+use super::memory::Memory;
+use super::{Again, Conclusion, Context, LAG, claims, conclude, interval};
+use crate::account::Account;
+use crate::account::budget::Caller;
+use crate::account::credentials::CallerIdentity;
+use crate::api::policy::ManagementPolicy;
+use crate::api::{EventReason, PolicyStatus, RESERVED_TAG_PREFIX, Reason, RoleStatus};
+use crate::apply::{Applied, ApplyError, apply};
+use crate::desired::{Desired, desired};
+use crate::iam::aws::AwsIam;
+use crate::iam::{ErrorClass, IamError, Operation};
+use crate::kubernetes::KubernetesError;
+use crate::metrics::ReconcileResult;
+use crate::object::Object;
+use crate::observe::{Observed, observe, observe_new};
+use crate::plan::{Action, Part, Plan, Repair, plan};
+use crate::settings::AccountFacts;
+use crate::status::{Affected, Failure, Look, Outcome, is_ready};
+
+/// Between tries while IAM does not show yet what was made.
+const LAG_PAUSE: Duration = Duration::from_secs(2);
+
+type Result<T> = std::result::Result<T, KubernetesError>;
+
+/// One object at work: what all steps share.
+struct Work<'a> {
+    context: &'a Context,
+    object: &'a Object,
+    memory: &'a mut Memory,
+    account: &'a Account,
+    caller: CallerIdentity,
+    desired: Desired,
+    iam: AwsIam,
+    /// Was it in sync for this generation before?
+    was_ready: bool,
+}
+
+/// Makes AWS as the spec says.
+///
+/// # Errors
+/// Only those of Kubernetes; what AWS says becomes an outcome.
+pub(super) async fn ensure(
+    context: &Context,
+    object: &Object,
+    memory: &mut Memory,
+    caller: Caller,
+) -> Result<Conclusion> {
+    let spec = match &object.spec {
+        Ok(spec) => spec,
+        Err(error) => return Ok(failed(Reason::InvalidSpec, error.to_string(), Affected::ALL)),
+    };
+    if spec.suspend == Some(true) {
+        let result = ReconcileResult::NotReady(Reason::Suspended);
+        return Ok(Conclusion {
+            outcome: Some(Outcome::Suspended),
+            again: Again::OnChange,
+            result,
+        });
+    }
+    let was_ready = is_ready(&object.status, object.generation());
+    let resolved = match context.accounts.resolve(object.account_ref(), &caller.namespace, false) {
+        Ok(resolved) => resolved,
+        Err(error) => return Ok(failed(error.reason, error.message, Affected::default())),
+    };
+    let identity = match resolved.account.identity().await {
+        Ok(identity) => identity,
+        Err(error) => return Ok(refused_by_aws(context, object, memory, &error, was_ready)),
+    };
+    if let Some(message) = other_account(object, &identity) {
+        return Ok(failed(Reason::AccountNotReady, message, Affected::default()));
+    }
+    let facts = AccountFacts {
+        id: identity.account.clone(),
+        partition: identity.partition.clone(),
+        via: resolved.via,
+    };
+    let desired = match desired(&object.key(), spec, &context.settings, &facts) {
+        Ok(desired) => desired,
+        Err(refused) => return Ok(failed(refused.reason(), refused.to_string(), Affected::ALL)),
+    };
+    if let Some(message) = identity_changed(object, &desired.identity) {
+        return Ok(failed(Reason::IdentityChanged, message, Affected::default()));
+    }
+    let iam = resolved.account.iam(&identity, caller);
+    let work = Work {
+        context,
+        object,
+        memory,
+        account: &resolved.account,
+        caller: identity,
+        desired,
+        iam,
+        was_ready,
+    };
+    work.pipeline().await
+}
+
+impl Work<'_> {
+    async fn pipeline(mut self) -> Result<Conclusion> {
+        // Without our finalizer nothing was ever written: one read is enough to begin, and a name that turns out to be
+        // taken is looked at closely.
+        let new = !self.object.has_finalizer() && self.object.status.role.is_none();
+        let rivals = claims::rivals(self.context, self.object, &self.desired.identity, &self.caller);
+        let mut object = None;
+        for closely in [!new, true] {
+            let looked = if closely {
+                observe(&self.iam, &self.desired, &mut self.memory.versions).await
+            } else {
+                observe_new(&self.iam, &self.desired, &mut self.memory.versions).await
+            };
+            let observed = match looked {
+                Ok(observed) => observed,
+                Err(error) => return Ok(self.aws_error(&error).await),
+            };
+            let plan = match plan(&self.desired, &observed, &rivals, &self.object.status.tag_keys) {
+                Ok(plan) => plan,
+                Err(conflict) => {
+                    let affected = Affected {
+                        policy: conflict.policy.is_some(),
+                        role: conflict.role.is_some(),
+                        attachment: false,
+                    };
+                    return Ok(failed(Reason::Conflict, conflict.message(), affected));
+                }
+            };
+            if self.desired.management == ManagementPolicy::Observe {
+                return Ok(self.reported(&observed, plan).await);
+            }
+            if plan.is_empty() {
+                return Ok(self.in_sync(&observed, &Applied::default(), &plan).await);
+            }
+            self.announce().await?;
+            if object.is_none() && !self.object.has_finalizer() {
+                let claimed = self.context.kubernetes.add_finalizer(self.object).await?;
+                self.context.remember_written(&claimed);
+                object = Some(claimed);
+            }
+            let mut applied = Applied::default();
+            let result = self.apply(&plan, &mut applied).await;
+            self.tell(&plan, &applied).await;
+            match result {
+                Ok(()) => return Ok(self.in_sync(&observed, &applied, &plan).await),
+                Err(ApplyError { error, .. }) if error.class == ErrorClass::AlreadyExists => {
+                    if closely {
+                        return Ok(self.clash(&error, new));
+                    }
+                }
+                Err(ApplyError { error, .. }) => return Ok(self.aws_error(&error).await),
+            }
+        }
+        Ok(Conclusion::leave(Again::Soon, ReconcileResult::Waiting))
+    }
+
+    async fn apply(&mut self, plan: &Plan, applied: &mut Applied) -> std::result::Result<(), ApplyError> {
+        let (policy_before, role_before) = (self.memory.policy_created, self.memory.role_created);
+        let memory = &mut *self.memory;
+        let result = apply(&self.iam, &plan.steps, applied, |step| match &step.action {
+            Action::CreatePolicy(_) => memory.creating(Part::Policy),
+            Action::CreateRole(_) => memory.creating(Part::Role),
+            _ => {}
+        })
+        .await;
+        if let Err(ApplyError { step, error }) = &result {
+            // A definite refusal means that nothing was made; anything else may have been executed.
+            let refused =
+                error.class.is_terminal() || matches!(error.class, ErrorClass::Throttled | ErrorClass::NotLeader);
+            let before = if step.part == Part::Policy {
+                policy_before
+            } else {
+                role_before
+            };
+            if refused && matches!(step.action, Action::CreatePolicy(_) | Action::CreateRole(_)) {
+                self.memory.not_created(step.part, before);
+            }
+            self.memory.versions = crate::observe::VersionMemory::default();
+        }
+        result
+    }
+
+    /// Before the first write of a new generation: nobody may take the old one's `Ready` for the new one's, and every
+    /// tag key that is about to be written is on record.
+    async fn announce(&self) -> Result<()> {
+        let status = &self.object.status;
+        let mut tag_keys = status.tag_keys.clone();
+        for key in own_tag_keys(&self.desired) {
+            if !tag_keys.contains(&key) {
+                tag_keys.push(key);
+            }
+        }
+        let ready_before = crate::status::condition(status, crate::api::ConditionType::Ready)
+            .is_some_and(|ready| ready.status == "True" && ready.observed_generation != Some(self.object.generation()));
+        if !ready_before && tag_keys == status.tag_keys {
+            return Ok(());
+        }
+        let message = format!(
+            "policy and role {} are being brought in line with the spec",
+            self.desired.identity.role_name
+        );
+        let outcome = Outcome::Progressing { message, tag_keys };
+        conclude::write(self.context, self.object, &outcome).await.map(drop)
+    }
+
+    async fn in_sync(&mut self, observed: &Observed, applied: &Applied, plan: &Plan) -> Conclusion {
+        let now = Instant::now();
+        self.memory.last_good_look = Some(now);
+        self.memory.clash_since = None;
+        self.memory.not_found_since = None;
+        let look = self.look(observed, applied, plan.unrepaired().cloned().collect()).await;
+        Conclusion {
+            outcome: Some(Outcome::InSync(look)),
+            again: Again::Interval,
+            result: ReconcileResult::Success,
+        }
+    }
+
+    async fn reported(&mut self, observed: &Observed, plan: Plan) -> Conclusion {
+        self.memory.last_good_look = Some(Instant::now());
+        let repairable = plan.findings.iter().any(|finding| finding.repair == Repair::Done);
+        let look = self.look(observed, &Applied::default(), plan.findings).await;
+        let (outcome, result) = if repairable {
+            (Outcome::Drifted(look), ReconcileResult::NotReady(Reason::DriftDetected))
+        } else {
+            (Outcome::InSync(look), ReconcileResult::Success)
+        };
+        Conclusion {
+            outcome: Some(outcome),
+            again: Again::Interval,
+            result,
+        }
+    }
+
+    async fn look(&mut self, observed: &Observed, applied: &Applied, findings: Vec<crate::plan::Finding>) -> Look {
+        let identity = &self.desired.identity;
+        let policy = self.desired.policy.as_ref().map(|wanted| {
+            let created = applied.policy.as_ref();
+            let id = created
+                .map(|policy| &policy.id)
+                .or(observed.policy.as_ref().map(|policy| &policy.id))
+                .cloned();
+            let version = applied
+                .version
+                .clone()
+                .or(created.map(|policy| policy.default_version.clone()))
+                .or(observed.policy.as_ref().map(|policy| policy.default_version.clone()));
+            let differs = findings
+                .iter()
+                .any(|finding| finding.part == Part::Policy && finding.repair == Repair::Done);
+            if let (Some(id), Some(version), false) = (&id, &version, differs) {
+                self.memory.versions.remember(id, version, wanted.fingerprint);
+            }
+            PolicyStatus {
+                name: identity.policy_name.to_string(),
+                arn: identity.policy_arn.to_string(),
+                id,
+                version_id: version,
+                document_sha256: (!differs).then(|| wanted.fingerprint.to_string()),
+            }
+        });
+        let role = RoleStatus {
+            name: identity.role_name.to_string(),
+            arn: identity.role_arn.to_string(),
+            id: applied
+                .role
+                .as_ref()
+                .map(|role| &role.id)
+                .or(observed.role.as_ref().map(|role| &role.id))
+                .cloned(),
+        };
+        let tag_keys = match self.desired.management {
+            ManagementPolicy::Enforce => own_tag_keys(&self.desired),
+            ManagementPolicy::Observe => self.object.status.tag_keys.clone(),
+        };
+        Look {
+            account_id: self.caller.account.to_string(),
+            partition: self.caller.partition.to_string(),
+            policy,
+            role,
+            manages_policy: self.desired.policy.is_some(),
+            findings,
+            tag_keys,
+            service_linked_role: self.account.service_linked_role(&self.iam).await,
+        }
+    }
+
+    /// Events and metrics for what was done: a repair if the object was in sync before, else a change.
+    async fn tell(&self, plan: &Plan, applied: &Applied) {
+        if applied.done.is_empty() {
+            return;
+        }
+        for adopted in &plan.adopted {
+            self.event(
+                EventReason::Adopted,
+                "Adopt",
+                &format!("took over {adopted}, which carries our consent or is nobody's"),
+            )
+            .await;
+        }
+        if self.was_ready {
+            let mut fields: Vec<_> = applied.done.iter().map(|step| (step.part, step.field)).collect();
+            fields.sort_unstable();
+            fields.dedup();
+            for (_, field) in &fields {
+                self.context.metrics.drift_repaired(field.as_str());
+            }
+            let names: Vec<_> = fields
+                .iter()
+                .map(|(part, field)| format!("{} {}", part.as_str().to_lowercase(), field.as_str()))
+                .collect();
+            let note = format!("undid a change made in AWS: {}", names.join(", "));
+            tracing::info!(fields = names.join(", "), "drift repaired");
+            self.event(EventReason::DriftRepaired, "Repair", &note).await;
+            return;
+        }
+        for step in &applied.done {
+            let (reason, action, note) = conclude::describe(&step.action, &self.desired);
+            tracing::info!(action, "{note}");
+            self.event(reason, action, &note).await;
+        }
+    }
+
+    async fn event(&self, reason: EventReason, action: &str, note: &str) {
+        self.context
+            .kubernetes
+            .event(self.object, false, reason.as_str(), action, note)
+            .await;
+    }
+
+    async fn aws_error(&mut self, error: &IamError) -> Conclusion {
+        self.account.note(error).await;
+        refused_by_aws(self.context, self.object, self.memory, error, self.was_ready)
+    }
+
+    /// IAM says that the name is taken and shows nothing of that ARN: lag if we may have made it, else somebody's.
+    fn clash(&mut self, error: &IamError, new: bool) -> Conclusion {
+        let since = *self.memory.clash_since.get_or_insert_with(Instant::now);
+        if !new && since.elapsed() < LAG {
+            return self.lagging(error);
+        }
+        let (what, other) = match error.operation {
+            Operation::CreateRole => (format!("role {}", self.desired.identity.role_arn), "role"),
+            _ => (format!("policy {}", self.desired.identity.policy_arn), "policy"),
+        };
+        let affected = Affected {
+            policy: other == "policy",
+            role: other == "role",
+            attachment: false,
+        };
+        let message = format!(
+            "{what} cannot be made: the account has another {other} of that name, under another path or in other case; choose \
+             another name in a new object, or remove that {other}"
+        );
+        failed(Reason::Conflict, message, affected)
+    }
+
+    fn lagging(&self, error: &IamError) -> Conclusion {
+        if self.was_ready {
+            return Conclusion::leave(Again::After(LAG_PAUSE), ReconcileResult::Waiting);
+        }
+        let message = format!("waiting for IAM to show {}", error.resource);
+        let mut tag_keys = self.object.status.tag_keys.clone();
+        tag_keys.extend(own_tag_keys(&self.desired));
+        tag_keys.sort_unstable();
+        tag_keys.dedup();
+        let outcome = Some(Outcome::Progressing { message, tag_keys });
+        Conclusion {
+            outcome,
+            again: Again::After(LAG_PAUSE),
+            result: ReconcileResult::Waiting,
+        }
+    }
+}
+
+/// What an error of AWS means for the object.
+fn refused_by_aws(
+    context: &Context,
+    object: &Object,
+    memory: &mut Memory,
+    error: &IamError,
+    was_ready: bool,
+) -> Conclusion {
+    let reason = error.class.reason();
+    let affected = affected(error.operation);
+    match error.class {
+        ErrorClass::NotLeader => Conclusion::leave(Again::OnChange, ReconcileResult::Fenced),
+        ErrorClass::Throttled | ErrorClass::Transient => {
+            let seen = memory.last_good_look.unwrap_or(context.started);
+            if was_ready && seen.elapsed() < interval(context, object) * 3 {
+                return Conclusion::leave(Again::Soon, ReconcileResult::NotReady(reason));
+            }
+            let failure = Failure {
+                reason,
+                message: error.for_people(),
+                affected: Affected::default(),
+            };
+            Conclusion {
+                outcome: Some(Outcome::Failed(failure)),
+                again: Again::Soon,
+                result: ReconcileResult::NotReady(reason),
+            }
+        }
+        ErrorClass::NotFound => {
+            // A boundary that does not exist is the spec's mistake; anything else may be lag.
+            let boundary = matches!(
+                error.operation,
+                Operation::CreateRole | Operation::PutRolePermissionsBoundary
+            );
+            let since = *memory.not_found_since.get_or_insert_with(Instant::now);
+            if boundary || since.elapsed() >= LAG {
+                let field = if boundary { "spec.permissionsBoundary: " } else { "" };
+                return failed(Reason::InvalidSpec, format!("{field}{}", error.for_people()), affected);
+            }
+            if was_ready {
+                return Conclusion::leave(Again::After(LAG_PAUSE), ReconcileResult::Waiting);
+            }
+            let message = format!("waiting for IAM to show {}", error.resource);
+            let outcome = Outcome::Progressing {
+                message,
+                tag_keys: object.status.tag_keys.clone(),
+            };
+            Conclusion {
+                outcome: Some(outcome),
+                again: Again::After(LAG_PAUSE),
+                result: ReconcileResult::Waiting,
+            }
+        }
+        ErrorClass::AccessDenied
+        | ErrorClass::CredentialsInvalid
+        | ErrorClass::AccountMismatch
+        | ErrorClass::AlreadyExists
+        | ErrorClass::DeleteConflict
+        | ErrorClass::LimitExceeded
+        | ErrorClass::InvalidInput => failed(reason, error.for_people(), affected),
+    }
+}
+
+fn failed(reason: Reason, message: String, affected: Affected) -> Conclusion {
+    let outcome = Some(Outcome::Failed(Failure {
+        reason,
+        message,
+        affected,
+    }));
+    Conclusion {
+        outcome,
+        again: Again::Slowly,
+        result: ReconcileResult::NotReady(reason),
+    }
+}
+
+/// The part that a failed call is about.
+fn affected(operation: Operation) -> Affected {
+    let mut affected = Affected::default();
+    match operation {
+        Operation::AttachRolePolicy | Operation::DetachRolePolicy | Operation::ListAttachedRolePolicies => {
+            affected.attachment = true
+        }
+        operation if operation.as_str().contains("Policy") && !operation.as_str().contains("Role") => {
+            affected.policy = true
+        }
+        Operation::GetCallerIdentity | Operation::AssumeRole => {}
+        _ => affected.role = true,
+    }
+    affected
+}
+
+/// Keys of the tags that we put on resources, those of ownership aside.
+fn own_tag_keys(desired: &Desired) -> Vec<String> {
+    desired
+        .tags
+        .keys()
+        .filter(|key| !key.starts_with(RESERVED_TAG_PREFIX))
+        .cloned()
+        .collect()
+}
+
+/// Is the object at home in another account than the caller's?
+pub(super) fn other_account(object: &Object, caller: &CallerIdentity) -> Option<String> {
+    let home = object
+        .status
+        .account_id
+        .as_ref()
+        .filter(|home| **home != caller.account.as_str())?;
+    Some(format!(
+        "the operator's credentials belong to account {}, but this object lives in account {home}; give the operator \
+         credentials of {home}, or delete the object with the annotation auroralogexport.dev/abandon: \"true\"",
+        caller.account
+    ))
+}
+
+/// Would the object be about other resources than those it made?
+pub(super) fn identity_changed(object: &Object, identity: &crate::desired::Identity) -> Option<String> {
+    let made = |made: Option<&String>, derived: &str| {
+        made.filter(|made| **made != derived)
+            .map(|made| (made.clone(), derived.to_owned()))
+    };
+    let role = made(
+        object.status.role.as_ref().map(|role| &role.arn),
+        identity.role_arn.as_str(),
+    );
+    let policy = made(
+        object.status.policy.as_ref().map(|policy| &policy.arn),
+        identity.policy_arn.as_str(),
+    );
+    let (old, new) = role.or(policy)?;
+    Some(format!(
+        "this object made {old}, but now it would be {new}; restore the operator's --iam-path (or the account's iamPath or \
+         namePrefix), or delete the object with the annotation auroralogexport.dev/abandon: \"true\" and make it anew"
+    ))
+}

@@ -1,0 +1,144 @@
+//! What is remembered of an object between looks. It saves reads and tells lag from absence; losing it costs a look.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::documents::meaning::Fingerprint;
+use crate::names::Owner;
+use crate::object::Object;
+use crate::observe::VersionMemory;
+use crate::plan::Part;
+
+/// The annotation `reconcile-at` is honoured at most this often for one object.
+pub const RECONCILE_AT_PAUSE: Duration = Duration::from_secs(10);
+
+/// Memories of all objects.
+#[derive(Default)]
+pub struct Memories(Mutex<HashMap<Owner, Memory>>);
+
+/// What is remembered of one object.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    uid: String,
+    /// Fingerprints of the policy's versions.
+    pub versions: VersionMemory,
+    /// When AWS was last seen, or made, to be as the spec says.
+    pub last_good_look: Option<Instant>,
+    /// When a `CreatePolicy` may have taken effect.
+    pub policy_created: Option<Instant>,
+    /// When a `CreateRole` may have taken effect.
+    pub role_created: Option<Instant>,
+    /// Since when IAM says that a name is taken and shows nothing under it.
+    pub clash_since: Option<Instant>,
+    /// Since when IAM does not find what a write is about.
+    pub not_found_since: Option<Instant>,
+    /// When the object being deleted was first not found in AWS.
+    pub absent_since: Option<Instant>,
+    /// The policy was seen while the object was being deleted.
+    pub policy_seen: bool,
+    /// The role was seen while the object was being deleted.
+    pub role_seen: bool,
+    /// Failures in a row.
+    pub failures: u32,
+    failed_generation: i64,
+    reconcile_at: Option<(String, Instant)>,
+}
+
+impl Memories {
+    /// Takes an object's memory out; there is only ever one reconcile of it.
+    ///
+    /// `process_began`: a create may have happened right before the process that made it ended.
+    pub(super) fn take(&self, object: &Object, process_began: Instant) -> Memory {
+        let known = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&object.key());
+        known
+            .filter(|memory| memory.uid == object.uid())
+            .unwrap_or_else(|| Memory::first(object, process_began))
+    }
+
+    /// Puts it back.
+    pub(super) fn put(&self, key: &Owner, memory: Memory) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.clone(), memory);
+    }
+
+    /// The object is gone.
+    pub fn forget(&self, key: &Owner) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// When the annotation `reconcile-at`, if its value is new, may be honoured; `None`: it is not new.
+    pub fn reconcile_at_due(&self, object: &Object) -> Option<Instant> {
+        let value = object.reconcile_at()?;
+        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match memories
+            .get(&object.key())
+            .and_then(|memory| memory.reconcile_at.as_ref())
+        {
+            Some((known, _)) if known == value => None,
+            Some((_, at)) => Some(*at + RECONCILE_AT_PAUSE),
+            None => Some(Instant::now()),
+        }
+    }
+}
+
+impl Memory {
+    fn first(object: &Object, process_began: Instant) -> Self {
+        let hinted = object.status.policy.as_ref().and_then(|policy| {
+            let print = Fingerprint::from_hex(policy.document_sha256.as_ref()?)?;
+            Some(VersionMemory::hinted(
+                policy.id.as_ref()?,
+                policy.version_id.as_ref()?,
+                print,
+            ))
+        });
+        // An object with our finalizer was at work before: a create may have happened just before this process began.
+        let created = object.has_finalizer().then_some(process_began);
+        Self {
+            uid: object.uid().to_owned(),
+            versions: hinted.unwrap_or_default(),
+            role_created: created,
+            policy_created: created.filter(|_| object.status.policy.is_some() || object.status.role.is_none()),
+            ..Self::default()
+        }
+    }
+
+    /// A failure; the first of a new generation counts from one again.
+    pub(super) fn failed(&mut self, generation: i64) {
+        if self.failed_generation != generation {
+            self.failures = 0;
+            self.failed_generation = generation;
+        }
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    pub(super) fn honour_reconcile_at(&mut self, value: &str) {
+        if self.reconcile_at.as_ref().is_none_or(|(known, _)| known != value) {
+            self.reconcile_at = Some((value.to_owned(), Instant::now()));
+            self.failures = 0;
+        }
+    }
+
+    /// A create of this part is about to be sent.
+    pub(super) fn creating(&mut self, part: Part) {
+        *self.created(part) = Some(Instant::now());
+    }
+
+    /// AWS answered that it did not create this part.
+    pub(super) fn not_created(&mut self, part: Part, before: Option<Instant>) {
+        *self.created(part) = before;
+    }
+
+    pub(super) fn created(&mut self, part: Part) -> &mut Option<Instant> {
+        match part {
+            Part::Policy => &mut self.policy_created,
+            Part::Role => &mut self.role_created,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! One object, start to end: `desired → observe → plan → apply → status`, the steps of the picture in
+//! `docs/architecture.md`. What is decided stands in the pure modules; here is the order, and the effects.
+
+mod claims;
+mod conclude;
+mod deletion;
+mod ensure;
+pub mod memory;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::account::Accounts;
+use crate::account::budget::{Caller, Priority};
+use crate::index::Index;
+use crate::kubernetes::{Kubernetes, KubernetesError};
+use crate::metrics::{Metrics, ReconcileResult};
+use crate::names::Owner;
+use crate::object::Object;
+use crate::queue::backoff;
+use crate::settings::Settings;
+use crate::status::Outcome;
+use memory::{Memories, Memory};
+
+/// Between looks at an object where nothing else says how long, without account scans.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(600);
+/// IAM shows a new entity to every reader within this time.
+const LAG: Duration = Duration::from_secs(60);
+
+/// Everything that a reconcile needs.
+pub struct Context {
+    /// The operator's flags.
+    pub settings: Settings,
+    /// AWS.
+    pub accounts: Accounts,
+    /// The API server.
+    pub kubernetes: Kubernetes,
+    /// What the watch has seen.
+    pub index: Index,
+    /// What is remembered of each object between looks.
+    pub memories: Memories,
+    /// Counters.
+    pub metrics: Metrics,
+    /// When this process began: before that, nothing is remembered.
+    pub started: Instant,
+}
+
+/// When to look at the object again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    /// After its interval.
+    Interval,
+    /// Soon, with growing pauses: it may pass by itself.
+    Soon,
+    /// Slowly, with growing pauses: a person must act, perhaps outside Kubernetes.
+    Slowly,
+    /// After this time.
+    After(Duration),
+    /// When it changes.
+    OnChange,
+}
+
+/// What a reconcile came to.
+struct Conclusion {
+    /// `None`: the status stays as it is.
+    outcome: Option<Outcome>,
+    again: Again,
+    result: ReconcileResult,
+}
+
+impl Conclusion {
+    fn leave(again: Again, result: ReconcileResult) -> Self {
+        Self {
+            outcome: None,
+            again,
+            result,
+        }
+    }
+}
+
+/// Reconciles the object of that key; returns when to look again, `None`: when it changes.
+pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Option<Duration> {
+    let object = context.index.get(key)?;
+    let began = Instant::now();
+    let mut memory = context.memories.take(&object, context.started);
+    let next = run(context, &object, &mut memory, priority).await;
+    let again = match next {
+        Ok(Conclusion { again, result, .. }) => {
+            context.metrics.reconciled(result, began.elapsed());
+            pause(context, &object, &mut memory, again)
+        }
+        Err(KubernetesError::NotLeader) => {
+            context.metrics.reconciled(ReconcileResult::Fenced, began.elapsed());
+            None
+        }
+        // The object has changed or gone: the watch brings its new state.
+        Err(error) if error.is_not_found() => None,
+        Err(error) => {
+            context
+                .metrics
+                .reconciled(ReconcileResult::KubernetesError, began.elapsed());
+            if error.is_conflict() {
+                tracing::debug!(%error, "the object has changed meanwhile");
+            } else {
+                tracing::warn!(%error, "Kubernetes did not take a write; it is repeated");
+            }
+            pause(context, &object, &mut memory, Again::Soon)
+        }
+    };
+    context.memories.put(key, memory);
+    again
+}
+
+async fn run(
+    context: &Context,
+    object: &Arc<Object>,
+    memory: &mut Memory,
+    priority: Priority,
+) -> Result<Conclusion, KubernetesError> {
+    if let Some(value) = object.reconcile_at() {
+        memory.honour_reconcile_at(value);
+    }
+    let caller = Caller {
+        namespace: Arc::from(object.metadata.namespace.as_deref().unwrap_or_default()),
+        object: Arc::from(object.metadata.name.as_deref().unwrap_or_default()),
+        priority: if object.is_deleting() {
+            Priority::Deletion
+        } else {
+            priority
+        },
+    };
+    let conclusion = if object.is_deleting() {
+        deletion::delete(context, object, memory, caller).await?
+    } else {
+        ensure::ensure(context, object, memory, caller).await?
+    };
+    conclude::conclude(context, object, &conclusion).await?;
+    Ok(conclusion)
+}
+
+fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) -> Option<Duration> {
+    let interval = interval(context, object);
+    let slowest = interval.clamp(Duration::from_secs(10), Duration::from_secs(300));
+    match again {
+        Again::Interval => {
+            memory.failures = 0;
+            // A little jitter, so that objects made together are not looked at together for ever.
+            Some(interval.mul_f64(0.95 + 0.1 * fastrand::f64()))
+        }
+        Again::Soon => {
+            memory.failed(object.generation());
+            Some(backoff(
+                memory.failures,
+                Duration::from_secs(1),
+                Duration::from_secs(60),
+            ))
+        }
+        Again::Slowly => {
+            memory.failed(object.generation());
+            Some(backoff(memory.failures, Duration::from_secs(10), slowest))
+        }
+        Again::After(time) => Some(time),
+        Again::OnChange => {
+            memory.failures = 0;
+            None
+        }
+    }
+}
+
+/// How often the object is looked at for drift.
+fn interval(context: &Context, object: &Object) -> Duration {
+    let wanted = object
+        .spec
+        .as_ref()
+        .ok()
+        .and_then(|spec| spec.drift_check_interval)
+        .map(Duration::from);
+    wanted
+        .or(context.settings.drift_check_interval)
+        .unwrap_or(DEFAULT_INTERVAL)
+}

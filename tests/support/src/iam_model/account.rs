@@ -1,0 +1,354 @@
+//! The account: what it holds, its quotas and settings, and the look-ups every operation shares.
+
+use super::document::Document;
+use super::error::ApiError;
+use super::grammar::{self, Kind};
+use super::managed;
+use super::rng::Rng;
+use super::types::{InstanceProfile, Policy, PolicyVersion, Role, User};
+use super::validate;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The account's quotas; the defaults are AWS's.
+#[derive(Clone, Debug)]
+pub struct Quotas {
+    /// Roles per account.
+    pub roles: usize,
+    /// Customer-managed policies per account.
+    pub policies: usize,
+    /// Managed policies attached to one role.
+    pub attached_per_role: usize,
+    /// Versions of a managed policy.
+    pub versions: usize,
+    /// Characters of a managed policy, white space not counted.
+    pub policy_size: usize,
+    /// Characters of a trust policy, white space not counted.
+    pub trust_size: usize,
+    /// Characters of all inline policies of a role, white space not counted.
+    pub inline_size: usize,
+    /// Tags per entity.
+    pub tags: usize,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            roles: 1000,
+            policies: 1500,
+            attached_per_role: 10,
+            versions: 5,
+            policy_size: 6144,
+            trust_size: 2048,
+            inline_size: 10_240,
+            tags: 50,
+        }
+    }
+}
+
+impl Quotas {
+    /// Roles and policies without a ceiling, for benchmarks; the rest as AWS has it.
+    pub fn without_entity_limits() -> Self {
+        Self {
+            roles: usize::MAX,
+            policies: usize::MAX,
+            ..Self::default()
+        }
+    }
+}
+
+/// How the account behaves where AWS leaves room; all may be changed at any time.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// A role or policy is not found for this long after its creation, while creating it again says that it exists.
+    pub visibility_delay_ms: u64,
+    /// No page is longer than this, whatever `MaxItems` says.
+    pub page_cap: Option<usize>,
+    /// How often a page is shorter than it could be, empty pages included.
+    pub short_page_probability: f64,
+    /// Whether a role is found by a name in another case. AWS documents no answer; `false` is the stricter one.
+    pub lookup_ignores_case: bool,
+}
+
+/// One AWS account.
+#[derive(Clone, Debug)]
+pub struct Iam {
+    /// The quotas in force.
+    pub quotas: Quotas,
+    /// The settings in force.
+    pub settings: Settings,
+    account_id: String,
+    partition: String,
+    now_ms: u64,
+    ids: Rng,
+    pub(super) page_rng: Rng,
+    /// By name in lower case.
+    pub(super) roles: BTreeMap<String, RoleEntry>,
+    /// By name in lower case.
+    pub(super) policies: BTreeMap<String, PolicyEntry>,
+    /// By ARN.
+    pub(super) aws_policies: BTreeMap<String, PolicyEntry>,
+    /// By name in lower case.
+    pub(super) users: BTreeMap<String, UserEntry>,
+    /// By name in lower case; the role's name stands in `role`.
+    pub(super) profiles: BTreeMap<String, ProfileEntry>,
+    /// By policy ARN.
+    pub(super) holders: BTreeMap<String, Holders>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct RoleEntry {
+    pub(super) role: Role,
+    pub(super) attached: BTreeSet<String>,
+    pub(super) inline: BTreeMap<String, Document>,
+    pub(super) protected: bool,
+    pub(super) visible_at_ms: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PolicyEntry {
+    /// The counts in it are stale: [`Iam::described`] fills them in.
+    pub(super) policy: Policy,
+    /// Oldest first.
+    pub(super) versions: Vec<PolicyVersion>,
+    pub(super) next_version: u32,
+    pub(super) visible_at_ms: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct UserEntry {
+    pub(super) user: User,
+    pub(super) attached: BTreeSet<String>,
+    pub(super) boundary: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct ProfileEntry {
+    pub(super) profile: InstanceProfile,
+    pub(super) role: Option<String>,
+}
+
+/// Who holds a managed policy: kept beside the roles and users so that counting costs nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Holders {
+    pub(super) roles: BTreeSet<String>,
+    pub(super) users: BTreeSet<String>,
+    pub(super) bounded_roles: BTreeSet<String>,
+    pub(super) bounded_users: BTreeSet<String>,
+}
+
+impl Iam {
+    /// An empty account in partition `aws` with AWS's default quotas. The same `account_id` gives the same ids.
+    pub fn new(account_id: impl Into<String>) -> Self {
+        Self::in_partition(account_id, "aws")
+    }
+
+    /// An empty account in this partition (`aws`, `aws-cn`, `aws-us-gov`, …).
+    pub fn in_partition(account_id: impl Into<String>, partition: impl Into<String>) -> Self {
+        let (account_id, partition) = (account_id.into(), partition.into());
+        let seed = account_id.parse().unwrap_or(0);
+        let aws_policies = managed::policies(&partition);
+        Self {
+            quotas: Quotas::default(),
+            settings: Settings::default(),
+            now_ms: 1_700_000_000_000,
+            ids: Rng::new(seed),
+            page_rng: Rng::new(seed ^ 0xa5a5),
+            account_id,
+            partition,
+            roles: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            aws_policies,
+            users: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+            holders: BTreeMap::new(),
+        }
+    }
+
+    /// The account's 12 digits.
+    pub fn account_id(&self) -> &str {
+        &self.account_id
+    }
+
+    /// The account's partition.
+    pub fn partition(&self) -> &str {
+        &self.partition
+    }
+
+    /// The model's clock, milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Sets the clock.
+    pub fn set_now_ms(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// Moves the clock forward.
+    pub fn advance_ms(&mut self, by: u64) {
+        self.now_ms += by;
+    }
+
+    /// Reseeds the random short pages.
+    pub fn seed_pages(&mut self, seed: u64) {
+        self.page_rng = Rng::new(seed);
+    }
+
+    /// How many roles and customer policies exist, visible or not.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.roles.len(), self.policies.len())
+    }
+
+    /// `arn:{partition}:iam::{account}:{resource}`.
+    pub(super) fn arn(&self, resource: &str) -> String {
+        format!("arn:{}:iam::{}:{resource}", self.partition, self.account_id)
+    }
+
+    pub(super) fn new_id(&mut self, prefix: &str) -> String {
+        self.ids.id(prefix, 17)
+    }
+
+    pub(super) fn visible_at(&self) -> u64 {
+        self.now_ms + self.settings.visibility_delay_ms
+    }
+
+    /// The role of that name, whatever its path.
+    pub(super) fn role(&self, name: &str) -> Result<&RoleEntry, ApiError> {
+        validate::name(name, "roleName", 64)?;
+        self.roles
+            .get(&fold(name))
+            .filter(|entry| self.settings.lookup_ignores_case || entry.role.name == name)
+            .filter(|entry| entry.visible_at_ms <= self.now_ms)
+            .ok_or_else(|| ApiError::no_such_entity(format!("The role with name {name} cannot be found.")))
+    }
+
+    /// The role of that name for a change, which service-linked and reserved roles refuse.
+    pub(super) fn role_mut(&mut self, name: &str) -> Result<&mut RoleEntry, ApiError> {
+        if self.role(name)?.protected {
+            return Err(ApiError::unmodifiable_entity(format!(
+                "Cannot perform the operation on the protected role '{name}' - this role is only modifiable by AWS"
+            )));
+        }
+        self.roles
+            .get_mut(&fold(name))
+            .ok_or_else(|| ApiError::no_such_entity(format!("The role with name {name} cannot be found.")))
+    }
+
+    /// The policy with exactly that ARN, path and case included.
+    pub(super) fn policy(&self, arn: &str) -> Result<&PolicyEntry, ApiError> {
+        let not_found = || ApiError::no_such_entity(format!("Policy {arn} was not found."));
+        match self.policy_name(arn)? {
+            None => self.aws_policies.get(arn).ok_or_else(not_found),
+            Some(name) => self
+                .policies
+                .get(&fold(name))
+                .filter(|entry| entry.policy.arn == arn && entry.visible_at_ms <= self.now_ms)
+                .ok_or_else(not_found),
+        }
+    }
+
+    /// The policy with that ARN for a change, which AWS-managed policies refuse.
+    pub(super) fn policy_mut(&mut self, arn: &str) -> Result<&mut PolicyEntry, ApiError> {
+        self.policy(arn)?;
+        let name = self.policy_name(arn)?.map(fold);
+        name.and_then(|name| self.policies.get_mut(&name))
+            .ok_or_else(|| ApiError::access_denied(format!("{arn} is managed by AWS and cannot be changed.")))
+    }
+
+    /// The name in a policy ARN of this account; none for an AWS-managed policy.
+    fn policy_name<'a>(&self, arn: &'a str) -> Result<Option<&'a str>, ApiError> {
+        let invalid = || ApiError::invalid_input(format!("ARN {arn} is not valid."));
+        if arn.len() < 20 || arn.len() > 2048 {
+            return Err(ApiError::validation(format!(
+                "Invalid length for parameter PolicyArn: {arn:?}"
+            )));
+        }
+        let mut parts = arn.splitn(6, ':');
+        if parts.next() != Some("arn") || parts.next() != Some(self.partition.as_str()) {
+            return Err(invalid());
+        }
+        if parts.next() != Some("iam") || parts.next() != Some("") {
+            return Err(invalid());
+        }
+        let account = parts.next();
+        let resource = parts
+            .next()
+            .and_then(|resource| resource.strip_prefix("policy/"))
+            .ok_or_else(invalid)?;
+        match account {
+            Some("aws") => Ok(None),
+            Some(account) if account == self.account_id => Ok(Some(resource.rsplit('/').next().unwrap_or(resource))),
+            _ => Err(invalid()),
+        }
+    }
+
+    /// A policy that may be attached or used as a boundary.
+    pub(super) fn attachable(&self, arn: &str, called: &str) -> Result<(), ApiError> {
+        self.policy(arn).map(|_| ()).map_err(|error| match error.code.as_str() {
+            "NoSuchEntity" => ApiError::no_such_entity(format!("{called} {arn} does not exist or is not attachable.")),
+            _ => error,
+        })
+    }
+
+    /// The policy with its counts of this moment.
+    pub(super) fn described(&self, entry: &PolicyEntry) -> Policy {
+        let mut policy = entry.policy.clone();
+        if let Some(holders) = self.holders.get(&policy.arn) {
+            policy.attachment_count = holders.roles.len() + holders.users.len();
+            policy.boundary_count = holders.bounded_roles.len() + holders.bounded_users.len();
+        }
+        policy
+    }
+
+    pub(super) fn is_held(&self, arn: &str) -> bool {
+        self.holders.get(arn).is_some_and(|holders| !holders.is_empty())
+    }
+
+    /// Changes who holds a policy, keeping no empty entries.
+    pub(super) fn hold(&mut self, arn: &str, change: impl FnOnce(&mut Holders)) {
+        let holders = self.holders.entry(arn.to_owned()).or_default();
+        change(holders);
+        if holders.is_empty() {
+            self.holders.remove(arn);
+        }
+    }
+
+    /// Checks a trust policy as `CreateRole` and `UpdateAssumeRolePolicy` do.
+    pub(super) fn checked_trust(&self, text: &str) -> Result<Document, ApiError> {
+        grammar::check(text, Kind::Trust, &self.partition, &|arn| self.principal_exists(arn))?;
+        validate::document_size(text, self.quotas.trust_size, "ACLSizePerRole")?;
+        Ok(Document::new(text))
+    }
+
+    /// Checks a permissions policy as `CreatePolicy` and `CreatePolicyVersion` do.
+    pub(super) fn checked_policy(&self, text: &str) -> Result<Document, ApiError> {
+        grammar::check(text, Kind::Permissions, &self.partition, &|_| true)?;
+        validate::document_size(text, self.quotas.policy_size, "PolicySize")?;
+        Ok(Document::new(text))
+    }
+
+    /// Principals of other accounts are taken as existing: the model cannot know.
+    fn principal_exists(&self, arn: &str) -> bool {
+        let Some(resource) = arn.strip_prefix(&self.arn("")) else {
+            return true;
+        };
+        let name = resource.rsplit('/').next().unwrap_or_default();
+        match resource.split('/').next() {
+            Some("role") => self.role(name).is_ok_and(|entry| entry.role.arn == arn),
+            Some("user") => self.users.get(&fold(name)).is_some_and(|entry| entry.user.arn == arn),
+            Some("root") => true,
+            _ => false,
+        }
+    }
+}
+
+impl Holders {
+    fn is_empty(&self) -> bool {
+        self.roles.is_empty() && self.users.is_empty() && self.bounded_roles.is_empty() && self.bounded_users.is_empty()
+    }
+}
+
+/// IAM's names are not distinguished by case; they are ASCII.
+pub(super) fn fold(name: &str) -> String {
+    name.to_ascii_lowercase()
+}

@@ -1,0 +1,134 @@
+//! The listening server, on threads of its own.
+
+use super::gate::Gate;
+use super::service;
+use super::world::{Defaults, World};
+use anyhow::Context;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// 0 takes a free port.
+    pub port: u16,
+    /// Threads that serve.
+    pub threads: usize,
+    /// Records kept in the call log; 0 keeps counts only, which is what a benchmark wants.
+    pub log_capacity: usize,
+    /// What accounts get.
+    pub defaults: Defaults,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            port: 0,
+            threads: 2,
+            log_capacity: 100_000,
+            defaults: Defaults::default(),
+        }
+    }
+}
+
+/// A running server; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    world: World,
+    gate: Gate,
+    runtime: Option<Runtime>,
+}
+
+impl Server {
+    /// Listens on 127.0.0.1.
+    pub fn start(options: ServerOptions) -> anyhow::Result<Self> {
+        let world = World::new(options.defaults);
+        let gate = Gate::new(options.log_capacity);
+        let (addr, runtime) = listen(options.port, options.threads, {
+            let (world, gate) = (world.clone(), gate.clone());
+            move |request| service::serve(world.clone(), gate.clone(), request)
+        })?;
+        Ok(Self {
+            addr,
+            world,
+            gate,
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `http://127.0.0.1:{port}`, for `AWS_ENDPOINT_URL`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Accounts and keys.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Faults and call log.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Serves HTTP/1.1 on 127.0.0.1 with a runtime of its own; requests end when the runtime is shut down.
+pub(crate) fn listen<S, F>(port: u16, threads: usize, serve: S) -> anyhow::Result<(SocketAddr, Runtime)>
+where
+    S: Fn(hyper::Request<hyper::body::Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = super::reply::Reply> + Send + 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        .with_context(|| format!("cannot listen on 127.0.0.1:{port}; choose another port, or 0 for a free one"))?;
+    listener.set_nonblocking(true)?;
+    let addr = listener.local_addr()?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads.max(1))
+        .thread_name("iam-model")
+        .enable_all()
+        .build()
+        .context("cannot start the server's threads")?;
+    let listener = {
+        let _entered = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    runtime.spawn(async move {
+        loop {
+            // Out of file descriptors, most likely: the next round finds some again.
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            };
+            let _ = stream.set_nodelay(true);
+            let serve = serve.clone();
+            tokio::spawn(async move {
+                #[allow(clippy::redundant_closure)] // passing `serve` itself makes the future not `Send`
+                let service = service_fn(move |request| serve(request));
+                // An error here is a caller that hung up, or a connection that a fault closes.
+                let _ = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    Ok((addr, runtime))
+}
