@@ -126,6 +126,24 @@ impl Index {
             .collect()
     }
 
+    /// How many objects there are of a kind.
+    pub fn count(&self, wanted: impl Fn(&Object) -> bool) -> usize {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner.objects.values().filter(|entry| wanted(&entry.object)).count()
+    }
+
+    /// Objects that want a name, case ignored.
+    pub fn claiming(&self, name: &str) -> Vec<Owner> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner
+            .names
+            .get(&name.to_lowercase())
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+
     /// Other objects that share a name with this one, whatever their account.
     pub fn sharing_names(&self, key: &Owner) -> Vec<Arc<Object>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::names::{AccountId, ClusterName, IamPath};
 use crate::reconcile::Context;
 use crate::reconcile::memory::Memories;
+use crate::scan::Modes;
 use crate::settings::{Cluster, Settings};
 use crate::telemetry::{self, LogFormat};
 
@@ -271,6 +272,8 @@ async fn operate(
         index: Index::default(),
         memories: Memories::default(),
         metrics: metrics.clone(),
+        drift_scan: args.drift_scan,
+        modes: Modes::default(),
         started,
     });
     count_resources(&metrics, &context);

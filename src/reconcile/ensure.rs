@@ -158,6 +158,7 @@ impl Work<'_> {
     async fn apply(&mut self, plan: &Plan, applied: &mut Applied) -> std::result::Result<(), ApplyError> {
         let (policy_before, role_before) = (self.memory.policy_created, self.memory.role_created);
         let memory = &mut *self.memory;
+        memory.last_write = Some(Instant::now());
         let result = apply(&self.iam, &plan.steps, applied, |step| match &step.action {
             Action::CreatePolicy(_) => memory.creating(Part::Policy),
             Action::CreateRole(_) => memory.creating(Part::Role),

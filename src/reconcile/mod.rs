@@ -12,12 +12,14 @@ use std::time::{Duration, Instant};
 
 use crate::account::Accounts;
 use crate::account::budget::{Caller, Priority};
+use crate::api::account::DriftScan;
 use crate::index::Index;
 use crate::kubernetes::{Kubernetes, KubernetesError};
 use crate::metrics::{Metrics, ReconcileResult};
 use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::backoff;
+use crate::scan::{self, Mode, Modes};
 use crate::settings::Settings;
 use crate::status::Outcome;
 use memory::{Memories, Memory};
@@ -41,6 +43,10 @@ pub struct Context {
     pub memories: Memories,
     /// Counters.
     pub metrics: Metrics,
+    /// `--drift-scan`.
+    pub drift_scan: DriftScan,
+    /// How each account is looked at now.
+    pub modes: Modes,
     /// When this process began: before that, nothing is remembered.
     pub started: Instant,
 }
@@ -145,7 +151,7 @@ fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) 
         Again::Interval => {
             memory.failures = 0;
             // A little jitter, so that objects made together are not looked at together for ever.
-            Some(interval.mul_f64(0.95 + 0.1 * fastrand::f64()))
+            Some(next_look(context, object).mul_f64(0.9 + 0.1 * fastrand::f64()))
         }
         Again::Soon => {
             memory.failed(object.generation());
@@ -167,7 +173,8 @@ fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) 
     }
 }
 
-/// How often the object is looked at for drift.
+/// How old the last good look at an object may be, a third of the time that trouble may last before it is reported; and
+/// how often an object is looked at that no sweep looks at.
 fn interval(context: &Context, object: &Object) -> Duration {
     let wanted = object
         .spec
@@ -178,4 +185,21 @@ fn interval(context: &Context, object: &Object) -> Duration {
     wanted
         .or(context.settings.drift_check_interval)
         .unwrap_or(DEFAULT_INTERVAL)
+}
+
+/// When an object in sync is read by itself again: rarely where sweeps look at it, unless it asks for more.
+fn next_look(context: &Context, object: &Object) -> Duration {
+    if context.modes.of(&object.account_ref().map(str::to_owned)) != Some(Mode::Bulk) {
+        return interval(context, object);
+    }
+    let sweeps = context.settings.drift_check_interval.unwrap_or(scan::DEFAULT_INTERVAL);
+    let wanted = object
+        .spec
+        .as_ref()
+        .ok()
+        .and_then(|spec| spec.drift_check_interval)
+        .map(Duration::from);
+    wanted
+        .filter(|wanted| *wanted < sweeps)
+        .unwrap_or_else(|| scan::slow_look(sweeps))
 }
