@@ -4,4 +4,5 @@
 
 pub mod account;
 pub mod api;
+pub mod lease;
 pub mod metrics;
