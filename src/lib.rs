@@ -4,5 +4,6 @@
 
 pub mod account;
 pub mod api;
+pub mod http;
 pub mod lease;
 pub mod metrics;
