@@ -30,6 +30,8 @@ use crate::scan::Modes;
 use crate::settings::{Cluster, Settings};
 use crate::telemetry::{self, LogFormat};
 
+/// The process is stuck if its heart has not beaten for this long.
+const LIVE_LIMIT: Duration = Duration::from_secs(30);
 /// Between tries to reach the API server at start.
 const START_PAUSE: Duration = Duration::from_secs(2);
 /// A watch is renewed by the API server every few minutes; a connection that is silent for longer is dead.
@@ -195,7 +197,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     });
 
     let metrics = Metrics::new();
-    let health = Health::new();
+    let health = Health::new(LIVE_LIMIT);
     let listener = TcpListener::bind(args.http_addr).await.with_context(|| {
         format!(
             "--http-addr={}: cannot listen there; choose a free address",
