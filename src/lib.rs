@@ -7,3 +7,4 @@ pub mod api;
 pub mod http;
 pub mod lease;
 pub mod metrics;
+pub mod telemetry;
