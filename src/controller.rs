@@ -91,7 +91,7 @@ impl Controller {
                 break;
             };
             let context = self.context.clone();
-            let span = tracing::info_span!("reconcile", object = %key);
+            let span = tracing::error_span!("reconcile", object = %key);
             let task = {
                 let key = key.clone();
                 async move {

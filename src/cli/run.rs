@@ -175,7 +175,7 @@ fn deletion_policy(text: &str) -> Result<DeletionPolicy, String> {
 }
 
 pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let _telemetry = telemetry::init(args.log_format, &args.log_filter).context("--log-filter cannot be read")?;
+    let _telemetry = telemetry::init(args.log_format, &args.log_filter).context("--log-filter")?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
