@@ -1,13 +1,14 @@
 //! An object that is to be: the pipeline from spec to AWS.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::memory::Memory;
-use super::{Again, Conclusion, Context, LAG, claims, conclude, interval};
+use super::{Again, Conclusion, Context, LAG, View, claims, conclude, interval};
 use crate::account::Account;
 use crate::account::budget::Caller;
 use crate::account::credentials::CallerIdentity;
-use crate::api::policy::ManagementPolicy;
+use crate::api::policy::{AuroraLogExportPolicySpec, ManagementPolicy};
 use crate::api::{EventReason, PolicyStatus, RESERVED_TAG_PREFIX, Reason, RoleStatus};
 use crate::apply::{Applied, ApplyError, apply};
 use crate::desired::{Desired, desired};
@@ -62,35 +63,21 @@ pub(super) async fn ensure(
         });
     }
     let was_ready = is_ready(&object.status, object.generation());
-    let resolved = match context.accounts.resolve(object.account_ref(), &caller.namespace, false) {
-        Ok(resolved) => resolved,
-        Err(error) => return Ok(failed(error.reason, error.message, Affected::default())),
+    let Prepared {
+        account,
+        caller: identity,
+        desired,
+    } = match prepare(context.view(), object, spec).await {
+        Ok(prepared) => prepared,
+        Err(Unprepared::Aws(error)) => return Ok(refused_by_aws(context, object, memory, &error, was_ready)),
+        Err(Unprepared::Refused(reason, message, affected)) => return Ok(failed(reason, message, affected)),
     };
-    let identity = match resolved.account.identity().await {
-        Ok(identity) => identity,
-        Err(error) => return Ok(refused_by_aws(context, object, memory, &error, was_ready)),
-    };
-    if let Some(message) = other_account(object, &identity) {
-        return Ok(failed(Reason::AccountNotReady, message, Affected::default()));
-    }
-    let facts = AccountFacts {
-        id: identity.account.clone(),
-        partition: identity.partition.clone(),
-        via: resolved.via,
-    };
-    let desired = match desired(&object.key(), spec, &context.settings, &facts) {
-        Ok(desired) => desired,
-        Err(refused) => return Ok(failed(refused.reason(), refused.to_string(), Affected::ALL)),
-    };
-    if let Some(message) = identity_changed(object, &desired.identity) {
-        return Ok(failed(Reason::IdentityChanged, message, Affected::default()));
-    }
-    let iam = resolved.account.iam(&identity, caller);
+    let iam = account.iam(&identity, caller);
     let work = Work {
         context,
         object,
         memory,
-        account: &resolved.account,
+        account: &account,
         caller: identity,
         desired,
         iam,
@@ -99,12 +86,60 @@ pub(super) async fn ensure(
     work.pipeline().await
 }
 
+/// The account that an object works in, and what must be there.
+pub(super) struct Prepared {
+    pub(super) account: Arc<Account>,
+    pub(super) caller: CallerIdentity,
+    pub(super) desired: Desired,
+}
+
+/// Why an object does not get as far as being looked at in AWS.
+pub(super) enum Unprepared {
+    /// AWS does not let us in.
+    Aws(IamError),
+    /// The spec, the account or the guardrails stand against it.
+    Refused(Reason, String, Affected),
+}
+
+/// Spec + account → what must be in AWS. Asks AWS for nothing but the caller's identity.
+pub(super) async fn prepare(
+    view: View<'_>,
+    object: &Object,
+    spec: &AuroraLogExportPolicySpec,
+) -> std::result::Result<Prepared, Unprepared> {
+    let refused = |reason, message| Unprepared::Refused(reason, message, Affected::default());
+    let key = object.key();
+    let resolved = view
+        .accounts
+        .resolve(object.account_ref(), &key.namespace, false)
+        .map_err(|error| refused(error.reason, error.message))?;
+    let caller = resolved.account.identity().await.map_err(Unprepared::Aws)?;
+    if let Some(message) = other_account(object, &caller) {
+        return Err(refused(Reason::AccountNotReady, message));
+    }
+    let facts = AccountFacts {
+        id: caller.account.clone(),
+        partition: caller.partition.clone(),
+        via: resolved.via,
+    };
+    let desired = desired(&key, spec, view.settings, &facts)
+        .map_err(|error| Unprepared::Refused(error.reason(), error.to_string(), Affected::ALL))?;
+    if let Some(message) = identity_changed(object, &desired.identity) {
+        return Err(refused(Reason::IdentityChanged, message));
+    }
+    Ok(Prepared {
+        account: resolved.account,
+        caller,
+        desired,
+    })
+}
+
 impl Work<'_> {
     async fn pipeline(mut self) -> Result<Conclusion> {
         // Without our finalizer nothing was ever written: one read is enough to begin, and a name that turns out to be
         // taken is looked at closely.
         let new = !self.object.has_finalizer() && self.object.status.role.is_none();
-        let rivals = claims::rivals(self.context, self.object, &self.desired.identity, &self.caller);
+        let rivals = claims::rivals(self.context.view(), self.object, &self.desired.identity, &self.caller);
         let mut object = None;
         for closely in [!new, true] {
             let looked = if closely {

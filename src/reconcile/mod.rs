@@ -6,6 +6,7 @@ mod conclude;
 mod deletion;
 mod ensure;
 pub mod memory;
+pub mod preview;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,6 +50,28 @@ pub struct Context {
     pub modes: Modes,
     /// When this process began: before that, nothing is remembered.
     pub started: Instant,
+}
+
+/// What decides which plan an object gets, besides the object and AWS.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The operator's flags.
+    pub settings: &'a Settings,
+    /// AWS.
+    pub accounts: &'a Accounts,
+    /// All objects: some may claim the same names.
+    pub index: &'a Index,
+}
+
+impl Context {
+    /// The part that decides, without the effects.
+    pub fn view(&self) -> View<'_> {
+        View {
+            settings: &self.settings,
+            accounts: &self.accounts,
+            index: &self.index,
+        }
+    }
 }
 
 /// When to look at the object again.
