@@ -109,7 +109,7 @@ impl Controller {
             Ok((id, (_, again))) => (id, again),
             Err(error) => {
                 tracing::error!(%error, "a reconcile ended unexpectedly; it is repeated");
-                (error.id(), Some(Duration::from_secs(60)))
+                (error.id(), Some(Duration::from_mins(1)))
             }
         };
         if let Some(key) = self.tasks.remove(&id) {
@@ -286,15 +286,13 @@ impl Controller {
     async fn finish(&mut self) {
         let deadline = tokio::time::Instant::now() + GRACE;
         while !self.running.is_empty() {
-            match tokio::time::timeout_at(deadline, self.running.join_next()).await {
-                Ok(_) => {}
-                Err(_) => {
-                    tracing::warn!(
-                        stopped = self.running.len(),
-                        "reconciles did not end in time and were stopped"
-                    );
-                    self.running.shutdown().await;
-                }
+            let ended = tokio::time::timeout_at(deadline, self.running.join_next()).await;
+            if ended.is_err() {
+                tracing::warn!(
+                    stopped = self.running.len(),
+                    "reconciles did not end in time and were stopped"
+                );
+                self.running.shutdown().await;
             }
         }
     }

@@ -491,10 +491,10 @@ fn affected(operation: Operation) -> Affected {
     let mut affected = Affected::default();
     match operation {
         Operation::AttachRolePolicy | Operation::DetachRolePolicy | Operation::ListAttachedRolePolicies => {
-            affected.attachment = true
+            affected.attachment = true;
         }
         operation if operation.as_str().contains("Policy") && !operation.as_str().contains("Role") => {
-            affected.policy = true
+            affected.policy = true;
         }
         Operation::GetCallerIdentity | Operation::AssumeRole => {}
         _ => affected.role = true,

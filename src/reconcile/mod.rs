@@ -26,9 +26,9 @@ use crate::status::Outcome;
 use memory::{Memories, Memory};
 
 /// Between looks at an object where nothing else says how long, without account scans.
-pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(600);
+pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(10);
 /// IAM shows a new entity to every reader within this time.
-const LAG: Duration = Duration::from_secs(60);
+const LAG: Duration = Duration::from_mins(1);
 
 /// Everything that a reconcile needs.
 pub struct Context {
@@ -169,7 +169,7 @@ async fn run(
 
 fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) -> Option<Duration> {
     let interval = interval(context, object);
-    let slowest = interval.clamp(Duration::from_secs(10), Duration::from_secs(300));
+    let slowest = interval.clamp(Duration::from_secs(10), Duration::from_mins(5));
     match again {
         Again::Interval => {
             memory.failures = 0;
@@ -178,11 +178,7 @@ fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) 
         }
         Again::Soon => {
             memory.failed(object.generation());
-            Some(backoff(
-                memory.failures,
-                Duration::from_secs(1),
-                Duration::from_secs(60),
-            ))
+            Some(backoff(memory.failures, Duration::from_secs(1), Duration::from_mins(1)))
         }
         Again::Slowly => {
             memory.failed(object.generation());
