@@ -4,6 +4,7 @@
 //! [`environment`] in each test. What tests share is the cluster and the account; names keep them apart.
 
 mod pipeline;
+mod scan;
 mod smoke;
 
 use anyhow::{Result, anyhow};
