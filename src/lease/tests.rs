@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 fn config(identity: &str) -> LeaseConfig {
     LeaseConfig {
-        duration: Duration::from_secs(2),
+        duration: Duration::from_secs(3),
         renew_every: Duration::from_millis(400),
         poll_every: Duration::from_millis(200),
         request_timeout: Duration::from_millis(400),
@@ -49,7 +49,7 @@ fn one_leads_and_a_release_hands_over_at_once() {
         let (first, mut first_leads) = Election::start(server.door().await.0, config("first"));
         until_leads(&mut first_leads, true).await;
         assert!(first.fence().may_write(Duration::from_secs(1)));
-        assert!(!first.fence().may_write(Duration::from_secs(2)));
+        assert!(!first.fence().may_write(Duration::from_secs(3)));
         server.edit(|lease| lease.metadata.labels = Some([("team".to_owned(), "db".to_owned())].into()));
 
         let (second, mut second_leads) = Election::start(server.door().await.0, config("second"));
@@ -61,14 +61,14 @@ fn one_leads_and_a_release_hands_over_at_once() {
         first.release().await;
         assert!(!fence.may_write(Duration::ZERO));
         until_leads(&mut second_leads, true).await;
-        assert!(released.elapsed() < Duration::from_secs(1), "{:?}", released.elapsed());
+        assert!(released.elapsed() < Duration::from_secs(2), "{:?}", released.elapsed());
         let lease = server.lease().unwrap();
         assert_eq!(lease.metadata.labels.unwrap()["team"], "db", "others' labels stay");
         let spec = lease.spec.unwrap();
         assert_eq!(spec.holder_identity.as_deref(), Some("second"));
         assert_eq!(
             (spec.lease_transitions, spec.lease_duration_seconds),
-            (Some(1), Some(2))
+            (Some(1), Some(3))
         );
         assert!(spec.acquire_time <= spec.renew_time);
         second.release().await;
@@ -118,7 +118,7 @@ fn a_restarted_process_leads_at_once() {
         let (_second, mut leading) = Election::start(server.door().await.0, config("pod-0"));
         until_leads(&mut leading, true).await;
         assert!(
-            restarted.elapsed() < Duration::from_secs(1),
+            restarted.elapsed() < Duration::from_secs(2),
             "{:?}",
             restarted.elapsed()
         );
