@@ -81,11 +81,11 @@ pub struct RunArgs {
     drift_scan: DriftScan,
 
     /// Reading calls a second to IAM, for all objects of one account together.
-    #[arg(long, env = "ALEP_IAM_READS_PER_SECOND", value_name = "RATE", default_value = "20", value_parser = rate)]
+    #[arg(long, env = "ALEP_IAM_READS_PER_SECOND", value_name = "RATE", default_value = "50", value_parser = rate)]
     iam_reads_per_second: f64,
 
     /// Writing calls a second to IAM, for all objects of one account together.
-    #[arg(long, env = "ALEP_IAM_WRITES_PER_SECOND", value_name = "RATE", default_value = "5", value_parser = rate)]
+    #[arg(long, env = "ALEP_IAM_WRITES_PER_SECOND", value_name = "RATE", default_value = "20", value_parser = rate)]
     iam_writes_per_second: f64,
 
     /// Objects of one account that are reconciled at once.

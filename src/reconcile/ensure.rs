@@ -248,7 +248,7 @@ impl Work<'_> {
         let look = self.look(observed, applied, plan.unrepaired().cloned().collect()).await;
         Conclusion {
             outcome: Some(Outcome::InSync(look)),
-            again: Again::Interval,
+            again: Again::InSync,
             result: ReconcileResult::Success,
         }
     }
@@ -257,14 +257,15 @@ impl Work<'_> {
         self.memory.last_good_look = Some(Instant::now());
         let repairable = plan.findings.iter().any(|finding| finding.repair == Repair::Done);
         let look = self.look(observed, &Applied::default(), plan.findings).await;
-        let (outcome, result) = if repairable {
-            (Outcome::Drifted(look), ReconcileResult::NotReady(Reason::DriftDetected))
+        let (outcome, again, result) = if repairable {
+            let result = ReconcileResult::NotReady(Reason::DriftDetected);
+            (Outcome::Drifted(look), Again::Interval, result)
         } else {
-            (Outcome::InSync(look), ReconcileResult::Success)
+            (Outcome::InSync(look), Again::InSync, ReconcileResult::Success)
         };
         Conclusion {
             outcome: Some(outcome),
-            again: Again::Interval,
+            again,
             result,
         }
     }
@@ -421,7 +422,7 @@ fn refused_by_aws(
     let reason = error.class.reason();
     let affected = affected(error.operation);
     match error.class {
-        ErrorClass::NotLeader => Conclusion::leave(Again::OnChange, ReconcileResult::Fenced),
+        ErrorClass::NotLeader => Conclusion::leave(Again::Soon, ReconcileResult::Fenced),
         ErrorClass::Throttled | ErrorClass::Transient => {
             let seen = memory.last_good_look.unwrap_or(context.started);
             if was_ready && seen.elapsed() < interval(context, object) * 3 {

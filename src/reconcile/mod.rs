@@ -77,7 +77,9 @@ impl Context {
 /// When to look at the object again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
-    /// After its interval.
+    /// It is in sync: after its interval, or rarely where sweeps look at it.
+    InSync,
+    /// After its interval: sweeps do not judge it.
     Interval,
     /// Soon, with growing pauses: it may pass by itself.
     Soon,
@@ -118,9 +120,10 @@ pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Op
             context.metrics.reconciled(result, began.elapsed());
             pause(context, &object, &mut memory, again)
         }
+        // Either another replica goes on, or this one may write again in a moment: the queue knows which.
         Err(KubernetesError::NotLeader) => {
             context.metrics.reconciled(ReconcileResult::Fenced, began.elapsed());
-            None
+            pause(context, &object, &mut memory, Again::Soon)
         }
         // The object has changed or gone: the watch brings its new state.
         Err(error) if error.is_not_found() => None,
@@ -172,6 +175,10 @@ fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) 
     let slowest = interval.clamp(Duration::from_secs(10), Duration::from_mins(5));
     match again {
         Again::Interval => {
+            memory.failures = 0;
+            Some(interval)
+        }
+        Again::InSync => {
             memory.failures = 0;
             // A little jitter, so that objects made together are not looked at together for ever.
             Some(next_look(context, object).mul_f64(0.9 + 0.1 * fastrand::f64()))
