@@ -1,5 +1,6 @@
 //! `crd`: the CustomResourceDefinitions as YAML.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use crate::api::crds;
 )]
 pub(super) struct CrdArgs {
     /// Write one file per kind into this directory instead of printing.
-    #[arg(long, env = "OUT_DIR", value_name = "DIR")]
+    #[arg(long, env = "ALEP_OUT_DIR", value_name = "DIR")]
     out_dir: Option<PathBuf>,
 }
 
@@ -35,7 +36,7 @@ pub(super) fn main(args: &CrdArgs) -> anyhow::Result<ExitCode> {
     for crd in crds() {
         let yaml = to_yaml(&crd)?;
         match &args.out_dir {
-            None => print!("---\n{yaml}"),
+            None => write!(std::io::stdout(), "---\n{yaml}").context("cannot write to the standard output")?,
             Some(dir) => {
                 let path = dir.join(format!("{}.yaml", crd.spec.names.plural));
                 std::fs::write(&path, yaml).with_context(|| format!("cannot write {}", path.display()))?;
@@ -43,4 +44,48 @@ pub(super) fn main(args: &CrdArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_generated_files_are_up_to_date() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for crd in crds() {
+            let file = format!("{}.yaml", crd.spec.names.plural);
+            for dir in ["crds", "deploy/helm/aurora-log-export-operator/files/crds"] {
+                let path = root.join(dir).join(&file);
+                let found = std::fs::read_to_string(&path).unwrap_or_default();
+                assert!(
+                    found == to_yaml(&crd).unwrap(),
+                    "{dir}/{file} is stale: run `cargo run -- crd --out-dir {dir}`"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn files_are_written_where_they_are_wanted() {
+        let dir = std::env::temp_dir().join(format!("alep-crds-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        main(&CrdArgs {
+            out_dir: Some(dir.clone()),
+        })
+        .unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(&dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert_eq!(names, ["auroralogexportpolicies.yaml", "awsaccounts.yaml"]);
+        let error = main(&CrdArgs { out_dir: Some(dir) }).unwrap_err().to_string();
+        assert!(
+            error.starts_with("cannot write") && error.contains("auroralogexportpolicies.yaml"),
+            "{error}"
+        );
+    }
 }
