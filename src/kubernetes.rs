@@ -60,6 +60,11 @@ impl KubernetesError {
         matches!(self.status(), Some(409 | 422))
     }
 
+    /// The API server does not allow it.
+    pub fn is_forbidden(&self) -> bool {
+        self.status() == Some(403)
+    }
+
     fn status(&self) -> Option<u16> {
         match self {
             Self::Api { source, .. } => match source.as_ref() {
@@ -244,7 +249,7 @@ impl Kubernetes {
         }
     }
 
-    fn fenced(&self) -> Result<()> {
+    pub(crate) fn fenced(&self) -> Result<()> {
         if self.fence.may_write(Duration::ZERO) {
             Ok(())
         } else {

@@ -18,6 +18,8 @@ pub mod metrics;
 pub mod names;
 pub mod object;
 pub mod observe;
+pub mod orphans;
+pub mod outputs;
 pub mod ownership;
 pub mod plan;
 pub mod queue;

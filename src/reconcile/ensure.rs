@@ -18,6 +18,7 @@ use crate::kubernetes::KubernetesError;
 use crate::metrics::ReconcileResult;
 use crate::object::Object;
 use crate::observe::{Observed, observe, observe_new};
+use crate::outputs;
 use crate::plan::{Action, Part, Plan, Repair, plan};
 use crate::settings::AccountFacts;
 use crate::status::{Affected, Failure, Look, Outcome, is_ready};
@@ -163,10 +164,12 @@ impl Work<'_> {
                 }
             };
             if self.desired.management == ManagementPolicy::Observe {
-                return Ok(self.reported(&observed, plan).await);
+                let conclusion = self.reported(&observed, plan).await;
+                return self.published(conclusion).await;
             }
             if plan.is_empty() {
-                return Ok(self.in_sync(&observed, &Applied::default(), &plan).await);
+                let conclusion = self.in_sync(&observed, &Applied::default(), &plan).await;
+                return self.published(conclusion).await;
             }
             self.announce().await?;
             if object.is_none() && !self.object.has_finalizer() {
@@ -178,7 +181,10 @@ impl Work<'_> {
             let result = self.apply(&plan, &mut applied).await;
             self.tell(&plan, &applied).await;
             match result {
-                Ok(()) => return Ok(self.in_sync(&observed, &applied, &plan).await),
+                Ok(()) => {
+                    let conclusion = self.in_sync(&observed, &applied, &plan).await;
+                    return self.published(conclusion).await;
+                }
                 Err(ApplyError { error, .. }) if error.class == ErrorClass::AlreadyExists => {
                     if closely {
                         return Ok(self.clash(&error, new));
@@ -251,6 +257,36 @@ impl Work<'_> {
             again: Again::InSync,
             result: ReconcileResult::Success,
         }
+    }
+
+    /// `spec.outputs`, once AWS is in sync.
+    async fn published(&mut self, conclusion: Conclusion) -> Result<Conclusion> {
+        let wanted = self.object.spec.as_ref().ok().and_then(|spec| {
+            let outputs = spec.outputs.as_ref()?;
+            Some(outputs.config_map_ref.as_ref()?.name.as_str())
+        });
+        let concerned = wanted.is_some() || self.object.status.outputs.is_some();
+        let look = match &conclusion.outcome {
+            Some(Outcome::InSync(look)) if concerned && self.context.settings.enable_outputs => look.clone(),
+            _ => return Ok(conclusion),
+        };
+        let values = outputs::Values {
+            role_arn: look.role.arn.clone(),
+            role_name: look.role.name.clone(),
+            policy_arn: self.desired.attachment().to_string(),
+            account_id: look.account_id.clone(),
+        };
+        let memory = &mut self.memory.outputs;
+        let publication = outputs::publish(&self.context.kubernetes, self.object, wanted, &values, memory).await?;
+        let (again, result) = match &publication.refused {
+            Some((reason, _)) => (Again::Slowly, ReconcileResult::NotReady(*reason)),
+            None => (conclusion.again, conclusion.result),
+        };
+        Ok(Conclusion {
+            outcome: Some(Outcome::Published(look, publication)),
+            again,
+            result,
+        })
     }
 
     async fn reported(&mut self, observed: &Observed, plan: Plan) -> Conclusion {
