@@ -4,14 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::stream::{SelectAll, StreamExt};
-use futures::{Stream, TryStreamExt};
+use futures::stream::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::Api;
+use kube::ResourceExt;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch_objects};
-use kube::{Client, ResourceExt};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
 use tracing::Instrument;
 
@@ -21,20 +18,13 @@ use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::Queue;
 use crate::reconcile::{Context, reconcile};
+use crate::scan::{Report, Scans, is_judged_by_sweeps, slow_look};
+use crate::watches::{News, Source, report, watch_all};
 
 /// How long reconciles may take to end after a signal; Kubernetes gives a Pod 30 s.
 const GRACE: Duration = Duration::from_secs(8);
 /// Without a timer, the loop looks around this often.
 const IDLE: Duration = Duration::from_secs(30);
-
-/// What the watches bring.
-enum News {
-    Policy(Event<Object>),
-    Account(Event<AwsAccount>),
-    Namespace(Event<Namespace>),
-}
-
-type NewsStream = std::pin::Pin<Box<dyn Stream<Item = Result<News, watcher::Error>> + Send>>;
 
 /// The controller of `AuroraLogExportPolicy`.
 pub struct Controller {
@@ -42,8 +32,12 @@ pub struct Controller {
     queue: Queue,
     running: JoinSet<(Owner, Option<Duration>)>,
     tasks: HashMap<Id, Owner>,
-    /// Keys seen since a watch began to list anew.
-    listed: BTreeSet<Owner>,
+    /// Keys seen since a watch of policies began to list anew.
+    listed: HashMap<Source, BTreeSet<Owner>>,
+    /// Watches whose first list is not complete: until then it is not known who was first, who may use which account,
+    /// and what a sweep can judge.
+    incomplete: BTreeSet<Source>,
+    scans: Scans,
     leads: bool,
 }
 
@@ -55,79 +49,39 @@ pub async fn run(
     mut leadership: watch::Receiver<bool>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let mut news = streams(context.kubernetes.client(), namespaces);
+    let (mut news, sources) = watch_all(context.kubernetes.client(), namespaces);
+    let (reports, mut scanned) = mpsc::channel(16);
     let mut controller = Controller {
+        scans: Scans::new(context.clone(), reports),
         context,
         queue: Queue::new(concurrency),
         running: JoinSet::new(),
         tasks: HashMap::new(),
-        listed: BTreeSet::new(),
+        listed: HashMap::new(),
+        incomplete: sources,
         leads: *leadership.borrow_and_update(),
     };
     tokio::pin!(shutdown);
     loop {
         controller.start_reconciles();
-        let timer = controller.queue.next_timer().unwrap_or_else(|| Instant::now() + IDLE);
+        let timer = controller.queue.next_timer().filter(|_| controller.leads);
+        let timer = timer.unwrap_or_else(|| Instant::now() + IDLE);
         tokio::select! {
             () = &mut shutdown => break,
             item = news.next() => match item {
-                Some(Ok(item)) => controller.take_in(item),
-                Some(Err(error)) => report(&error),
+                Some((source, item)) => controller.take_in(source, item),
                 None => break,
             },
             Some(ended) = controller.running.join_next_with_id() => controller.ended(ended),
             Ok(()) = leadership.changed() => {
                 controller.leads = *leadership.borrow_and_update();
-                if controller.leads {
-                    controller.look_at_all();
-                }
+                controller.lead();
             }
+            Some(report) = scanned.recv() => controller.scanned(report),
             () = tokio::time::sleep_until(timer.into()) => {}
         }
     }
     controller.finish().await;
-}
-
-fn streams(client: &Client, namespaces: &[String]) -> SelectAll<NewsStream> {
-    let mut all = SelectAll::new();
-    let policies: Vec<Api<Object>> = if namespaces.is_empty() {
-        vec![Api::all(client.clone())]
-    } else {
-        namespaces
-            .iter()
-            .map(|namespace| Api::namespaced(client.clone(), namespace))
-            .collect()
-    };
-    for api in policies {
-        let stream = watch_objects(api, watcher::Config::default()).default_backoff();
-        all.push(stream.map_ok(News::Policy).boxed());
-    }
-    let accounts = watch_objects(Api::<AwsAccount>::all(client.clone()), watcher::Config::default()).default_backoff();
-    all.push(accounts.map_ok(News::Account).boxed());
-    let labels = watch_objects(Api::<Namespace>::all(client.clone()), watcher::Config::default()).default_backoff();
-    all.push(labels.map_ok(News::Namespace).boxed());
-    all
-}
-
-/// A watch that broke is begun again by itself, with pauses; why it broke is for people.
-fn report(error: &watcher::Error) {
-    let api = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
-        watcher::Error::WatchError(status) => Some(status),
-        _ => None,
-    };
-    match api.map(|status| status.code) {
-        Some(404) => tracing::warn!(
-            "the API server does not know auroralogexport.dev/v1alpha1: install the CRDs (kubectl apply -f crds/); trying again"
-        ),
-        Some(403) => tracing::warn!(
-            "{}; grant it in the operator's ClusterRole (deploy/kustomize/base); trying again",
-            api.map(|status| status.message.as_str()).unwrap_or_default()
-        ),
-        Some(410) => tracing::debug!("the watch is too old; listing anew"),
-        _ => tracing::warn!(%error, "a watch broke; trying again"),
-    }
 }
 
 impl Controller {
@@ -137,7 +91,7 @@ impl Controller {
                 break;
             };
             let context = self.context.clone();
-            let span = tracing::info_span!("reconcile", object = %key);
+            let span = tracing::error_span!("reconcile", object = %key);
             let task = {
                 let key = key.clone();
                 async move {
@@ -155,7 +109,7 @@ impl Controller {
             Ok((id, (_, again))) => (id, again),
             Err(error) => {
                 tracing::error!(%error, "a reconcile ended unexpectedly; it is repeated");
-                (error.id(), Some(Duration::from_secs(60)))
+                (error.id(), Some(Duration::from_mins(1)))
             }
         };
         if let Some(key) = self.tasks.remove(&id) {
@@ -164,22 +118,43 @@ impl Controller {
         }
     }
 
-    fn take_in(&mut self, news: News) {
+    fn take_in(&mut self, source: Source, news: Result<News, watcher::Error>) {
         match news {
-            News::Policy(Event::Init) => self.listed.clear(),
-            News::Policy(Event::InitApply(object)) => {
-                self.listed.insert(object.key());
-                self.changed(object);
-            }
-            News::Policy(Event::InitDone) => {
-                for key in self.context.index.missing_from(&std::mem::take(&mut self.listed)) {
-                    self.gone(&key);
+            Err(error) => {
+                report(&error);
+                // Policies can be worked on without what is only there for accounts.
+                if source.is_optional() {
+                    self.listed(&source);
                 }
             }
-            News::Policy(Event::Apply(object)) => self.changed(object),
-            News::Policy(Event::Delete(object)) => self.gone(&object.key()),
-            News::Account(event) => self.account(event),
-            News::Namespace(event) => self.namespace(event),
+            Ok(News::Policy(Event::Init)) => {
+                self.listed.insert(source, BTreeSet::new());
+            }
+            Ok(News::Policy(Event::InitApply(object))) => {
+                self.listed.entry(source).or_default().insert(object.key());
+                self.changed(object);
+            }
+            Ok(News::Policy(Event::InitDone)) => {
+                let seen = self.listed.remove(&source).unwrap_or_default();
+                for key in self.context.index.missing_from(&seen) {
+                    if source.covers(&key.namespace) {
+                        self.gone(&key);
+                    }
+                }
+                self.listed(&source);
+            }
+            Ok(News::Policy(Event::Apply(object))) => self.changed(object),
+            Ok(News::Policy(Event::Delete(object))) => self.gone(&object.key()),
+            Ok(News::Account(Event::InitDone) | News::Namespace(Event::InitDone)) => self.listed(&source),
+            Ok(News::Account(event)) => self.account(event),
+            Ok(News::Namespace(event)) => self.namespace(event),
+        }
+    }
+
+    /// The first list of a watch is complete; with the last one, work begins.
+    fn listed(&mut self, source: &Source) {
+        if self.incomplete.remove(source) && self.incomplete.is_empty() {
+            self.lead();
         }
     }
 
@@ -201,6 +176,12 @@ impl Controller {
             let new = self.context.index.get(&key);
             new.is_some_and(|new| old.generation() == new.generation() && old.is_deleting() == new.is_deleting())
         });
+        if !self.incomplete.is_empty() {
+            return;
+        }
+        if self.leads {
+            self.scans.follow(&lane);
+        }
         let priority = if deleting { Priority::Deletion } else { Priority::Change };
         let at = if only_asked { asked.unwrap_or(now).max(now) } else { now };
         self.queue.add(&key, &lane, at, priority);
@@ -222,9 +203,41 @@ impl Controller {
             .add(key, &object.account_ref().map(str::to_owned), Instant::now(), priority);
     }
 
-    fn look_at_all(&mut self) {
-        for key in self.context.index.keys() {
-            self.look_at(&key, Priority::Periodic);
+    /// Leadership came or went, or the first lists are complete: what is at work is looked at now; what is said to be in
+    /// sync waits for the sweep of its account, and is read by itself some time later.
+    fn lead(&mut self) {
+        if !self.leads || !self.incomplete.is_empty() {
+            self.scans.stop();
+            return;
+        }
+        for object in self.context.index.all() {
+            let lane = object.account_ref().map(str::to_owned);
+            self.scans.follow(&lane);
+            if is_judged_by_sweeps(&object) {
+                let later = slow_look(crate::scan::DEFAULT_INTERVAL).mul_f64(0.1 + 0.9 * fastrand::f64());
+                self.queue
+                    .add(&object.key(), &lane, Instant::now() + later, Priority::Periodic);
+            } else {
+                self.queue.add(&object.key(), &lane, Instant::now(), Priority::Change);
+            }
+        }
+    }
+
+    fn scanned(&mut self, report: Report) {
+        match report {
+            Report::Suspects(suspects) => {
+                for key in suspects {
+                    self.look_at(&key, Priority::Periodic);
+                }
+            }
+            Report::OneByOne { lane, all } => {
+                for object in self.context.index.all() {
+                    let waits = all || !self.context.memories.has_looked(&object.key());
+                    if waits && object.account_ref().map(str::to_owned) == lane {
+                        self.look_at(&object.key(), Priority::Periodic);
+                    }
+                }
+            }
         }
     }
 
@@ -273,15 +286,13 @@ impl Controller {
     async fn finish(&mut self) {
         let deadline = tokio::time::Instant::now() + GRACE;
         while !self.running.is_empty() {
-            match tokio::time::timeout_at(deadline, self.running.join_next()).await {
-                Ok(_) => {}
-                Err(_) => {
-                    tracing::warn!(
-                        stopped = self.running.len(),
-                        "reconciles did not end in time and were stopped"
-                    );
-                    self.running.shutdown().await;
-                }
+            let ended = tokio::time::timeout_at(deadline, self.running.join_next()).await;
+            if ended.is_err() {
+                tracing::warn!(
+                    stopped = self.running.len(),
+                    "reconciles did not end in time and were stopped"
+                );
+                self.running.shutdown().await;
             }
         }
     }

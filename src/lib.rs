@@ -24,6 +24,8 @@ pub mod ownership;
 pub mod plan;
 pub mod queue;
 pub mod reconcile;
+pub mod scan;
 pub mod settings;
 pub mod status;
 pub mod telemetry;
+pub mod watches;

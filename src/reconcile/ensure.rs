@@ -1,13 +1,14 @@
 //! An object that is to be: the pipeline from spec to AWS.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::memory::Memory;
-use super::{Again, Conclusion, Context, LAG, claims, conclude, interval};
+use super::{Again, Conclusion, Context, LAG, View, claims, conclude, interval};
 use crate::account::Account;
 use crate::account::budget::Caller;
 use crate::account::credentials::CallerIdentity;
-use crate::api::policy::ManagementPolicy;
+use crate::api::policy::{AuroraLogExportPolicySpec, ManagementPolicy};
 use crate::api::{EventReason, PolicyStatus, RESERVED_TAG_PREFIX, Reason, RoleStatus};
 use crate::apply::{Applied, ApplyError, apply};
 use crate::desired::{Desired, desired};
@@ -63,35 +64,21 @@ pub(super) async fn ensure(
         });
     }
     let was_ready = is_ready(&object.status, object.generation());
-    let resolved = match context.accounts.resolve(object.account_ref(), &caller.namespace, false) {
-        Ok(resolved) => resolved,
-        Err(error) => return Ok(failed(error.reason, error.message, Affected::default())),
+    let Prepared {
+        account,
+        caller: identity,
+        desired,
+    } = match prepare(context.view(), object, spec).await {
+        Ok(prepared) => prepared,
+        Err(Unprepared::Aws(error)) => return Ok(refused_by_aws(context, object, memory, &error, was_ready)),
+        Err(Unprepared::Refused(reason, message, affected)) => return Ok(failed(reason, message, affected)),
     };
-    let identity = match resolved.account.identity().await {
-        Ok(identity) => identity,
-        Err(error) => return Ok(refused_by_aws(context, object, memory, &error, was_ready)),
-    };
-    if let Some(message) = other_account(object, &identity) {
-        return Ok(failed(Reason::AccountNotReady, message, Affected::default()));
-    }
-    let facts = AccountFacts {
-        id: identity.account.clone(),
-        partition: identity.partition.clone(),
-        via: resolved.via,
-    };
-    let desired = match desired(&object.key(), spec, &context.settings, &facts) {
-        Ok(desired) => desired,
-        Err(refused) => return Ok(failed(refused.reason(), refused.to_string(), Affected::ALL)),
-    };
-    if let Some(message) = identity_changed(object, &desired.identity) {
-        return Ok(failed(Reason::IdentityChanged, message, Affected::default()));
-    }
-    let iam = resolved.account.iam(&identity, caller);
+    let iam = account.iam(&identity, caller);
     let work = Work {
         context,
         object,
         memory,
-        account: &resolved.account,
+        account: &account,
         caller: identity,
         desired,
         iam,
@@ -100,12 +87,60 @@ pub(super) async fn ensure(
     work.pipeline().await
 }
 
+/// The account that an object works in, and what must be there.
+pub(super) struct Prepared {
+    pub(super) account: Arc<Account>,
+    pub(super) caller: CallerIdentity,
+    pub(super) desired: Desired,
+}
+
+/// Why an object does not get as far as being looked at in AWS.
+pub(super) enum Unprepared {
+    /// AWS does not let us in.
+    Aws(IamError),
+    /// The spec, the account or the guardrails stand against it.
+    Refused(Reason, String, Affected),
+}
+
+/// Spec + account → what must be in AWS. Asks AWS for nothing but the caller's identity.
+pub(super) async fn prepare(
+    view: View<'_>,
+    object: &Object,
+    spec: &AuroraLogExportPolicySpec,
+) -> std::result::Result<Prepared, Unprepared> {
+    let refused = |reason, message| Unprepared::Refused(reason, message, Affected::default());
+    let key = object.key();
+    let resolved = view
+        .accounts
+        .resolve(object.account_ref(), &key.namespace, false)
+        .map_err(|error| refused(error.reason, error.message))?;
+    let caller = resolved.account.identity().await.map_err(Unprepared::Aws)?;
+    if let Some(message) = other_account(object, &caller) {
+        return Err(refused(Reason::AccountNotReady, message));
+    }
+    let facts = AccountFacts {
+        id: caller.account.clone(),
+        partition: caller.partition.clone(),
+        via: resolved.via,
+    };
+    let desired = desired(&key, spec, view.settings, &facts)
+        .map_err(|error| Unprepared::Refused(error.reason(), error.to_string(), Affected::ALL))?;
+    if let Some(message) = identity_changed(object, &desired.identity) {
+        return Err(refused(Reason::IdentityChanged, message));
+    }
+    Ok(Prepared {
+        account: resolved.account,
+        caller,
+        desired,
+    })
+}
+
 impl Work<'_> {
     async fn pipeline(mut self) -> Result<Conclusion> {
         // Without our finalizer nothing was ever written: one read is enough to begin, and a name that turns out to be
         // taken is looked at closely.
         let new = !self.object.has_finalizer() && self.object.status.role.is_none();
-        let rivals = claims::rivals(self.context, self.object, &self.desired.identity, &self.caller);
+        let rivals = claims::rivals(self.context.view(), self.object, &self.desired.identity, &self.caller);
         let mut object = None;
         for closely in [!new, true] {
             let looked = if closely {
@@ -164,6 +199,7 @@ impl Work<'_> {
     async fn apply(&mut self, plan: &Plan, applied: &mut Applied) -> std::result::Result<(), ApplyError> {
         let (policy_before, role_before) = (self.memory.policy_created, self.memory.role_created);
         let memory = &mut *self.memory;
+        memory.last_write = Some(Instant::now());
         let result = apply(&self.iam, &plan.steps, applied, |step| match &step.action {
             Action::CreatePolicy(_) => memory.creating(Part::Policy),
             Action::CreateRole(_) => memory.creating(Part::Role),
@@ -218,7 +254,7 @@ impl Work<'_> {
         let look = self.look(observed, applied, plan.unrepaired().cloned().collect()).await;
         Conclusion {
             outcome: Some(Outcome::InSync(look)),
-            again: Again::Interval,
+            again: Again::InSync,
             result: ReconcileResult::Success,
         }
     }
@@ -257,14 +293,15 @@ impl Work<'_> {
         self.memory.last_good_look = Some(Instant::now());
         let repairable = plan.findings.iter().any(|finding| finding.repair == Repair::Done);
         let look = self.look(observed, &Applied::default(), plan.findings).await;
-        let (outcome, result) = if repairable {
-            (Outcome::Drifted(look), ReconcileResult::NotReady(Reason::DriftDetected))
+        let (outcome, again, result) = if repairable {
+            let result = ReconcileResult::NotReady(Reason::DriftDetected);
+            (Outcome::Drifted(look), Again::Interval, result)
         } else {
-            (Outcome::InSync(look), ReconcileResult::Success)
+            (Outcome::InSync(look), Again::InSync, ReconcileResult::Success)
         };
         Conclusion {
             outcome: Some(outcome),
-            again: Again::Interval,
+            again,
             result,
         }
     }
@@ -421,7 +458,7 @@ fn refused_by_aws(
     let reason = error.class.reason();
     let affected = affected(error.operation);
     match error.class {
-        ErrorClass::NotLeader => Conclusion::leave(Again::OnChange, ReconcileResult::Fenced),
+        ErrorClass::NotLeader => Conclusion::leave(Again::Soon, ReconcileResult::Fenced),
         ErrorClass::Throttled | ErrorClass::Transient => {
             let seen = memory.last_good_look.unwrap_or(context.started);
             if was_ready && seen.elapsed() < interval(context, object) * 3 {
@@ -491,10 +528,10 @@ fn affected(operation: Operation) -> Affected {
     let mut affected = Affected::default();
     match operation {
         Operation::AttachRolePolicy | Operation::DetachRolePolicy | Operation::ListAttachedRolePolicies => {
-            affected.attachment = true
+            affected.attachment = true;
         }
         operation if operation.as_str().contains("Policy") && !operation.as_str().contains("Role") => {
-            affected.policy = true
+            affected.policy = true;
         }
         Operation::GetCallerIdentity | Operation::AssumeRole => {}
         _ => affected.role = true,

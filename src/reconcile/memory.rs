@@ -26,6 +26,8 @@ pub struct Memory {
     pub versions: VersionMemory,
     /// When AWS was last seen, or made, to be as the spec says.
     pub last_good_look: Option<Instant>,
+    /// When something was last written to AWS for it.
+    pub last_write: Option<Instant>,
     /// When a `CreatePolicy` may have taken effect.
     pub policy_created: Option<Instant>,
     /// When a `CreateRole` may have taken effect.
@@ -69,6 +71,35 @@ impl Memories {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(key.clone(), memory);
+    }
+
+    /// Does an account scan show the policy as it was last seen to be right?
+    pub fn knows_version(&self, key: &Owner, policy_id: &str, version: &str, wanted: Fingerprint) -> bool {
+        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memories
+            .get(key)
+            .is_some_and(|memory| memory.versions.says(policy_id, version, wanted))
+    }
+
+    /// When the operator last wrote to AWS for an object; `None`: never, as far as is known.
+    pub fn last_write(&self, key: &Owner) -> Option<Instant> {
+        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memories.get(key).and_then(|memory| memory.last_write)
+    }
+
+    /// Has this process looked at an object (and so decided when to look again)?
+    pub fn has_looked(&self, key: &Owner) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+
+    /// An account scan saw these objects in sync.
+    pub fn seen_in_sync<'a>(&self, keys: impl IntoIterator<Item = &'a Owner>, at: Instant) {
+        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            if let Some(memory) = memories.get_mut(key) {
+                memory.last_good_look = memory.last_good_look.max(Some(at));
+            }
+        }
     }
 
     /// The object is gone.

@@ -5,6 +5,7 @@
 
 mod lifecycle;
 mod pipeline;
+mod scan;
 mod smoke;
 
 use anyhow::{Result, anyhow};
