@@ -6,6 +6,7 @@ mod scope;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::api::policy::{
     Access, AdoptionPolicy, AttachmentPolicy, AuroraLogExportPolicySpec, DeletionPolicy, ManagementPolicy,
@@ -21,6 +22,8 @@ use crate::settings::{AccountFacts, Settings};
 
 /// The most tags that IAM allows on a resource.
 const MAX_TAGS: usize = 50;
+/// Of `driftCheckInterval`.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
 
 /// One thing that is wrong with a spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,6 +243,12 @@ pub fn desired(
     let description = description(spec, &identity.ownership, &mut problems);
     let boundary = boundary(spec, account, &mut problems);
     let tags = tags(spec, account, &identity.ownership, &mut problems);
+    if spec
+        .drift_check_interval
+        .is_some_and(|interval| interval < SHORTEST_INTERVAL)
+    {
+        problems.push(Problem::invalid("spec.driftCheckInterval", "must be at least 30s"));
+    }
     guardrails::check(owner, spec, settings, account, &mut problems);
 
     if !problems.is_empty() {
@@ -346,7 +355,8 @@ fn boundary(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, problems: 
     if let Some(arn) = &spec.permissions_boundary {
         let own = format!("arn:{}:iam::{}:policy/", account.partition, account.id);
         let managed = format!("arn:{}:iam::aws:policy/", account.partition);
-        if !arn.starts_with(&own) && !arn.starts_with(&managed) {
+        let policy = arn.strip_prefix(&own).or_else(|| arn.strip_prefix(&managed));
+        if !policy.is_some_and(is_policy_with_path) {
             problems.push(Problem::invalid(
                 "spec.permissionsBoundary",
                 format!("must be the ARN of a policy of this account ({own}…) or of AWS ({managed}…)"),
@@ -356,6 +366,15 @@ fn boundary(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, problems: 
     spec.permissions_boundary
         .clone()
         .or_else(|| account.guardrails()?.permissions_boundary.clone())
+}
+
+/// Is it what may follow `policy/` in an ARN?
+fn is_policy_with_path(text: &str) -> bool {
+    let (path, name) = match text.rsplit_once('/') {
+        Some((path, name)) => (format!("/{path}/"), name),
+        None => ("/".to_owned(), text),
+    };
+    IamPath::parse(path).is_ok() && PolicyName::parse(name).is_ok()
 }
 
 /// Default tags, then the spec's, then the required ones, then ownership.
