@@ -61,7 +61,11 @@ impl<'a> Site<'a> {
             "--iam-writes-per-second=1000".to_owned(),
             "--log-filter=info,aurora_log_export_operator=debug".to_owned(),
         ];
-        let given = |flag: &str| flags.iter().any(|given| given.split('=').next() == flag.split('=').next());
+        let given = |flag: &str| {
+            flags
+                .iter()
+                .any(|given| given.split('=').next() == flag.split('=').next())
+        };
         OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
             .arguments(own.iter().map(String::as_str).filter(|flag| !given(flag)))
             .arguments(flags.iter().copied())
@@ -84,7 +88,10 @@ impl<'a> Site<'a> {
         for cluster in config.clusters.iter_mut().filter_map(|entry| entry.cluster.as_mut()) {
             cluster.server = Some(format!("https://{server}"));
         }
-        let path = self.env.dir().join(format!("{}-{}.kubeconfig", self.namespace, server.port()));
+        let path = self
+            .env
+            .dir()
+            .join(format!("{}-{}.kubeconfig", self.namespace, server.port()));
         kubeconfig::write(&config, &path)?;
         Ok(path)
     }
@@ -140,7 +147,11 @@ impl<'a> Site<'a> {
     /// Calls since the mark that change something.
     pub(super) fn writes(&self, mark: u64) -> Vec<CallRecord> {
         let mut calls = self.calls(mark);
-        calls.retain(|call| !["Get", "List", "Assume"].iter().any(|read| call.action.starts_with(read)));
+        calls.retain(|call| {
+            !["Get", "List", "Assume"]
+                .iter()
+                .any(|read| call.action.starts_with(read))
+        });
         calls
     }
 
