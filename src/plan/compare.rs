@@ -38,6 +38,17 @@ pub(super) fn compare(desired: &Desired, observed: &Observed, former_tag_keys: &
     comparison.plan
 }
 
+/// What a role differs in, judged by itself.
+pub(super) fn compare_role(desired: &Desired, observed: &ObservedRole, former_tag_keys: &[String]) -> Plan {
+    let mut comparison = Comparison {
+        desired,
+        former_tag_keys,
+        plan: Plan::default(),
+    };
+    comparison.role(Some(observed));
+    comparison.plan
+}
+
 impl Comparison<'_> {
     fn differs(
         &mut self,
