@@ -185,7 +185,7 @@ fn what_is_refused_names_its_field() {
         (json!({ "tags": { "É": "x", "é": "x" } }), "spec.tags[\"é\"]"),
         (json!({ "tags": tags(48) }), "spec.tags"),
         (json!({ "driftCheckInterval": "29s" }), "spec.driftCheckInterval"),
-        (json!({ "driftCheckInterval": "-1h" }), "spec.driftCheckInterval"),
+        (json!({ "driftCheckInterval": "0s" }), "spec.driftCheckInterval"),
         (json!({ "accountRef": { "name": "" } }), "spec.accountRef.name"),
         (json!({ "accountRef": { "name": "A" } }), "spec.accountRef.name"),
         (

@@ -2,8 +2,9 @@
 
 use proptest::prelude::*;
 
+use super::super::Publication;
 use super::{Affected, Failure, Look, Outcome, Repair, at, condition, finding, look, next};
-use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, Reason};
+use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, Reason};
 use crate::plan::{Field, Part};
 
 fn looks() -> impl Strategy<Value = Look> {
@@ -32,6 +33,15 @@ fn looks() -> impl Strategy<Value = Look> {
     })
 }
 
+fn publication() -> impl Strategy<Value = Publication> {
+    let refused = prop::option::of(
+        prop::sample::select(vec![Reason::Conflict, Reason::NotPermitted])
+            .prop_map(|reason| (reason, "the ConfigMap is not ours".to_owned())),
+    );
+    let outputs = prop::option::of(Just(OutputsStatus::default()));
+    (outputs, refused).prop_map(|(outputs, refused)| Publication { outputs, refused })
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     let failure = || {
         (
@@ -52,6 +62,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         looks().prop_map(Outcome::InSync),
         looks().prop_map(Outcome::Drifted),
+        (looks(), publication()).prop_map(|(look, publication)| Outcome::Published(look, publication)),
         "[a-z]{0,5}".prop_map(|message| Outcome::Progressing {
             message,
             tag_keys: vec!["team".into()]
