@@ -33,7 +33,7 @@ use tokio::task::JoinHandle;
 
 use announcer::Announcer;
 use api::{LeaseApi, Trouble};
-use elector::{Answer, Elector, Step, Timing};
+use elector::{Answer, Elector, Request, Step, Timing};
 pub use fence::Fence;
 use fence::boot_time;
 
@@ -185,8 +185,8 @@ impl Candidate {
                 }
             }
         };
-        if let Some(outcome) = outcome {
-            answer(elector, announcer, outcome);
+        if let (Step::Send(request), Some(outcome)) = (&step, outcome) {
+            answer(elector, announcer, request, outcome);
         }
         announcer.announce(elector);
         true
@@ -205,8 +205,8 @@ impl Candidate {
             if step == Step::Done {
                 return;
             }
-            if let Some(outcome) = carry_out(api, &step).await {
-                answer(elector, announcer, outcome);
+            if let (Step::Send(request), Some(outcome)) = (&step, carry_out(api, &step).await) {
+                answer(elector, announcer, request, outcome);
             }
         }
     }
@@ -224,10 +224,10 @@ async fn carry_out(api: &mut LeaseApi, step: &Step) -> Option<Result<Answer, Tro
     }
 }
 
-fn answer(elector: &mut Elector, announcer: &mut Announcer, outcome: Result<Answer, Trouble>) {
+fn answer(elector: &mut Elector, announcer: &mut Announcer, request: &Request, outcome: Result<Answer, Trouble>) {
     let answer = match outcome {
         Ok(answer) => {
-            announcer.recovered();
+            announcer.answered(request);
             answer
         }
         Err(trouble) => {

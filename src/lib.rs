@@ -5,6 +5,7 @@
 pub mod account;
 pub mod api;
 pub mod apply;
+pub mod aws_account;
 pub mod cli;
 pub mod controller;
 pub mod desired;
@@ -18,6 +19,8 @@ pub mod metrics;
 pub mod names;
 pub mod object;
 pub mod observe;
+pub mod orphans;
+pub mod outputs;
 pub mod ownership;
 pub mod plan;
 pub mod queue;

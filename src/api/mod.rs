@@ -15,7 +15,7 @@ use serde_json::json;
 pub use account::{AwsAccount, AwsAccountSpec, AwsAccountStatus};
 pub use policy::{AuroraLogExportPolicy, AuroraLogExportPolicySpec};
 pub use reason::{ConditionType, EventReason, Reason};
-pub use status::{AuroraLogExportPolicyStatus, DriftEntry, PolicyStatus, RoleStatus};
+pub use status::{AuroraLogExportPolicyStatus, DriftEntry, OutputsStatus, PolicyStatus, RoleStatus};
 
 /// Name under which the operator owns fields, and by which the API server knows it.
 pub const FIELD_MANAGER: &str = "aurora-log-export-operator";

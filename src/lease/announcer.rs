@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::api::Trouble;
-use super::elector::Elector;
+use super::elector::{Elector, Request};
 use super::fence::{Fence, boot_time};
 
 /// Keeps fence, receiver and log in step with the machine. Logs changes only.
@@ -93,10 +93,16 @@ impl Announcer {
         }
     }
 
+    /// What was last logged to be wrong.
+    #[cfg(test)]
+    pub(super) fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
     /// A request was answered.
-    pub(super) fn recovered(&mut self) {
-        if self.trouble.take().is_some() {
-            tracing::info!(lease = self.lease, "the lease can be read and written again");
+    pub(super) fn answered(&mut self, request: &Request) {
+        if self.trouble.take_if(|trouble| trouble.is_over_with(request)).is_some() {
+            tracing::info!(lease = self.lease, "requests for the lease are answered again");
         }
     }
 }

@@ -34,6 +34,21 @@ pub(super) enum Trouble {
     },
 }
 
+impl Trouble {
+    /// The verb of the request, as RBAC spells it.
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::NoNamespace { .. } => "create",
+            Self::Forbidden { verb, .. } | Self::Timeout { verb, .. } | Self::Other { verb, .. } => verb,
+        }
+    }
+
+    /// True if that request, when answered, shows that the trouble is over: who may read may still not write.
+    pub(super) fn is_over_with(&self, request: &Request) -> bool {
+        self.verb() == verb(request)
+    }
+}
+
 /// One Lease.
 pub(super) struct LeaseApi {
     api: Api<Lease>,
@@ -155,7 +170,7 @@ fn whole_seconds(duration: Duration) -> i32 {
     i32::try_from(seconds).unwrap_or(i32::MAX).max(1)
 }
 
-fn observed(lease: &Lease) -> Observed {
+pub(super) fn observed(lease: &Lease) -> Observed {
     let spec = lease.spec.clone().unwrap_or_default();
     let seconds = spec
         .lease_duration_seconds

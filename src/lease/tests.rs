@@ -6,15 +6,16 @@ use std::time::Instant;
 
 use apiserver::{ApiServer, Door};
 
-use super::api::Trouble;
-use super::elector::Request;
+use k8s_openapi::api::coordination::v1::Lease;
+
+use super::api::{Trouble, observed};
 use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn config(identity: &str) -> LeaseConfig {
     LeaseConfig {
-        duration: Duration::from_secs(2),
+        duration: Duration::from_secs(3),
         renew_every: Duration::from_millis(400),
         poll_every: Duration::from_millis(200),
         request_timeout: Duration::from_millis(400),
@@ -49,7 +50,7 @@ fn one_leads_and_a_release_hands_over_at_once() {
         let (first, mut first_leads) = Election::start(server.door().await.0, config("first"));
         until_leads(&mut first_leads, true).await;
         assert!(first.fence().may_write(Duration::from_secs(1)));
-        assert!(!first.fence().may_write(Duration::from_secs(2)));
+        assert!(!first.fence().may_write(Duration::from_secs(3)));
         server.edit(|lease| lease.metadata.labels = Some([("team".to_owned(), "db".to_owned())].into()));
 
         let (second, mut second_leads) = Election::start(server.door().await.0, config("second"));
@@ -61,14 +62,14 @@ fn one_leads_and_a_release_hands_over_at_once() {
         first.release().await;
         assert!(!fence.may_write(Duration::ZERO));
         until_leads(&mut second_leads, true).await;
-        assert!(released.elapsed() < Duration::from_secs(1), "{:?}", released.elapsed());
+        assert!(released.elapsed() < Duration::from_secs(2), "{:?}", released.elapsed());
         let lease = server.lease().unwrap();
         assert_eq!(lease.metadata.labels.unwrap()["team"], "db", "others' labels stay");
         let spec = lease.spec.unwrap();
         assert_eq!(spec.holder_identity.as_deref(), Some("second"));
         assert_eq!(
             (spec.lease_transitions, spec.lease_duration_seconds),
-            (Some(1), Some(2))
+            (Some(1), Some(3))
         );
         assert!(spec.acquire_time <= spec.renew_time);
         second.release().await;
@@ -118,7 +119,7 @@ fn a_restarted_process_leads_at_once() {
         let (_second, mut leading) = Election::start(server.door().await.0, config("pod-0"));
         until_leads(&mut leading, true).await;
         assert!(
-            restarted.elapsed() < Duration::from_secs(1),
+            restarted.elapsed() < Duration::from_secs(2),
             "{:?}",
             restarted.elapsed()
         );
@@ -196,6 +197,54 @@ fn missing_rights_are_named_and_getting_them_is_enough() {
         stays_follower(&leading, &election.fence()).await;
         door.send_replace(Door::Open);
         until_leads(&mut leading, true).await;
+    });
+}
+
+/// Reading works all the time; that must not be taken for the end of the trouble with writing, again and again.
+#[test]
+fn trouble_is_over_when_the_same_request_is_answered() {
+    let trouble = Trouble::Forbidden {
+        verb: "update",
+        lease: "operators/l".to_owned(),
+    };
+    let (leads, _leading) = watch::channel(false);
+    let mut announcer = Announcer::new("operators/l".to_owned(), "only".to_owned(), Fence::shut(), leads);
+    announcer.troubled(trouble.clone());
+    announcer.answered(&Request::Read);
+    assert_eq!(announcer.trouble(), Some(&trouble));
+    let claim = observed(&Lease::default()).claim;
+    announcer.answered(&Request::Replace {
+        version: "1".to_owned(),
+        claim,
+    });
+    assert_eq!(announcer.trouble(), None);
+}
+
+#[test]
+fn a_deleted_lease_is_made_again_by_its_holder() {
+    run(async {
+        let server = ApiServer::default();
+        let (_election, mut leading) = Election::start(server.door().await.0, config("only"));
+        until_leads(&mut leading, true).await;
+        server.delete();
+        while server.holder().as_deref() != Some("only") {
+            assert!(*leading.borrow());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+}
+
+#[test]
+fn a_lease_of_broken_seconds_is_written_longer_not_shorter() {
+    run(async {
+        let server = ApiServer::default();
+        let config = LeaseConfig {
+            duration: Duration::from_millis(2_100),
+            ..config("only")
+        };
+        let (_election, mut leading) = Election::start(server.door().await.0, config);
+        until_leads(&mut leading, true).await;
+        assert_eq!(server.lease().unwrap().spec.unwrap().lease_duration_seconds, Some(3));
     });
 }
 

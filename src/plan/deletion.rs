@@ -117,7 +117,7 @@ fn plan_role(
             action,
             part: Part::Role,
             field,
-        })
+        });
     };
     for policy in attached {
         let ours = policy == identity.policy_arn.as_str() || policy == identity.full_access_arn.as_str();
@@ -185,7 +185,7 @@ fn plan_policy(identity: &Identity, policy: &RemainingPolicy, steps: &mut Vec<St
             action,
             part: Part::Policy,
             field: Field::Existence,
-        })
+        });
     };
     for version in versions.iter().filter(|version| !version.is_default) {
         push(Action::DeletePolicyVersion {

@@ -8,6 +8,7 @@ use crate::documents::meaning::Fingerprint;
 use crate::names::Owner;
 use crate::object::Object;
 use crate::observe::VersionMemory;
+use crate::outputs::Published;
 use crate::plan::Part;
 
 /// The annotation `reconcile-at` is honoured at most this often for one object.
@@ -41,6 +42,8 @@ pub struct Memory {
     pub policy_seen: bool,
     /// The role was seen while the object was being deleted.
     pub role_seen: bool,
+    /// What `spec.outputs` has published.
+    pub outputs: Option<Published>,
     /// Failures in a row.
     pub failures: u32,
     failed_generation: i64,
@@ -152,6 +155,7 @@ impl Memory {
     pub(super) fn honour_reconcile_at(&mut self, value: &str) {
         if self.reconcile_at.as_ref().is_none_or(|(known, _)| known != value) {
             self.reconcile_at = Some((value.to_owned(), Instant::now()));
+            self.outputs = None;
             self.failures = 0;
         }
     }

@@ -22,7 +22,7 @@ use crate::queue::Lane;
 use crate::reconcile::Context;
 
 /// Between sweeps where nothing else is set.
-pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
+pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
 /// Up to so many objects, reading them one by one is cheap enough not to try a sweep.
 const FEW: usize = 25;
 /// Reads that one look at one object takes.
@@ -31,9 +31,9 @@ const READS_PER_OBJECT: usize = 4;
 const PACE: usize = 10;
 /// What a sweep lacks is read once in so many sweeps, and at least every hour.
 const SWEEPS_PER_LOOK: u32 = 60;
-const SLOWEST_LOOK: Duration = Duration::from_secs(3600);
+const SLOWEST_LOOK: Duration = Duration::from_hours(1);
 /// Where sweeping is not allowed or not worth it, that is asked again after this time.
-const ASK_AGAIN: Duration = Duration::from_secs(3600);
+const ASK_AGAIN: Duration = Duration::from_hours(1);
 
 /// What a sweep came to, for the queue.
 #[derive(Debug)]
@@ -82,10 +82,12 @@ impl Modes {
 
     /// Sets it; returns how it was before.
     fn set(&self, lane: &Lane, mode: Mode) -> Option<Mode> {
+        let news = format!("drift scan: {mode}");
         let mut modes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = modes.insert(lane.clone(), mode.clone());
-        if before.as_ref() != Some(&mode) {
-            tracing::info!(account = lane.as_deref().unwrap_or("own"), "drift scan: {mode}");
+        let changes = modes.get(lane) != Some(&mode);
+        let before = modes.insert(lane.clone(), mode);
+        if changes {
+            tracing::info!(account = lane.as_deref().unwrap_or("own"), "{news}");
         }
         before
     }

@@ -4,7 +4,10 @@
 //! [`environment`] in each test. What tests share is the cluster and the account; names keep them apart.
 
 mod admission;
+mod kubectl;
+mod lifecycle;
 mod pipeline;
+mod scan;
 mod smoke;
 
 use anyhow::{Result, anyhow};

@@ -54,6 +54,11 @@ impl ApiServer {
         lease.metadata.resource_version = Some(version);
     }
 
+    /// `kubectl delete`.
+    pub(super) fn delete(&self) {
+        self.0.lock().unwrap().lease = None;
+    }
+
     /// A way in for one client, with its own troubles.
     pub(super) async fn door(&self) -> (kube::Client, watch::Sender<Door>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -100,6 +105,9 @@ impl ApiServer {
             && lease.metadata.resource_version != sent.metadata.resource_version
         {
             return refuse(StatusCode::CONFLICT, "Conflict");
+        }
+        if stored.lease.is_none() && sent.metadata.resource_version.is_some() {
+            return refuse(StatusCode::BAD_REQUEST, "BadRequest");
         }
         stored.version += 1;
         sent.metadata.resource_version = Some(stored.version.to_string());
