@@ -95,6 +95,9 @@ pub trait Managed: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde:
     /// Where the object lives.
     fn api(&self, client: &Client) -> Api<Self>;
 
+    /// Its status as JSON, for comparison.
+    fn status(&self) -> Value;
+
     /// What it is called in errors: kind and name.
     fn describe(&self) -> String {
         let kind = Self::kind(&()).to_lowercase();
@@ -109,11 +112,19 @@ impl Managed for Object {
     fn api(&self, client: &Client) -> Api<Self> {
         Api::namespaced(client.clone(), &self.namespace().unwrap_or_default())
     }
+
+    fn status(&self) -> Value {
+        serde_json::to_value(&self.status).unwrap_or_default()
+    }
 }
 
 impl Managed for AccountObject {
     fn api(&self, client: &Client) -> Api<Self> {
         Api::all(client.clone())
+    }
+
+    fn status(&self) -> Value {
+        serde_json::to_value(&self.status).unwrap_or_default()
     }
 }
 
@@ -230,6 +241,8 @@ impl Kubernetes {
             // The API server cannot apply to an object whose spec was stored under another schema than today's
             // ("failed to create typed live object"), which is when its owner must be told.
             Err(error) if error.status() == Some(500) => self.replace_status(object, &body["status"]).await?,
+            // What such a replacement wrote, or anybody else, an apply leaves in place.
+            Ok(written) if written.status() != body["status"] => self.replace_status(&written, &body["status"]).await?,
             applied => applied?,
         };
         self.metrics.status_written();
