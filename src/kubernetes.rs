@@ -95,6 +95,9 @@ pub trait Managed: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde:
     /// Where the object lives.
     fn api(&self, client: &Client) -> Api<Self>;
 
+    /// Its status as JSON, for comparison.
+    fn status(&self) -> Value;
+
     /// What it is called in errors: kind and name.
     fn describe(&self) -> String {
         let kind = Self::kind(&()).to_lowercase();
@@ -109,11 +112,19 @@ impl Managed for Object {
     fn api(&self, client: &Client) -> Api<Self> {
         Api::namespaced(client.clone(), &self.namespace().unwrap_or_default())
     }
+
+    fn status(&self) -> Value {
+        serde_json::to_value(&self.status).unwrap_or_default()
+    }
 }
 
 impl Managed for AccountObject {
     fn api(&self, client: &Client) -> Api<Self> {
         Api::all(client.clone())
+    }
+
+    fn status(&self) -> Value {
+        serde_json::to_value(&self.status).unwrap_or_default()
     }
 }
 
@@ -195,22 +206,12 @@ impl Kubernetes {
 
     async fn patch_json<K: Managed>(&self, object: &K, operations: Vec<Value>) -> Result<K> {
         self.fenced()?;
-        let patch: kube::core::params::Patch<()> = Patch::Json(
-            serde_json::from_value(Value::Array(operations)).map_err(|error| KubernetesError::Api {
-                verb: "patch",
-                what: object.describe(),
-                source: Box::new(kube::Error::SerdeError(error)),
-            })?,
-        );
-        let params = PatchParams {
-            field_manager: Some(FIELD_MANAGER.into()),
-            ..PatchParams::default()
-        };
+        let patch = json_patch(object, operations)?;
         let api = object.api(&self.client);
         bounded(
             "patch",
             &object.describe(),
-            api.patch(&object.name_any(), &params, &patch),
+            api.patch(&object.name_any(), &updating(), &patch),
         )
         .await
     }
@@ -230,14 +231,39 @@ impl Kubernetes {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let what = format!("status of {}", object.describe());
         let api = object.api(&self.client);
-        let written = bounded(
+        let applied = bounded(
             "patch",
             &what,
             api.patch_status(&object.name_any(), &params, &Patch::Apply(&body)),
         )
-        .await?;
+        .await;
+        let written = match applied {
+            // The API server cannot apply to an object whose spec was stored under another schema than today's
+            // ("failed to create typed live object"), which is when its owner must be told.
+            Err(error) if error.status() == Some(500) => self.replace_status(object, &body["status"]).await?,
+            // What such a replacement wrote, or anybody else, an apply leaves in place.
+            Ok(written) if written.status() != body["status"] => self.replace_status(&written, &body["status"]).await?,
+            applied => applied?,
+        };
         self.metrics.status_written();
         Ok(written)
+    }
+
+    /// The same by JSON Patch, which asks nothing of the rest of the object.
+    async fn replace_status<K: Managed>(&self, object: &K, status: &Value) -> Result<K> {
+        let operations = vec![
+            json!({ "op": "test", "path": "/metadata/uid", "value": object.meta().uid }),
+            json!({ "op": "add", "path": "/status", "value": status }),
+        ];
+        let patch = json_patch(object, operations)?;
+        let what = format!("status of {}", object.describe());
+        let api = object.api(&self.client);
+        bounded(
+            "patch",
+            &what,
+            api.patch_status(&object.name_any(), &updating(), &patch),
+        )
+        .await
     }
 
     /// Publishes an event. Never fails: an event that cannot be published is logged.
@@ -287,6 +313,23 @@ impl Kubernetes {
             Err(KubernetesError::NotLeader)
         }
     }
+}
+
+/// For writes that are no server-side apply.
+fn updating() -> PatchParams {
+    PatchParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    }
+}
+
+fn json_patch(object: &impl Managed, operations: Vec<Value>) -> Result<Patch<()>> {
+    let operations = serde_json::from_value(Value::Array(operations)).map_err(|error| KubernetesError::Api {
+        verb: "patch",
+        what: object.describe(),
+        source: Box::new(kube::Error::SerdeError(error)),
+    })?;
+    Ok(Patch::Json(operations))
 }
 
 /// A call with a timeout, and an error that names verb and resource.
