@@ -16,7 +16,7 @@ use crate::api::crds;
 )]
 pub(super) struct CrdArgs {
     /// Write one file per kind into this directory instead of printing.
-    #[arg(long, env = "OUT_DIR", value_name = "DIR")]
+    #[arg(long, env = "ALEP_OUT_DIR", value_name = "DIR")]
     out_dir: Option<PathBuf>,
 }
 

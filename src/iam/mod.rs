@@ -5,6 +5,7 @@
 pub mod aws;
 pub mod error;
 pub mod gate;
+pub mod inventory;
 
 use std::future::Future;
 

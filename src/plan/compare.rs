@@ -12,7 +12,7 @@ use crate::ownership::Tags;
 const MAX_VERSIONS: usize = 5;
 
 /// Where a value should not be, or is not.
-const NONE: &str = "(none)";
+pub const NONE: &str = "(none)";
 
 struct Comparison<'a> {
     desired: &'a Desired,
