@@ -114,7 +114,7 @@ async fn permissions(
             ),
         }
     }
-    read_probes(&probe, iam, report).await;
+    Box::pin(read_probes(&probe, iam, report)).await;
 }
 
 /// The names that rights are tried on.

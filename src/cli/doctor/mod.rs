@@ -140,7 +140,7 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<(Report, About)> {
         boundary: args.permissions_boundary.as_deref(),
         principal: args.operator_principal.as_deref(),
     };
-    let identity = aws::examine(&patient, &mut report).await;
+    let identity = Box::pin(aws::examine(&patient, &mut report)).await;
     about.account = identity.map(|identity| identity.account.to_string());
     Ok((report, about))
 }
@@ -153,7 +153,7 @@ async fn look_at_cluster(args: &DoctorArgs, kube: &Kube, state: &mut State, repo
         service_account: args.operator_service_account.as_deref(),
     };
     let [mut crds, mut rights, mut leader] = [(); 3].map(|()| Report::default());
-    let (_, _, _, loaded) = tokio::join!(
+    let ((), (), (), loaded) = tokio::join!(
         cluster::custom_resources(kube, &mut crds),
         cluster::rights(kube, &scope, &mut rights),
         cluster::leader(kube, &args.operator_namespace, &mut leader),

@@ -1,6 +1,7 @@
 //! `import`: roles and policies made by hand, as manifests that adopt them unchanged.
 
 mod derive;
+mod inverse;
 mod write;
 
 use std::collections::BTreeMap;
@@ -94,7 +95,7 @@ async fn run(args: &ImportArgs) -> anyhow::Result<(Import, String)> {
         .identity()
         .await
         .map_err(|error| anyhow!("{}", error.for_people()))?;
-    let found = gather(&state, &args.account_ref, &namespace, &identity)
+    let found = gather(&state, args.account_ref.as_deref(), &namespace, &identity)
         .await
         .map_err(|error| anyhow!("{}", error.for_people()))?;
     let facts = AccountFacts {
@@ -115,11 +116,11 @@ async fn run(args: &ImportArgs) -> anyhow::Result<(Import, String)> {
 /// Every role that trusts RDS, closely, and every customer policy that such a role has or that nobody has.
 async fn gather(
     state: &State,
-    account_ref: &Option<String>,
+    account_ref: Option<&str>,
     namespace: &str,
     identity: &CallerIdentity,
 ) -> Result<Found, IamError> {
-    let account = match state.accounts.resolve(account_ref.as_deref(), namespace, false) {
+    let account = match state.accounts.resolve(account_ref, namespace, false) {
         Ok(resolved) => resolved.account,
         // Resolved a moment ago, and nothing changes it here.
         Err(_) => state.accounts.own().clone(),
@@ -129,7 +130,7 @@ async fn gather(
     let listed = inventory.roles().await?;
     let candidates: Vec<ListedRole> = listed
         .into_iter()
-        .filter(|role| derive::concerns_rds(&Meaning::of(&role.trust)) && !role.path.starts_with("/aws-service-role/"))
+        .filter(|role| inverse::concerns_rds(&Meaning::of(&role.trust)) && !role.path.starts_with("/aws-service-role/"))
         .collect();
     let mut found = Found {
         roles: Vec::new(),

@@ -2,6 +2,7 @@
 //! lists of one make no difference, so none is shown.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use serde_json::{Value, json};
 
@@ -161,13 +162,13 @@ fn describe(grants: &[&Grant], spelling: &BTreeMap<String, String>) -> Vec<Strin
         .map(|(((effect, principal, condition), actions), resources)| {
             let mut line = format!("{effect} {}", actions.into_iter().collect::<Vec<_>>().join(", "));
             if let Some(principal) = principal {
-                line.push_str(&format!(" for {principal}"));
+                let _ = write!(line, " for {principal}");
             }
             if !resources.is_empty() {
-                line.push_str(&format!(" on {}", resources.join(", ")));
+                let _ = write!(line, " on {}", resources.join(", "));
             }
             if !condition.is_empty() {
-                line.push_str(&format!(" if {}", read_condition(condition)));
+                let _ = write!(line, " if {}", read_condition(condition));
             }
             line
         })

@@ -1,6 +1,7 @@
 use super::*;
-use crate::documents::permissions::document;
-use crate::names::{AccountId, ClusterName, IamPath};
+use crate::api::policy::TrustProtection;
+use crate::documents::permissions::{PermissionScope, document};
+use crate::names::{AccountId, ClusterName, IamPath, Partition};
 use crate::settings::Cluster;
 
 fn partition() -> Partition {
@@ -120,7 +121,7 @@ fn every_scope_is_read_back_from_its_document() {
             creation_limited_to_groups: limited,
         };
         let meaning = document(&scope, &partition()).meaning();
-        let found = scope_of(&meaning, &partition()).unwrap().unwrap();
+        let found = scope_of(&meaning, &partition()).unwrap();
         assert_eq!(found.log_groups.unwrap_or(texts(&["/aws/rds/*"])), scope.log_groups);
         assert_eq!(found.log_streams.unwrap_or(texts(&["*"])), scope.log_streams);
         assert_eq!(found.group_creation.is_some(), limited);
