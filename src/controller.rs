@@ -1,40 +1,31 @@
 //! The wiring: watches feed the index and the queue, the queue feeds reconciles, and all of it stops in order.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::stream::{SelectAll, StreamExt};
-use futures::{Stream, TryStreamExt};
+use futures::stream::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::Api;
+use kube::ResourceExt;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch_objects};
-use kube::{Client, ResourceExt};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
 use tracing::Instrument;
 
 use crate::account::budget::Priority;
-use crate::api::AwsAccount;
+use crate::aws_account::AccountObject;
+use crate::aws_account::AwsAccounts;
 use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::Queue;
 use crate::reconcile::{Context, reconcile};
+use crate::scan::{Report, Scans, is_judged_by_sweeps, slow_look};
+use crate::watches::{News, Progress, Source, report, watch_all};
 
 /// How long reconciles may take to end after a signal; Kubernetes gives a Pod 30 s.
 const GRACE: Duration = Duration::from_secs(8);
 /// Without a timer, the loop looks around this often.
 const IDLE: Duration = Duration::from_secs(30);
-
-/// What the watches bring.
-enum News {
-    Policy(Event<Object>),
-    Account(Event<AwsAccount>),
-    Namespace(Event<Namespace>),
-}
-
-type NewsStream = std::pin::Pin<Box<dyn Stream<Item = Result<News, watcher::Error>> + Send>>;
 
 /// The controller of `AuroraLogExportPolicy`.
 pub struct Controller {
@@ -42,9 +33,16 @@ pub struct Controller {
     queue: Queue,
     running: JoinSet<(Owner, Option<Duration>)>,
     tasks: HashMap<Id, Owner>,
-    /// Keys seen since a watch began to list anew.
-    listed: BTreeSet<Owner>,
+    accounts: AwsAccounts,
+    /// How far each watch has come. While a first list is under way it is not known who was first, who may use which
+    /// account, and what a sweep can judge.
+    progress: BTreeMap<Source, Progress>,
+    /// Names seen since a watch began to list anew.
+    listed: BTreeMap<Source, BTreeSet<Owner>>,
+    scans: Scans,
     leads: bool,
+    /// Do the tasks of the accounts work?
+    accounts_go: watch::Sender<bool>,
 }
 
 /// Follows these namespaces (none: all) until `shutdown`, and reconciles while `leadership` is true.
@@ -55,79 +53,45 @@ pub async fn run(
     mut leadership: watch::Receiver<bool>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let mut news = streams(context.kubernetes.client(), namespaces);
+    let (mut news, sources) = watch_all(context.kubernetes.client(), namespaces);
+    let (reports, mut scanned) = mpsc::channel(16);
+    let accounts_go = watch::Sender::new(false);
+    let (accounts, mut became_usable) = AwsAccounts::new(context.clone(), namespaces.to_vec(), accounts_go.subscribe());
     let mut controller = Controller {
+        scans: Scans::new(context.clone(), reports),
         context,
         queue: Queue::new(concurrency),
         running: JoinSet::new(),
         tasks: HashMap::new(),
-        listed: BTreeSet::new(),
+        accounts,
+        progress: sources.into_iter().map(|source| (source, Progress::Listing)).collect(),
+        listed: BTreeMap::new(),
         leads: *leadership.borrow_and_update(),
+        accounts_go,
     };
     tokio::pin!(shutdown);
     loop {
         controller.start_reconciles();
-        let timer = controller.queue.next_timer().unwrap_or_else(|| Instant::now() + IDLE);
+        let timer = controller.queue.next_timer().filter(|_| controller.leads);
+        let timer = timer.unwrap_or_else(|| Instant::now() + IDLE);
         tokio::select! {
             () = &mut shutdown => break,
             item = news.next() => match item {
-                Some(Ok(item)) => controller.take_in(item),
-                Some(Err(error)) => report(&error),
+                Some((source, item)) => controller.take_in(source, item),
                 None => break,
             },
+            Some(account) = became_usable.recv() => controller.look_at_users(&account),
             Some(ended) = controller.running.join_next_with_id() => controller.ended(ended),
             Ok(()) = leadership.changed() => {
                 controller.leads = *leadership.borrow_and_update();
-                if controller.leads {
-                    controller.look_at_all();
-                }
+                controller.let_accounts_go();
+                controller.lead();
             }
+            Some(report) = scanned.recv() => controller.scanned(report),
             () = tokio::time::sleep_until(timer.into()) => {}
         }
     }
     controller.finish().await;
-}
-
-fn streams(client: &Client, namespaces: &[String]) -> SelectAll<NewsStream> {
-    let mut all = SelectAll::new();
-    let policies: Vec<Api<Object>> = if namespaces.is_empty() {
-        vec![Api::all(client.clone())]
-    } else {
-        namespaces
-            .iter()
-            .map(|namespace| Api::namespaced(client.clone(), namespace))
-            .collect()
-    };
-    for api in policies {
-        let stream = watch_objects(api, watcher::Config::default()).default_backoff();
-        all.push(stream.map_ok(News::Policy).boxed());
-    }
-    let accounts = watch_objects(Api::<AwsAccount>::all(client.clone()), watcher::Config::default()).default_backoff();
-    all.push(accounts.map_ok(News::Account).boxed());
-    let labels = watch_objects(Api::<Namespace>::all(client.clone()), watcher::Config::default()).default_backoff();
-    all.push(labels.map_ok(News::Namespace).boxed());
-    all
-}
-
-/// A watch that broke is begun again by itself, with pauses; why it broke is for people.
-fn report(error: &watcher::Error) {
-    let api = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
-        watcher::Error::WatchError(status) => Some(status),
-        _ => None,
-    };
-    match api.map(|status| status.code) {
-        Some(404) => tracing::warn!(
-            "the API server does not know auroralogexport.dev/v1alpha1: install the CRDs (kubectl apply -f crds/); trying again"
-        ),
-        Some(403) => tracing::warn!(
-            "{}; grant it in the operator's ClusterRole (deploy/kustomize/base); trying again",
-            api.map(|status| status.message.as_str()).unwrap_or_default()
-        ),
-        Some(410) => tracing::debug!("the watch is too old; listing anew"),
-        _ => tracing::warn!(%error, "a watch broke; trying again"),
-    }
 }
 
 impl Controller {
@@ -137,7 +101,7 @@ impl Controller {
                 break;
             };
             let context = self.context.clone();
-            let span = tracing::info_span!("reconcile", object = %key);
+            let span = tracing::error_span!("reconcile", object = %key);
             let task = {
                 let key = key.clone();
                 async move {
@@ -155,7 +119,7 @@ impl Controller {
             Ok((id, (_, again))) => (id, again),
             Err(error) => {
                 tracing::error!(%error, "a reconcile ended unexpectedly; it is repeated");
-                (error.id(), Some(Duration::from_secs(60)))
+                (error.id(), Some(Duration::from_mins(1)))
             }
         };
         if let Some(key) = self.tasks.remove(&id) {
@@ -164,22 +128,75 @@ impl Controller {
         }
     }
 
-    fn take_in(&mut self, news: News) {
+    fn take_in(&mut self, source: Source, news: Result<News, watcher::Error>) {
         match news {
-            News::Policy(Event::Init) => self.listed.clear(),
-            News::Policy(Event::InitApply(object)) => {
-                self.listed.insert(object.key());
-                self.changed(object);
-            }
-            News::Policy(Event::InitDone) => {
-                for key in self.context.index.missing_from(&std::mem::take(&mut self.listed)) {
-                    self.gone(&key);
+            Err(error) => {
+                // What the API server refuses to list holds up only what needs it.
+                if report(&error) && self.progress.get(&source) == Some(&Progress::Listing) {
+                    self.progressed(source, Progress::Refused);
                 }
             }
-            News::Policy(Event::Apply(object)) => self.changed(object),
-            News::Policy(Event::Delete(object)) => self.gone(&object.key()),
-            News::Account(event) => self.account(event),
-            News::Namespace(event) => self.namespace(event),
+            Ok(News::Policy(Event::Init) | News::Account(Event::Init) | News::Namespace(Event::Init)) => {
+                self.listed.insert(source, BTreeSet::new());
+            }
+            Ok(News::Policy(Event::InitApply(object))) => {
+                self.listed.entry(source).or_default().insert(object.key());
+                self.changed(object);
+            }
+            Ok(News::Policy(Event::InitDone)) => {
+                let Source::Policies(namespace) = &source else { return };
+                let seen = self.listed.remove(&source).unwrap_or_default();
+                for key in self.context.index.missing_from(namespace.as_deref(), &seen) {
+                    self.gone(&key);
+                }
+                self.progressed(source, Progress::Listed);
+            }
+            Ok(News::Policy(Event::Apply(object))) => self.changed(object),
+            Ok(News::Policy(Event::Delete(object))) => self.gone(&object.key()),
+            Ok(News::Account(Event::InitApply(account))) => {
+                let key = Owner::new("", account.name());
+                self.listed.entry(source).or_default().insert(key);
+                self.account(account);
+            }
+            Ok(News::Account(Event::InitDone)) => {
+                let seen = self.listed.remove(&source).unwrap_or_default();
+                for name in self.context.accounts.names() {
+                    if !seen.contains(&Owner::new("", &name)) {
+                        self.account_gone(&name);
+                    }
+                }
+                self.progressed(source, Progress::Listed);
+            }
+            Ok(News::Account(Event::Apply(account))) => self.account(account),
+            Ok(News::Account(Event::Delete(account))) => self.account_gone(account.name()),
+            Ok(News::Namespace(Event::InitDone)) => self.progressed(source, Progress::Listed),
+            Ok(News::Namespace(Event::Apply(namespace) | Event::InitApply(namespace))) => self.namespace(namespace),
+            Ok(News::Namespace(Event::Delete(namespace))) => {
+                self.context.accounts.remove_namespace(&namespace.name_any());
+            }
+        }
+    }
+
+    fn is_listing(&self) -> bool {
+        self.progress.values().any(|progress| *progress == Progress::Listing)
+    }
+
+    /// A watch has come further; with the last first list, work begins.
+    fn progressed(&mut self, source: Source, progress: Progress) {
+        let before = self.is_listing();
+        self.progress.insert(source, progress);
+        self.let_accounts_go();
+        if before && !self.is_listing() {
+            self.lead();
+        }
+    }
+
+    /// Whether an account may go depends on all policies and namespaces: all lists must be complete.
+    fn let_accounts_go(&mut self) {
+        let complete = self.progress.values().all(|progress| *progress == Progress::Listed);
+        let go = self.leads && complete;
+        if self.accounts_go.send_replace(go) != go && go {
+            self.accounts.reconsider();
         }
     }
 
@@ -196,11 +213,20 @@ impl Controller {
         if !change.matters {
             return;
         }
+        if let Some(account) = &lane {
+            self.accounts.users_changed(account);
+        }
         let now = Instant::now();
         let only_asked = old.is_some_and(|old| {
             let new = self.context.index.get(&key);
             new.is_some_and(|new| old.generation() == new.generation() && old.is_deleting() == new.is_deleting())
         });
+        if self.is_listing() {
+            return;
+        }
+        if self.leads {
+            self.scans.follow(&lane);
+        }
         let priority = if deleting { Priority::Deletion } else { Priority::Change };
         let at = if only_asked { asked.unwrap_or(now).max(now) } else { now };
         self.queue.add(&key, &lane, at, priority);
@@ -209,8 +235,12 @@ impl Controller {
     fn gone(&mut self, key: &Owner) {
         self.queue.remove(key);
         self.context.memories.forget(key);
+        let gone = self.context.index.get(key);
         for rival in self.context.index.remove(key) {
             self.look_at(&rival, Priority::Change);
+        }
+        if let Some(account) = gone.as_deref().and_then(Object::account_ref) {
+            self.accounts.users_changed(account);
         }
     }
 
@@ -222,66 +252,95 @@ impl Controller {
             .add(key, &object.account_ref().map(str::to_owned), Instant::now(), priority);
     }
 
-    fn look_at_all(&mut self) {
-        for key in self.context.index.keys() {
-            self.look_at(&key, Priority::Periodic);
+    /// Leadership came or went, or the first lists are complete: what is at work is looked at now; what is said to be in
+    /// sync waits for the sweep of its account, and is read by itself some time later.
+    fn lead(&mut self) {
+        if !self.leads || self.is_listing() {
+            self.scans.stop();
+            return;
         }
-    }
-
-    fn account(&mut self, event: Event<AwsAccount>) {
-        let name = match event {
-            Event::Apply(account) | Event::InitApply(account) => {
-                self.context.accounts.upsert(&account.name_any(), &account.spec);
-                account.name_any()
-            }
-            Event::Delete(account) => {
-                self.context.accounts.remove(&account.name_any());
-                account.name_any()
-            }
-            Event::Init | Event::InitDone => return,
-        };
         for object in self.context.index.all() {
-            if object.account_ref() == Some(name.as_str()) {
-                self.look_at(&object.key(), Priority::Change);
+            let lane = object.account_ref().map(str::to_owned);
+            self.scans.follow(&lane);
+            if is_judged_by_sweeps(&object) {
+                let later = slow_look(crate::scan::DEFAULT_INTERVAL).mul_f64(0.1 + 0.9 * fastrand::f64());
+                self.queue
+                    .add(&object.key(), &lane, Instant::now() + later, Priority::Periodic);
+            } else {
+                self.queue.add(&object.key(), &lane, Instant::now(), Priority::Change);
             }
         }
     }
 
-    fn namespace(&mut self, event: Event<Namespace>) {
-        let name = match event {
-            Event::Apply(namespace) | Event::InitApply(namespace) => {
-                let name = namespace.name_any();
-                self.context
-                    .accounts
-                    .set_namespace(&name, namespace.metadata.labels.unwrap_or_default());
-                name
+    fn scanned(&mut self, report: Report) {
+        match report {
+            Report::Suspects(suspects) => {
+                for key in suspects {
+                    self.look_at(&key, Priority::Periodic);
+                }
             }
-            Event::Delete(namespace) => {
-                self.context.accounts.remove_namespace(&namespace.name_any());
-                return;
+            Report::OneByOne { lane, all } => {
+                for object in self.context.index.all() {
+                    let waits = all || !self.context.memories.has_looked(&object.key());
+                    if waits && object.account_ref().map(str::to_owned) == lane {
+                        self.look_at(&object.key(), Priority::Periodic);
+                    }
+                }
             }
-            Event::Init | Event::InitDone => return,
-        };
+        }
+    }
+
+    fn account(&mut self, account: AccountObject) {
+        let name = account.name().to_owned();
+        if self.accounts.upsert(account) {
+            // Its prefix may be another now: who claims which name follows from it.
+            for object in self.context.index.users_of(&name) {
+                let prefix = self.context.name_prefix(&object);
+                self.context.index.upsert(object.as_ref().clone(), &prefix);
+            }
+            self.look_at_users(&name);
+        }
+    }
+
+    fn account_gone(&mut self, name: &str) {
+        self.accounts.remove(name);
+        self.look_at_users(name);
+    }
+
+    fn look_at_users(&mut self, account: &str) {
+        for object in self.context.index.users_of(account) {
+            self.look_at(&object.key(), Priority::Change);
+        }
+    }
+
+    fn namespace(&mut self, namespace: Namespace) {
+        let name = namespace.name_any();
+        let labels = namespace.metadata.labels.unwrap_or_default();
+        if !self.context.accounts.set_namespace(&name, labels) {
+            return;
+        }
         for object in self.context.index.all() {
             if object.account_ref().is_some() && object.metadata.namespace.as_deref() == Some(name.as_str()) {
                 self.look_at(&object.key(), Priority::Change);
             }
         }
+        if *self.accounts_go.borrow() {
+            self.accounts.reconsider();
+        }
     }
 
     /// Lets what is under way end; what does not in time is stopped at a safe point: every step stands by itself.
     async fn finish(&mut self) {
+        self.accounts.stop();
         let deadline = tokio::time::Instant::now() + GRACE;
         while !self.running.is_empty() {
-            match tokio::time::timeout_at(deadline, self.running.join_next()).await {
-                Ok(_) => {}
-                Err(_) => {
-                    tracing::warn!(
-                        stopped = self.running.len(),
-                        "reconciles did not end in time and were stopped"
-                    );
-                    self.running.shutdown().await;
-                }
+            let ended = tokio::time::timeout_at(deadline, self.running.join_next()).await;
+            if ended.is_err() {
+                tracing::warn!(
+                    stopped = self.running.len(),
+                    "reconciles did not end in time and were stopped"
+                );
+                self.running.shutdown().await;
             }
         }
     }

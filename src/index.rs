@@ -75,6 +75,13 @@ impl Index {
         change
     }
 
+    /// Takes in the answer to our own write, unless the object is gone or another one by now: it must not come back.
+    pub fn update(&self, object: Object, prefix: &str) {
+        if self.get(&object.key()).is_some_and(|known| known.uid() == object.uid()) {
+            self.upsert(object, prefix);
+        }
+    }
+
     /// An object is gone: who else wanted its names?
     pub fn remove(&self, key: &Owner) -> Vec<Owner> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -83,14 +90,26 @@ impl Index {
         rivals
     }
 
-    /// Objects that a fresh list did not show: they were deleted unseen.
-    pub fn missing_from(&self, seen: &BTreeSet<Owner>) -> Vec<Owner> {
+    /// Objects of a namespace (none: of all) that a fresh list of it did not show: they were deleted unseen.
+    pub fn missing_from(&self, namespace: Option<&str>, seen: &BTreeSet<Owner>) -> Vec<Owner> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let listed = |key: &Owner| namespace.is_none_or(|namespace| key.namespace == namespace);
         inner
             .objects
             .keys()
-            .filter(|key| !seen.contains(*key))
+            .filter(|key| listed(key) && !seen.contains(*key))
             .cloned()
+            .collect()
+    }
+
+    /// The objects that refer to an `AwsAccount`.
+    pub fn users_of(&self, account: &str) -> Vec<Arc<Object>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner
+            .objects
+            .values()
+            .filter(|entry| entry.object.account_ref() == Some(account))
+            .map(|entry| entry.object.clone())
             .collect()
     }
 
@@ -123,6 +142,24 @@ impl Index {
             .objects
             .values()
             .map(|entry| entry.object.clone())
+            .collect()
+    }
+
+    /// How many objects there are of a kind.
+    pub fn count(&self, wanted: impl Fn(&Object) -> bool) -> usize {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner.objects.values().filter(|entry| wanted(&entry.object)).count()
+    }
+
+    /// Objects that want a name, case ignored.
+    pub fn claiming(&self, name: &str) -> Vec<Owner> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner
+            .names
+            .get(&name.to_lowercase())
+            .into_iter()
+            .flatten()
+            .cloned()
             .collect()
     }
 
@@ -204,6 +241,16 @@ mod tests {
         stale.metadata.generation = Some(0);
         assert!(!index.upsert(stale, "").matters);
         assert_eq!(index.get(&Owner::new("a", "x")).unwrap().resource_version(), Some(5));
+    }
+
+    #[test]
+    fn a_list_of_one_namespace_says_nothing_about_another() {
+        let index = Index::default();
+        index.upsert(object("a", "x", 1, json!({})), "");
+        index.upsert(object("b", "y", 2, json!({})), "");
+        let seen = BTreeSet::new();
+        assert_eq!(index.missing_from(Some("a"), &seen), [Owner::new("a", "x")]);
+        assert_eq!(index.missing_from(None, &seen).len(), 2);
     }
 
     #[test]

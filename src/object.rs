@@ -117,7 +117,8 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-fn read_spec(spec: Value) -> Result<Box<AuroraLogExportPolicySpec>, Unreadable> {
+/// The spec, or why it cannot be read, with the path of the field.
+pub(crate) fn read_spec<T: serde::de::DeserializeOwned>(spec: Value) -> Result<Box<T>, Unreadable> {
     serde_path_to_error::deserialize(spec).map(Box::new).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." {

@@ -59,7 +59,7 @@ struct Plugin {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the operator: watch AuroraLogExportPolicies and keep AWS as they say.
+    /// Run the operator: watch `AuroraLogExportPolicies` and keep AWS as they say.
     Run(Box<run::RunArgs>),
     /// Print the CustomResourceDefinitions.
     Crd(crd::CrdArgs),

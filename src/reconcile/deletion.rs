@@ -222,7 +222,7 @@ async fn release(context: &Context, object: &Object, reason: EventReason, note: 
 async fn refused(account: &Account, error: &IamError) -> Conclusion {
     account.note(error).await;
     if error.class == ErrorClass::NotLeader {
-        return Conclusion::leave(Again::OnChange, ReconcileResult::Fenced);
+        return Conclusion::leave(Again::Soon, ReconcileResult::Fenced);
     }
     let reason = error.class.reason();
     let again = if error.class.is_terminal() {

@@ -18,6 +18,7 @@ use crate::kubernetes::KubernetesError;
 use crate::metrics::ReconcileResult;
 use crate::object::Object;
 use crate::observe::{Observed, observe, observe_new};
+use crate::outputs;
 use crate::plan::{Action, Part, Plan, Repair, plan};
 use crate::settings::AccountFacts;
 use crate::status::{Affected, Failure, Look, Outcome, is_ready};
@@ -163,10 +164,12 @@ impl Work<'_> {
                 }
             };
             if self.desired.management == ManagementPolicy::Observe {
-                return Ok(self.reported(&observed, plan).await);
+                let conclusion = self.reported(&observed, plan).await;
+                return self.published(conclusion).await;
             }
             if plan.is_empty() {
-                return Ok(self.in_sync(&observed, &Applied::default(), &plan).await);
+                let conclusion = self.in_sync(&observed, &Applied::default(), &plan).await;
+                return self.published(conclusion).await;
             }
             self.announce().await?;
             if object.is_none() && !self.object.has_finalizer() {
@@ -178,7 +181,10 @@ impl Work<'_> {
             let result = self.apply(&plan, &mut applied).await;
             self.tell(&plan, &applied).await;
             match result {
-                Ok(()) => return Ok(self.in_sync(&observed, &applied, &plan).await),
+                Ok(()) => {
+                    let conclusion = self.in_sync(&observed, &applied, &plan).await;
+                    return self.published(conclusion).await;
+                }
                 Err(ApplyError { error, .. }) if error.class == ErrorClass::AlreadyExists => {
                     if closely {
                         return Ok(self.clash(&error, new));
@@ -193,6 +199,7 @@ impl Work<'_> {
     async fn apply(&mut self, plan: &Plan, applied: &mut Applied) -> std::result::Result<(), ApplyError> {
         let (policy_before, role_before) = (self.memory.policy_created, self.memory.role_created);
         let memory = &mut *self.memory;
+        memory.last_write = Some(Instant::now());
         let result = apply(&self.iam, &plan.steps, applied, |step| match &step.action {
             Action::CreatePolicy(_) => memory.creating(Part::Policy),
             Action::CreateRole(_) => memory.creating(Part::Role),
@@ -247,23 +254,54 @@ impl Work<'_> {
         let look = self.look(observed, applied, plan.unrepaired().cloned().collect()).await;
         Conclusion {
             outcome: Some(Outcome::InSync(look)),
-            again: Again::Interval,
+            again: Again::InSync,
             result: ReconcileResult::Success,
         }
+    }
+
+    /// `spec.outputs`, once AWS is in sync.
+    async fn published(&mut self, conclusion: Conclusion) -> Result<Conclusion> {
+        let wanted = self.object.spec.as_ref().ok().and_then(|spec| {
+            let outputs = spec.outputs.as_ref()?;
+            Some(outputs.config_map_ref.as_ref()?.name.as_str())
+        });
+        let concerned = wanted.is_some() || self.object.status.outputs.is_some();
+        let look = match &conclusion.outcome {
+            Some(Outcome::InSync(look)) if concerned && self.context.settings.enable_outputs => look.clone(),
+            _ => return Ok(conclusion),
+        };
+        let values = outputs::Values {
+            role_arn: look.role.arn.clone(),
+            role_name: look.role.name.clone(),
+            policy_arn: self.desired.attachment().to_string(),
+            account_id: look.account_id.clone(),
+        };
+        let memory = &mut self.memory.outputs;
+        let publication = outputs::publish(&self.context.kubernetes, self.object, wanted, &values, memory).await?;
+        let (again, result) = match &publication.refused {
+            Some((reason, _)) => (Again::Slowly, ReconcileResult::NotReady(*reason)),
+            None => (conclusion.again, conclusion.result),
+        };
+        Ok(Conclusion {
+            outcome: Some(Outcome::Published(look, publication)),
+            again,
+            result,
+        })
     }
 
     async fn reported(&mut self, observed: &Observed, plan: Plan) -> Conclusion {
         self.memory.last_good_look = Some(Instant::now());
         let repairable = plan.findings.iter().any(|finding| finding.repair == Repair::Done);
         let look = self.look(observed, &Applied::default(), plan.findings).await;
-        let (outcome, result) = if repairable {
-            (Outcome::Drifted(look), ReconcileResult::NotReady(Reason::DriftDetected))
+        let (outcome, again, result) = if repairable {
+            let result = ReconcileResult::NotReady(Reason::DriftDetected);
+            (Outcome::Drifted(look), Again::Interval, result)
         } else {
-            (Outcome::InSync(look), ReconcileResult::Success)
+            (Outcome::InSync(look), Again::InSync, ReconcileResult::Success)
         };
         Conclusion {
             outcome: Some(outcome),
-            again: Again::Interval,
+            again,
             result,
         }
     }
@@ -420,7 +458,7 @@ fn refused_by_aws(
     let reason = error.class.reason();
     let affected = affected(error.operation);
     match error.class {
-        ErrorClass::NotLeader => Conclusion::leave(Again::OnChange, ReconcileResult::Fenced),
+        ErrorClass::NotLeader => Conclusion::leave(Again::Soon, ReconcileResult::Fenced),
         ErrorClass::Throttled | ErrorClass::Transient => {
             let seen = memory.last_good_look.unwrap_or(context.started);
             if was_ready && seen.elapsed() < interval(context, object) * 3 {
@@ -490,10 +528,10 @@ fn affected(operation: Operation) -> Affected {
     let mut affected = Affected::default();
     match operation {
         Operation::AttachRolePolicy | Operation::DetachRolePolicy | Operation::ListAttachedRolePolicies => {
-            affected.attachment = true
+            affected.attachment = true;
         }
         operation if operation.as_str().contains("Policy") && !operation.as_str().contains("Role") => {
-            affected.policy = true
+            affected.policy = true;
         }
         Operation::GetCallerIdentity | Operation::AssumeRole => {}
         _ => affected.role = true,
