@@ -8,9 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::ArgAction;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::ApiResource;
 use kube::{Client, ResourceExt};
 
 use super::run::{deletion_policy, rate};
@@ -18,8 +17,8 @@ use crate::account::Accounts;
 use crate::account::budget::{Caller, Priority, Rates};
 use crate::account::credentials::sdk_config;
 use crate::account::registry::Ways;
-use crate::api::AwsAccount;
 use crate::api::policy::DeletionPolicy;
+use crate::aws_account::AccountObject;
 use crate::index::Index;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
@@ -173,11 +172,12 @@ impl OperatorArgs {
             enable_outputs: self.enable_outputs,
             drift_check_interval: None,
         };
+        // The fence stays shut: whatever the code above does, no write leaves this process.
         let rates = Rates {
             reads_per_second: self.iam_reads_per_second,
             writes_per_second: 1.0,
         };
-        let ways = Ways::new(rates, Fence::always(), Metrics::new());
+        let ways = Ways::new(rates, Fence::shut(), Metrics::new());
         let accounts = Accounts::new(
             sdk_config().await,
             self.account_id.clone(),
@@ -224,18 +224,15 @@ impl State {
     /// Takes in what the cluster has: accounts and namespaces first, because they decide about objects. What may not
     /// be listed is noted.
     pub(super) async fn load(&mut self, kube: &Kube) -> anyhow::Result<()> {
-        let accounts = Api::<DynamicObject>::all_with(kube.client.clone(), &ApiResource::erase::<AwsAccount>(&()));
+        let accounts = Api::<AccountObject>::all(kube.client.clone());
         let namespaces = Api::<Namespace>::all(kube.client.clone());
         let objects = Api::<Object>::all(kube.client.clone());
         let (accounts, namespaces, objects) = tokio::join!(list(&accounts), list(&namespaces), list(&objects));
         match accounts {
             Ok(accounts) => {
                 for account in accounts {
-                    let name = account.name_any();
-                    match serde_json::from_value(account.data["spec"].clone()) {
-                        Ok(spec) => self.accounts.upsert(&name, &spec),
-                        Err(error) => self.notes.push(format!("AwsAccount {name} cannot be read: {error}")),
-                    }
+                    self.accounts
+                        .upsert(account.name(), account.spec.as_ref().map(|spec| &**spec));
                 }
             }
             Err(error) => self.may_not(error, "AwsAccounts", "objects that refer to one are not judged rightly")?,

@@ -161,7 +161,7 @@ fn targets(args: &PlanArgs, state: &mut State, kube: Option<&Kube>) -> anyhow::R
             bail!("the given files hold no AuroraLogExportPolicy");
         }
         for (name, spec) in &manifests.accounts {
-            state.accounts.upsert(name, spec);
+            state.accounts.upsert(name, Ok(spec));
         }
         let mut keys = Vec::new();
         for object in manifests.objects {
