@@ -150,7 +150,7 @@ fn interval(text: &str) -> Result<Duration, String> {
     Ok(parsed.into())
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(super) fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 100_000.0 => Ok(rate),
         _ => Err("must be a number of calls a second above 0".into()),
@@ -166,7 +166,7 @@ fn drift_scan(text: &str) -> Result<DriftScan, String> {
     }
 }
 
-fn deletion_policy(text: &str) -> Result<DeletionPolicy, String> {
+pub(super) fn deletion_policy(text: &str) -> Result<DeletionPolicy, String> {
     match text {
         "Delete" => Ok(DeletionPolicy::Delete),
         "Retain" => Ok(DeletionPolicy::Retain),
