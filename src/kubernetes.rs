@@ -1,6 +1,7 @@
 //! What the operator does to Kubernetes: the finalizer, the status, events. Each call has a timeout, and none touches
 //! `spec` or labels.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,12 +11,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
+use tracing::Instrument;
 
 use crate::api::{FIELD_MANAGER, FINALIZER};
 use crate::aws_account::AccountObject;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
 use crate::object::Object;
+use crate::telemetry::trace;
 
 /// No call to the API server takes longer.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -338,7 +341,8 @@ pub async fn bounded<T>(
     what: &str,
     call: impl Future<Output = std::result::Result<T, kube::Error>>,
 ) -> Result<T> {
-    match tokio::time::timeout(TIMEOUT, call).await {
+    let span = trace::kubernetes_call(verb, what);
+    let result = match tokio::time::timeout(TIMEOUT, call).instrument(span.clone()).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(KubernetesError::Api {
             verb,
@@ -349,5 +353,9 @@ pub async fn bounded<T>(
             verb,
             what: what.to_owned(),
         }),
-    }
+    };
+    let outcome = result.as_ref().err().map_or("success", KubernetesError::outcome);
+    let failure = result.as_ref().err().filter(|error| !error.is_not_found());
+    trace::call_ended(&span, outcome, failure.map(|error| error as &dyn Display));
+    result
 }
