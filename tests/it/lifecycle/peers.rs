@@ -57,11 +57,7 @@ async fn timestamps_of_conditions_change_with_every_loop() -> Result<()> {
     let stage = Stage::start().await?;
     stage.applied("a", json!({})).await?;
     let before = stage.api().get("a").await?;
-    let writes = stage.operator.as_ref().map(|operator| operator.metric("auroralogexport_status_writes_total", &[]));
-    let writes = match writes {
-        Some(metric) => metric.await?,
-        None => 0.0,
-    };
+    let writes = stage.metric("auroralogexport_status_writes_total", &[]).await?;
     let mark = stage.mark();
     stage
         .eventually("five more looks", || {
