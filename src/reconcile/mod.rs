@@ -148,7 +148,25 @@ pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Op
         }
     };
     context.memories.put(key, memory);
-    again
+    match (again, missed(context, &object)) {
+        (Some(again), Some(missed)) => Some(again.min(missed)),
+        (again, missed) => again.or(missed),
+    }
+}
+
+/// What changed while the object was being reconciled. The answers to our own writes may have shown it first, and the
+/// watch's event is then old news that nobody acts upon.
+fn missed(context: &Context, began: &Object) -> Option<Duration> {
+    let current = context.index.get(&began.key())?;
+    let changed = current.uid() != began.uid()
+        || current.generation() != began.generation()
+        || current.is_deleting() != began.is_deleting()
+        || current.is_abandoned() != began.is_abandoned();
+    if changed {
+        return Some(Duration::ZERO);
+    }
+    let due = context.memories.reconcile_at_due(&current)?;
+    Some(due.saturating_duration_since(Instant::now()))
 }
 
 async fn run(
@@ -157,8 +175,10 @@ async fn run(
     memory: &mut Memory,
     priority: Priority,
 ) -> Result<Conclusion, KubernetesError> {
-    if let Some(value) = object.reconcile_at() {
-        memory.honour_reconcile_at(value);
+    if let Some(value) = object.reconcile_at()
+        && context.memories.honour_reconcile_at(&object.key(), value)
+    {
+        memory.asked();
     }
     let caller = Caller {
         namespace: Arc::from(object.metadata.namespace.as_deref().unwrap_or_default()),

@@ -266,12 +266,16 @@ impl Stage {
         Api::namespaced_with(self.client.clone(), namespace, &resource)
     }
 
-    /// Server-side apply, as GitOps tools do: what is no longer in `spec` goes.
+    /// Server-side apply, as GitOps tools do: what is no longer in `spec` goes. An apply that takes the last field away
+    /// makes `spec` null for the API server, so one that says nothing new is always there.
     pub(super) async fn apply(&self, name: &str, spec: Value) -> Result<DynamicObject> {
         self.apply_in(&self.namespace, name, spec).await
     }
 
-    pub(super) async fn apply_in(&self, namespace: &str, name: &str, spec: Value) -> Result<DynamicObject> {
+    pub(super) async fn apply_in(&self, namespace: &str, name: &str, mut spec: Value) -> Result<DynamicObject> {
+        if spec["managementPolicy"].is_null() {
+            spec["managementPolicy"] = json!("Enforce");
+        }
         let body = json!({
             "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AuroraLogExportPolicy",
             "metadata": { "name": name, "namespace": namespace }, "spec": spec,
