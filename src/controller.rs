@@ -4,56 +4,28 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::Stream;
-use futures::stream::{SelectAll, StreamExt};
+use futures::stream::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::Api;
+use kube::ResourceExt;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch_objects};
-use kube::{Client, ResourceExt};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinSet};
 use tracing::Instrument;
 
 use crate::account::budget::Priority;
-use crate::aws_account::{AccountObject, AwsAccounts};
+use crate::aws_account::AccountObject;
+use crate::aws_account::AwsAccounts;
 use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::Queue;
 use crate::reconcile::{Context, reconcile};
+use crate::scan::{Report, Scans, is_judged_by_sweeps, slow_look};
+use crate::watches::{News, Progress, Source, report, watch_all};
 
 /// How long reconciles may take to end after a signal; Kubernetes gives a Pod 30 s.
 const GRACE: Duration = Duration::from_secs(8);
 /// Without a timer, the loop looks around this often.
 const IDLE: Duration = Duration::from_secs(30);
-
-/// A watch: of the policies of a namespace (none: of all), of the accounts, of the namespaces.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Watch {
-    Policies(Option<String>),
-    Accounts,
-    Namespaces,
-}
-
-/// What the watches bring.
-enum News {
-    Policy(Event<Object>),
-    Account(Event<AccountObject>),
-    Namespace(Event<Namespace>),
-}
-
-type NewsStream = std::pin::Pin<Box<dyn Stream<Item = (Watch, Result<News, watcher::Error>)> + Send>>;
-
-/// How far a watch has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    /// Its first list is not complete.
-    Listing,
-    /// The API server does not let us: what it would bring stays unknown.
-    Refused,
-    /// Its list is complete.
-    Listed,
-}
 
 /// The controller of `AuroraLogExportPolicy`.
 pub struct Controller {
@@ -62,9 +34,12 @@ pub struct Controller {
     running: JoinSet<(Owner, Option<Duration>)>,
     tasks: HashMap<Id, Owner>,
     accounts: AwsAccounts,
-    progress: BTreeMap<Watch, Progress>,
+    /// How far each watch has come. While a first list is under way it is not known who was first, who may use which
+    /// account, and what a sweep can judge.
+    progress: BTreeMap<Source, Progress>,
     /// Names seen since a watch began to list anew.
-    listed: BTreeMap<Watch, BTreeSet<Owner>>,
+    listed: BTreeMap<Source, BTreeSet<Owner>>,
+    scans: Scans,
     leads: bool,
     /// Do the tasks of the accounts work?
     accounts_go: watch::Sender<bool>,
@@ -78,16 +53,18 @@ pub async fn run(
     mut leadership: watch::Receiver<bool>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let (watches, mut news) = streams(context.kubernetes.client(), namespaces);
+    let (mut news, sources) = watch_all(context.kubernetes.client(), namespaces);
+    let (reports, mut scanned) = mpsc::channel(16);
     let accounts_go = watch::Sender::new(false);
     let (accounts, mut became_usable) = AwsAccounts::new(context.clone(), namespaces.to_vec(), accounts_go.subscribe());
     let mut controller = Controller {
+        scans: Scans::new(context.clone(), reports),
         context,
         queue: Queue::new(concurrency),
         running: JoinSet::new(),
         tasks: HashMap::new(),
         accounts,
-        progress: watches.into_iter().map(|watch| (watch, Progress::Listing)).collect(),
+        progress: sources.into_iter().map(|source| (source, Progress::Listing)).collect(),
         listed: BTreeMap::new(),
         leads: *leadership.borrow_and_update(),
         accounts_go,
@@ -95,12 +72,12 @@ pub async fn run(
     tokio::pin!(shutdown);
     loop {
         controller.start_reconciles();
-        let timer = controller.queue.next_timer().unwrap_or_else(|| Instant::now() + IDLE);
+        let timer = controller.queue.next_timer().filter(|_| controller.leads);
+        let timer = timer.unwrap_or_else(|| Instant::now() + IDLE);
         tokio::select! {
             () = &mut shutdown => break,
             item = news.next() => match item {
-                Some((watch, Ok(item))) => controller.take_in(&watch, item),
-                Some((watch, Err(error))) => controller.broke(&watch, &error),
+                Some((source, item)) => controller.take_in(source, item),
                 None => break,
             },
             Some(account) = became_usable.recv() => controller.look_at_users(&account),
@@ -108,91 +85,23 @@ pub async fn run(
             Ok(()) = leadership.changed() => {
                 controller.leads = *leadership.borrow_and_update();
                 controller.let_accounts_go();
-                if controller.leads {
-                    controller.look_at_all();
-                }
+                controller.lead();
             }
+            Some(report) = scanned.recv() => controller.scanned(report),
             () = tokio::time::sleep_until(timer.into()) => {}
         }
     }
     controller.finish().await;
 }
 
-fn streams(client: &Client, namespaces: &[String]) -> (Vec<Watch>, SelectAll<NewsStream>) {
-    let mut all = SelectAll::new();
-    let mut watches = vec![Watch::Accounts, Watch::Namespaces];
-    let policies: Vec<(Option<String>, Api<Object>)> = if namespaces.is_empty() {
-        vec![(None, Api::all(client.clone()))]
-    } else {
-        let distinct: BTreeSet<_> = namespaces.iter().collect();
-        distinct
-            .into_iter()
-            .map(|namespace| (Some(namespace.clone()), Api::namespaced(client.clone(), namespace)))
-            .collect()
-    };
-    for (namespace, api) in policies {
-        let watch = Watch::Policies(namespace);
-        watches.push(watch.clone());
-        all.push(stream(watch, api, News::Policy));
-    }
-    all.push(stream(Watch::Accounts, Api::all(client.clone()), News::Account));
-    all.push(stream(Watch::Namespaces, Api::all(client.clone()), News::Namespace));
-    (watches, all)
-}
-
-fn stream<K>(watch: Watch, api: Api<K>, news: fn(Event<K>) -> News) -> NewsStream
-where
-    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
-{
-    watch_objects(api, watcher::Config::default())
-        .default_backoff()
-        .map(move |item| (watch.clone(), item.map(news)))
-        .boxed()
-}
-
-/// A watch that broke is begun again by itself, with pauses; why it broke is for people.
-fn report(error: &watcher::Error) -> Option<Progress> {
-    let api = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
-        watcher::Error::WatchError(status) => Some(status),
-        _ => None,
-    };
-    match api.map(|status| status.code) {
-        Some(404) => {
-            tracing::warn!(
-                "the API server does not know auroralogexport.dev/v1alpha1: install the CRDs (kubectl apply -f crds/); trying again"
-            );
-            Some(Progress::Refused)
-        }
-        Some(403) => {
-            tracing::warn!(
-                "{}; grant it in the operator's ClusterRole (deploy/kustomize/base); trying again",
-                api.map(|status| status.message.as_str()).unwrap_or_default()
-            );
-            Some(Progress::Refused)
-        }
-        Some(410) => {
-            tracing::debug!("the watch is too old; listing anew");
-            None
-        }
-        _ => {
-            tracing::warn!(%error, "a watch broke; trying again");
-            None
-        }
-    }
-}
-
 impl Controller {
-    /// Before the lists are complete nobody knows who was first, or which accounts there are: nothing is begun. A list
-    /// that the API server refuses holds up only what needs it.
     fn start_reconciles(&mut self) {
-        while self.leads && !self.is_listing() {
+        while self.leads {
             let Some((key, priority)) = self.queue.pop(Instant::now()) else {
                 break;
             };
             let context = self.context.clone();
-            let span = tracing::info_span!("reconcile", object = %key);
+            let span = tracing::error_span!("reconcile", object = %key);
             let task = {
                 let key = key.clone();
                 async move {
@@ -210,7 +119,7 @@ impl Controller {
             Ok((id, (_, again))) => (id, again),
             Err(error) => {
                 tracing::error!(%error, "a reconcile ended unexpectedly; it is repeated");
-                (error.id(), Some(Duration::from_secs(60)))
+                (error.id(), Some(Duration::from_mins(1)))
             }
         };
         if let Some(key) = self.tasks.remove(&id) {
@@ -219,21 +128,67 @@ impl Controller {
         }
     }
 
+    fn take_in(&mut self, source: Source, news: Result<News, watcher::Error>) {
+        match news {
+            Err(error) => {
+                // What the API server refuses to list holds up only what needs it.
+                if report(&error) && self.progress.get(&source) == Some(&Progress::Listing) {
+                    self.progressed(source, Progress::Refused);
+                }
+            }
+            Ok(News::Policy(Event::Init) | News::Account(Event::Init) | News::Namespace(Event::Init)) => {
+                self.listed.insert(source, BTreeSet::new());
+            }
+            Ok(News::Policy(Event::InitApply(object))) => {
+                self.listed.entry(source).or_default().insert(object.key());
+                self.changed(object);
+            }
+            Ok(News::Policy(Event::InitDone)) => {
+                let Source::Policies(namespace) = &source else { return };
+                let seen = self.listed.remove(&source).unwrap_or_default();
+                for key in self.context.index.missing_from(namespace.as_deref(), &seen) {
+                    self.gone(&key);
+                }
+                self.progressed(source, Progress::Listed);
+            }
+            Ok(News::Policy(Event::Apply(object))) => self.changed(object),
+            Ok(News::Policy(Event::Delete(object))) => self.gone(&object.key()),
+            Ok(News::Account(Event::InitApply(account))) => {
+                let key = Owner::new("", account.name());
+                self.listed.entry(source).or_default().insert(key);
+                self.account(account);
+            }
+            Ok(News::Account(Event::InitDone)) => {
+                let seen = self.listed.remove(&source).unwrap_or_default();
+                for name in self.context.accounts.names() {
+                    if !seen.contains(&Owner::new("", &name)) {
+                        self.account_gone(&name);
+                    }
+                }
+                self.progressed(source, Progress::Listed);
+            }
+            Ok(News::Account(Event::Apply(account))) => self.account(account),
+            Ok(News::Account(Event::Delete(account))) => self.account_gone(account.name()),
+            Ok(News::Namespace(Event::InitDone)) => self.progressed(source, Progress::Listed),
+            Ok(News::Namespace(Event::Apply(namespace) | Event::InitApply(namespace))) => self.namespace(namespace),
+            Ok(News::Namespace(Event::Delete(namespace))) => {
+                self.context.accounts.remove_namespace(&namespace.name_any());
+            }
+        }
+    }
+
     fn is_listing(&self) -> bool {
         self.progress.values().any(|progress| *progress == Progress::Listing)
     }
 
-    fn broke(&mut self, watch: &Watch, error: &watcher::Error) {
-        if let (Some(refused), Some(progress)) = (report(error), self.progress.get_mut(watch))
-            && *progress == Progress::Listing
-        {
-            *progress = refused;
-        }
-    }
-
-    fn list_complete(&mut self, watch: &Watch) {
-        self.progress.insert(watch.clone(), Progress::Listed);
+    /// A watch has come further; with the last first list, work begins.
+    fn progressed(&mut self, source: Source, progress: Progress) {
+        let before = self.is_listing();
+        self.progress.insert(source, progress);
         self.let_accounts_go();
+        if before && !self.is_listing() {
+            self.lead();
+        }
     }
 
     /// Whether an account may go depends on all policies and namespaces: all lists must be complete.
@@ -243,52 +198,6 @@ impl Controller {
         if self.accounts_go.send_replace(go) != go && go {
             self.accounts.reconsider();
         }
-    }
-
-    fn take_in(&mut self, watch: &Watch, news: News) {
-        match news {
-            News::Policy(Event::Init) | News::Account(Event::Init) | News::Namespace(Event::Init) => {
-                self.listed.insert(watch.clone(), BTreeSet::new());
-            }
-            News::Policy(Event::InitApply(object)) => {
-                self.seen(watch, object.key());
-                self.changed(object);
-            }
-            News::Policy(Event::InitDone) => {
-                let Watch::Policies(namespace) = watch else { return };
-                let seen = self.listed.remove(watch).unwrap_or_default();
-                for key in self.context.index.missing_from(namespace.as_deref(), &seen) {
-                    self.gone(&key);
-                }
-                self.list_complete(watch);
-            }
-            News::Policy(Event::Apply(object)) => self.changed(object),
-            News::Policy(Event::Delete(object)) => self.gone(&object.key()),
-            News::Account(Event::InitApply(account)) => {
-                self.seen(watch, Owner::new("", account.name()));
-                self.account(account);
-            }
-            News::Account(Event::InitDone) => {
-                let seen = self.listed.remove(watch).unwrap_or_default();
-                for name in self.context.accounts.names() {
-                    if !seen.contains(&Owner::new("", &name)) {
-                        self.account_gone(&name);
-                    }
-                }
-                self.list_complete(watch);
-            }
-            News::Account(Event::Apply(account)) => self.account(account),
-            News::Account(Event::Delete(account)) => self.account_gone(account.name()),
-            News::Namespace(Event::InitDone) => self.list_complete(watch),
-            News::Namespace(Event::Apply(namespace) | Event::InitApply(namespace)) => self.namespace(namespace),
-            News::Namespace(Event::Delete(namespace)) => {
-                self.context.accounts.remove_namespace(&namespace.name_any());
-            }
-        }
-    }
-
-    fn seen(&mut self, watch: &Watch, key: Owner) {
-        self.listed.entry(watch.clone()).or_default().insert(key);
     }
 
     fn changed(&mut self, object: Object) {
@@ -312,6 +221,12 @@ impl Controller {
             let new = self.context.index.get(&key);
             new.is_some_and(|new| old.generation() == new.generation() && old.is_deleting() == new.is_deleting())
         });
+        if self.is_listing() {
+            return;
+        }
+        if self.leads {
+            self.scans.follow(&lane);
+        }
         let priority = if deleting { Priority::Deletion } else { Priority::Change };
         let at = if only_asked { asked.unwrap_or(now).max(now) } else { now };
         self.queue.add(&key, &lane, at, priority);
@@ -337,9 +252,41 @@ impl Controller {
             .add(key, &object.account_ref().map(str::to_owned), Instant::now(), priority);
     }
 
-    fn look_at_all(&mut self) {
-        for key in self.context.index.keys() {
-            self.look_at(&key, Priority::Periodic);
+    /// Leadership came or went, or the first lists are complete: what is at work is looked at now; what is said to be in
+    /// sync waits for the sweep of its account, and is read by itself some time later.
+    fn lead(&mut self) {
+        if !self.leads || self.is_listing() {
+            self.scans.stop();
+            return;
+        }
+        for object in self.context.index.all() {
+            let lane = object.account_ref().map(str::to_owned);
+            self.scans.follow(&lane);
+            if is_judged_by_sweeps(&object) {
+                let later = slow_look(crate::scan::DEFAULT_INTERVAL).mul_f64(0.1 + 0.9 * fastrand::f64());
+                self.queue
+                    .add(&object.key(), &lane, Instant::now() + later, Priority::Periodic);
+            } else {
+                self.queue.add(&object.key(), &lane, Instant::now(), Priority::Change);
+            }
+        }
+    }
+
+    fn scanned(&mut self, report: Report) {
+        match report {
+            Report::Suspects(suspects) => {
+                for key in suspects {
+                    self.look_at(&key, Priority::Periodic);
+                }
+            }
+            Report::OneByOne { lane, all } => {
+                for object in self.context.index.all() {
+                    let waits = all || !self.context.memories.has_looked(&object.key());
+                    if waits && object.account_ref().map(str::to_owned) == lane {
+                        self.look_at(&object.key(), Priority::Periodic);
+                    }
+                }
+            }
         }
     }
 
@@ -387,15 +334,13 @@ impl Controller {
         self.accounts.stop();
         let deadline = tokio::time::Instant::now() + GRACE;
         while !self.running.is_empty() {
-            match tokio::time::timeout_at(deadline, self.running.join_next()).await {
-                Ok(_) => {}
-                Err(_) => {
-                    tracing::warn!(
-                        stopped = self.running.len(),
-                        "reconciles did not end in time and were stopped"
-                    );
-                    self.running.shutdown().await;
-                }
+            let ended = tokio::time::timeout_at(deadline, self.running.join_next()).await;
+            if ended.is_err() {
+                tracing::warn!(
+                    stopped = self.running.len(),
+                    "reconciles did not end in time and were stopped"
+                );
+                self.running.shutdown().await;
             }
         }
     }

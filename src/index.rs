@@ -75,6 +75,13 @@ impl Index {
         change
     }
 
+    /// Takes in the answer to our own write, unless the object is gone or another one by now: it must not come back.
+    pub fn update(&self, object: Object, prefix: &str) {
+        if self.get(&object.key()).is_some_and(|known| known.uid() == object.uid()) {
+            self.upsert(object, prefix);
+        }
+    }
+
     /// An object is gone: who else wanted its names?
     pub fn remove(&self, key: &Owner) -> Vec<Owner> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -135,6 +142,24 @@ impl Index {
             .objects
             .values()
             .map(|entry| entry.object.clone())
+            .collect()
+    }
+
+    /// How many objects there are of a kind.
+    pub fn count(&self, wanted: impl Fn(&Object) -> bool) -> usize {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner.objects.values().filter(|entry| wanted(&entry.object)).count()
+    }
+
+    /// Objects that want a name, case ignored.
+    pub fn claiming(&self, name: &str) -> Vec<Owner> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner
+            .names
+            .get(&name.to_lowercase())
+            .into_iter()
+            .flatten()
+            .cloned()
             .collect()
     }
 

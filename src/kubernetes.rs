@@ -61,6 +61,11 @@ impl KubernetesError {
         matches!(self.status(), Some(409 | 422))
     }
 
+    /// The API server does not allow it.
+    pub fn is_forbidden(&self) -> bool {
+        self.status() == Some(403)
+    }
+
     fn status(&self) -> Option<u16> {
         match self {
             Self::Api { source, .. } => match source.as_ref() {
@@ -275,7 +280,7 @@ impl Kubernetes {
         }
     }
 
-    fn fenced(&self) -> Result<()> {
+    pub(crate) fn fenced(&self) -> Result<()> {
         if self.fence.may_write(Duration::ZERO) {
             Ok(())
         } else {

@@ -108,7 +108,12 @@ impl VersionMemory {
 
     fn known(&self, policy_id: &str, version: &str) -> Option<Fingerprint> {
         let hinted = self.hinted.iter().chain(&self.read);
-        (self.policy_id == policy_id).then(|| hinted.filter(|(id, _)| id == version).map(|(_, print)| *print).last())?
+        (self.policy_id == policy_id).then(|| {
+            hinted
+                .filter(|(id, _)| id == version)
+                .map(|(_, print)| *print)
+                .next_back()
+        })?
     }
 
     /// Does a look say that the policy's default version is the wanted one?

@@ -12,7 +12,7 @@ use super::Account;
 use super::budget::{Budget, Rates};
 use super::credentials::{CallerIdentity, Session, Source};
 use crate::api::Reason;
-use crate::api::account::{AllowedNamespaces, AwsAccountSpec};
+use crate::api::account::{AllowedNamespaces, AwsAccountSpec, DriftScan};
 use crate::iam::gate::Gate;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
@@ -202,6 +202,12 @@ impl Accounts {
             name: name.clone(),
             guardrails: named.spec.guardrails.clone().unwrap_or_default(),
         })
+    }
+
+    /// How an `AwsAccount` wants drift to be looked for; `None`: the operator's flag decides.
+    pub fn drift_scan(&self, account_ref: Option<&str>) -> Option<DriftScan> {
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        named.get(account_ref?)?.as_ref().ok()?.spec.drift_scan
     }
 
     /// The account of an object. Whether its namespace may use it does not matter where it is only to be deleted.

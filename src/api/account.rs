@@ -67,6 +67,7 @@ pub struct AwsAccountSpec {
     /// How drift is looked for: `Bulk` reads the whole account in pages, `PerResource` reads object by object,
     /// `Auto` (when unset) takes what is allowed and costs less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::choice::<DriftScan>")]
     pub drift_scan: Option<DriftScan>,
 }
 
@@ -103,6 +104,7 @@ pub struct AllowedNamespaces {
 
     /// Namespaces by label; `{}` allows all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::label_selector")]
     pub selector: Option<LabelSelector>,
 }
 
@@ -113,7 +115,7 @@ pub struct Guardrails {
     /// The IAM path of everything made here; another in a policy's spec is refused. Unset: the operator's
     /// `--iam-path` is the default, others are allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^((/[A-Za-z0-9.,+@=_-]+)*)/$"))]
+    #[schemars(schema_with = "super::schema::iam_path")]
     pub iam_path: Option<String>,
 
     /// Prepended to default names and demanded of explicit ones.
@@ -143,6 +145,7 @@ pub struct Guardrails {
 
     /// `Retain` refuses an explicit `deletionPolicy: Delete`; objects that already have it are deleted as `Retain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::choice::<DeletionPolicy>")]
     pub max_deletion_policy: Option<DeletionPolicy>,
 
     /// Tags that everything made here carries; another value in a policy's spec is refused.

@@ -5,6 +5,8 @@ pub mod policy;
 pub mod reason;
 mod schema;
 pub mod status;
+#[cfg(test)]
+mod tests;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -13,7 +15,7 @@ use serde_json::json;
 pub use account::{AwsAccount, AwsAccountSpec, AwsAccountStatus};
 pub use policy::{AuroraLogExportPolicy, AuroraLogExportPolicySpec};
 pub use reason::{ConditionType, EventReason, Reason};
-pub use status::{AuroraLogExportPolicyStatus, DriftEntry, PolicyStatus, RoleStatus};
+pub use status::{AuroraLogExportPolicyStatus, DriftEntry, OutputsStatus, PolicyStatus, RoleStatus};
 
 /// Name under which the operator owns fields, and by which the API server knows it.
 pub const FIELD_MANAGER: &str = "aurora-log-export-operator";
@@ -36,54 +38,61 @@ pub const TAG_ADOPTABLE_BY: &str = "auroralogexport.dev/adoptable-by";
 
 /// Both CRDs, as `crds/` holds them and the cluster gets them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    let immutable = |field: &str, why: &str| {
+    let immutable = |field: &str| {
         json!({
             "rule": format!("has(oldSelf.{field}) == has(self.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"),
-            "message": format!("{field} is immutable, also from unset to set and back: {why}"),
+            "message": format!("{field} cannot be changed, set or unset once the object exists: make a new object with the other \
+                                value and delete this one"),
             "fieldPath": format!(".{field}"),
             "reason": "FieldValueForbidden",
         })
     };
-    let rename = "make a new object with the other value and delete this one";
     let policy = schema::finish(
         AuroraLogExportPolicy::crd(),
         &json!({ "observedGeneration": status::never_observed() }),
-        &json!([{
+        // Without a fieldPath: the API server takes none that leads into metadata.
+        &[json!({
             "rule": "size(self.metadata.name) <= 128",
             "message": "metadata.name has at most 128 characters, so that the owner tag fits",
-            "fieldPath": ".metadata.name",
-        }]),
-        &json!([
-            immutable("policyName", rename),
-            immutable("roleName", rename),
-            immutable("policyPath", rename),
-            immutable("rolePath", rename),
-            immutable("accountRef", rename),
-            {
+        })],
+        &[
+            immutable("policyName"),
+            immutable("roleName"),
+            immutable("policyPath"),
+            immutable("rolePath"),
+            immutable("accountRef"),
+            json!({
                 "rule": "!(has(self.access) && self.access == 'FullAccess' && has(self.scope))",
                 "message": "access: FullAccess covers everything: remove scope, or use access: Minimal",
                 "fieldPath": ".scope",
                 "reason": "FieldValueForbidden",
-            },
-        ]),
+            }),
+        ],
     );
     let account = schema::finish(
         AwsAccount::crd(),
         &json!({ "observedGeneration": status::never_observed() }),
-        &json!([]),
-        &json!([
-            {
+        &[],
+        &[
+            json!({
                 "rule": "self.accountId == oldSelf.accountId",
-                "message": "accountId is immutable: make a new AwsAccount",
+                "message": "accountId cannot be changed: make a new AwsAccount",
                 "fieldPath": ".accountId",
                 "reason": "FieldValueForbidden",
-            },
-            {
+            }),
+            json!({
                 "rule": "!has(self.assumeRole) || self.assumeRole.roleArn.contains('::' + self.accountId + ':')",
-                "message": "assumeRole.roleArn lies in another account than accountId",
+                "message": "the role to assume must lie in the account of accountId",
                 "fieldPath": ".assumeRole.roleArn",
-            },
-        ]),
+            }),
+            json!({
+                "rule": "!has(self.guardrails) || !has(self.guardrails.permissionsBoundary) \
+                         || self.guardrails.permissionsBoundary.contains('::aws:') \
+                         || self.guardrails.permissionsBoundary.contains('::' + self.accountId + ':')",
+                "message": "the permissions boundary must be a policy of the account of accountId, or of AWS",
+                "fieldPath": ".guardrails.permissionsBoundary",
+            }),
+        ],
     );
     vec![policy, account]
 }

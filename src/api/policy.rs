@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use kube::CustomResource;
 use kube::core::Duration;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::status::AuroraLogExportPolicyStatus;
 
@@ -41,6 +42,7 @@ use super::status::AuroraLogExportPolicyStatus;
         json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
     ),
     printcolumn(name = "Role", type_ = "string", json_path = ".status.role.arn"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Policy", type_ = "string", json_path = ".status.policy.arn", priority = 1),
     printcolumn(name = "Account", type_ = "string", json_path = ".status.accountId", priority = 1),
     printcolumn(
@@ -54,8 +56,7 @@ use super::status::AuroraLogExportPolicyStatus;
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Effective")].status"#,
         priority = 1
-    ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AuroraLogExportPolicySpec {
@@ -73,12 +74,12 @@ pub struct AuroraLogExportPolicySpec {
 
     /// IAM path of the policy: `/` or `/x/…/`. Unset: the operator's `--iam-path`. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^((/[A-Za-z0-9.,+@=_-]+)*)/$"))]
+    #[schemars(schema_with = "super::schema::iam_path")]
     pub policy_path: Option<String>,
 
     /// IAM path of the role: `/` or `/x/…/`. Unset: the operator's `--iam-path`. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^((/[A-Za-z0-9.,+@=_-]+)*)/$"))]
+    #[schemars(schema_with = "super::schema::iam_path")]
     pub role_path: Option<String>,
 
     /// Description of policy and role, at most 1,000 characters; `""` is allowed. Unset: generated. The role's is
@@ -90,6 +91,7 @@ pub struct AuroraLogExportPolicySpec {
     /// `Minimal` (when unset) manages a customer policy with the guide's three statements; `FullAccess` attaches
     /// the AWS-managed `CloudWatchLogsFullAccess` instead. Switching attaches the new before it detaches the old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::choice::<Access>")]
     pub access: Option<Access>,
 
     /// What the policy covers, as in the guide's "Add ARN(s)" dialog. Only with `access: Minimal`.
@@ -117,21 +119,25 @@ pub struct AuroraLogExportPolicySpec {
     /// What deleting this object does in AWS: `Delete` policy and role, or `Retain` them with their tags. Unset:
     /// the stricter of the operator's `--default-deletion-policy` and the account's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::choice::<DeletionPolicy>")]
     pub deletion_policy: Option<DeletionPolicy>,
 
     /// May an existing policy or role that nobody here owns be taken over: `Never` (when unset); `Tagged`: if it
     /// carries the tag `auroralogexport.dev/adoptable-by` = `<cluster>/<namespace>/<name>`; `Always`: where the
     /// operator or the account allows it, and only a role that trusts nobody but RDS and has no other policies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::choice::<AdoptionPolicy>")]
     pub adoption_policy: Option<AdoptionPolicy>,
 
     /// `Enforce` (when unset) creates and repairs; `Observe` never writes to AWS and reports differences in
     /// `status.drift`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::choice::<ManagementPolicy>")]
     pub management_policy: Option<ManagementPolicy>,
 
     /// Other policies found on the role: `Additive` (when unset) reports them, `Exclusive` removes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::choice::<AttachmentPolicy>")]
     pub attachment_policy: Option<AttachmentPolicy>,
 
     /// `true` stops every AWS call for this object until it is unset; deletion still follows `deletionPolicy`.
@@ -140,7 +146,7 @@ pub struct AuroraLogExportPolicySpec {
 
     /// How often to look at AWS for drift, for example `10m`; at least `30s`. Unset: the operator's
     /// `--drift-check-interval`. Asks for more looks at this object, never for more account scans.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "duration")]
     #[schemars(schema_with = "super::schema::drift_check_interval")]
     pub drift_check_interval: Option<Duration>,
 
@@ -190,6 +196,7 @@ pub struct Scope {
     /// Where `logs:CreateLogGroup` is allowed: `Any` (when unset) is `*`, as in the guide; `LogGroups` only the log
     /// groups above, as newer AWS documentation shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::choice::<GroupCreation>")]
     pub group_creation: Option<GroupCreation>,
 }
 
@@ -210,6 +217,7 @@ pub struct Trust {
     /// `SourceAccount` (when unset): `aws:SourceAccount` must equal the target account, against the confused
     /// deputy; `None`: no such condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::choice::<TrustProtection>")]
     pub protection: Option<TrustProtection>,
 
     /// Adds `ArnLike aws:SourceArn`: ARNs of RDS resources in the target account and partition, `*` allowed in them.
@@ -302,4 +310,67 @@ pub struct ConfigMapRef {
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
     )]
     pub name: String,
+}
+
+/// Go's longest duration, which is the API server's.
+const LONGEST_DURATION: std::time::Duration = std::time::Duration::from_nanos(i64::MAX.unsigned_abs());
+
+/// Reads a duration of 32 characters without signs. `kube`'s own reading drops a minus sign and panics on numbers that
+/// leave its range, and an object that was stored before a rule existed may hold anything.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    const LONGEST_NUMBER: usize = 13;
+    let Some(text) = Option::<String>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let mut numbers = text.split(|character: char| !character.is_ascii_digit());
+    let sound = text.len() <= 32 && !text.contains(['-', '+']) && numbers.all(|it| it.len() <= LONGEST_NUMBER);
+    let parsed = sound.then(|| text.parse::<Duration>().ok()).flatten();
+    let refused = || D::Error::custom(format!("{text:?} is not a duration such as 10m or 1h30m"));
+    parsed
+        .filter(|duration| *duration <= LONGEST_DURATION)
+        .map(Some)
+        .ok_or_else(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn interval(text: &str) -> Result<Option<std::time::Duration>, serde_json::Error> {
+        let spec: AuroraLogExportPolicySpec = serde_json::from_value(json!({ "driftCheckInterval": text }))?;
+        Ok(spec.drift_check_interval.map(Into::into))
+    }
+
+    #[test]
+    fn durations_are_read_as_kubernetes_writes_them() {
+        for (text, seconds) in [
+            ("30s", 30),
+            ("10m", 600),
+            ("1h30m", 5400),
+            ("1.5h", 5400),
+            ("2562047h", 9_223_369_200),
+        ] {
+            assert_eq!(interval(text).unwrap().map(|it| it.as_secs()), Some(seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_duration_that_no_rule_has_checked_is_an_error_and_not_a_panic() {
+        for text in [
+            "soon",
+            "-5m",
+            "5m-3s",
+            "+5m",
+            "9999999999999h",
+            "2562048h",
+            "1e9h",
+            "10",
+            "10 m",
+            &"1m".repeat(17),
+        ] {
+            let error = interval(text).unwrap_err().to_string();
+            assert!(error.contains("is not a duration such as 10m"), "{text}: {error}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Schemas that derive cannot express: limits of sets and maps, CEL rules, and the repairs of [`finish`].
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 /// A set of strings (`listType: set`) of 1 to `max_items` items; `*` stands alone.
@@ -24,6 +24,32 @@ fn starred_set(max_items: u32, max_length: u32, pattern: &str) -> Schema {
     schema
 }
 
+/// The values of a closed enum. The field describes them: with the type's own schema, the type's words would win.
+pub(super) fn choice<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    fn collect(schema: &Value, into: &mut Vec<Value>) {
+        into.extend(schema.get("const").cloned());
+        let listed = |key| schema.get(key).and_then(Value::as_array).into_iter().flatten();
+        into.extend(listed("enum").cloned());
+        listed("oneOf").for_each(|variant| collect(variant, into));
+    }
+    let mut values = Vec::new();
+    collect(T::json_schema(generator).as_value(), &mut values);
+    json_schema!({ "type": "string", "enum": values })
+}
+
+pub(super) fn iam_path(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 512,
+        "pattern": "^((/[A-Za-z0-9.,+@=_-]+)*)/$",
+        "x-kubernetes-validations": [{
+            "rule": "!self.startsWith('/aws-service-role/') && !self.startsWith('/aws-reserved/')",
+            "message": "paths under /aws-service-role/ and /aws-reserved/ belong to AWS's own roles: choose another",
+        }],
+    })
+}
+
 pub(super) fn regions(_: &mut SchemaGenerator) -> Schema {
     starred_set(40, 32, r"^(\*|[a-z]{2,}(-[a-z]+)+-[0-9]+)$")
 }
@@ -37,7 +63,8 @@ pub(super) fn log_groups(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn log_streams(_: &mut SchemaGenerator) -> Schema {
-    starred_set(20, 512, r#"^[^:"${}]+$"#)
+    // No control characters either: a policy document takes none.
+    starred_set(20, 512, r#"^[^:"${}\x00-\x1f\x7f-\x9f]+$"#)
 }
 
 pub(super) fn source_arns(_: &mut SchemaGenerator) -> Schema {
@@ -50,6 +77,58 @@ pub(super) fn source_arns(_: &mut SchemaGenerator) -> Schema {
 
 pub(super) fn namespace_names(_: &mut SchemaGenerator) -> Schema {
     string_set(1000, 63, r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+}
+
+/// `metav1.LabelSelector`, with the checks that Kubernetes makes on its own selectors.
+pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
+    const KEY: &str = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
+    const VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-map-type": "atomic",
+        "properties": {
+            "matchLabels": {
+                "type": "object",
+                "description": "Labels that a namespace must have, all of them.",
+                "maxProperties": 32,
+                "additionalProperties": { "type": "string", "maxLength": 63, "pattern": VALUE },
+                "x-kubernetes-validations": [{
+                    "rule": format!("self.all(k, size(k) <= 317 && k.matches('{KEY}'))"),
+                    "message": "a key must be the key of a label, such as team or example.com/team",
+                }],
+            },
+            "matchExpressions": {
+                "type": "array",
+                "description": "Requirements on the labels of a namespace, all of which it must meet.",
+                "maxItems": 32,
+                "x-kubernetes-list-type": "atomic",
+                "items": {
+                    "type": "object",
+                    "required": ["key", "operator"],
+                    "properties": {
+                        "key": { "type": "string", "description": "Key of the label.", "maxLength": 317, "pattern": KEY },
+                        "operator": {
+                            "type": "string",
+                            "description": "How the label's value relates to values.",
+                            "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
+                        },
+                        "values": {
+                            "type": "array",
+                            "description": "For In and NotIn: the values.",
+                            "maxItems": 100,
+                            "x-kubernetes-list-type": "atomic",
+                            "items": { "type": "string", "maxLength": 63, "pattern": VALUE },
+                        },
+                    },
+                    "x-kubernetes-validations": [{
+                        "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+                        "message": "In and NotIn need values, Exists and DoesNotExist take none",
+                        "fieldPath": ".values",
+                    }],
+                },
+            },
+        },
+    })
 }
 
 pub(super) fn tag_keys(_: &mut SchemaGenerator) -> Schema {
@@ -113,15 +192,13 @@ pub(super) fn conditions(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// What derive gets wrong for a CRD, put right on the finished one.
-///
-/// `nullable` goes, because a null that server-side apply stores would count as "set" for the rules on
-/// immutability; `status` gets its default; `rules` become CEL rules of the root object.
+/// What derive gets wrong for a CRD, put right on the finished one; `status` gets its default, `rules` become CEL
+/// rules of the root object and `spec_rules` of its spec.
 pub(super) fn finish(
     mut crd: CustomResourceDefinition,
     status_default: &Value,
-    rules: &Value,
-    spec_rules: &Value,
+    rules: &[Value],
+    spec_rules: &[Value],
 ) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let Some(schema) = version
@@ -134,9 +211,11 @@ pub(super) fn finish(
         let Ok(mut value) = serde_json::to_value(&*schema) else {
             continue;
         };
-        strip_nullable(&mut value);
-        value["x-kubernetes-validations"] = rules.clone();
-        value["properties"]["spec"]["x-kubernetes-validations"] = spec_rules.clone();
+        tidy(&mut value);
+        if !rules.is_empty() {
+            value["x-kubernetes-validations"] = rules.into();
+        }
+        value["properties"]["spec"]["x-kubernetes-validations"] = spec_rules.into();
         value["properties"]["status"]["default"] = status_default.clone();
         if let Ok(finished) = serde_json::from_value(value) {
             *schema = finished;
@@ -145,13 +224,21 @@ pub(super) fn finish(
     crd
 }
 
-fn strip_nullable(value: &mut Value) {
+/// Removes what does harm or says nothing: `nullable`, because a null that server-side apply stores would count as
+/// "set" for the rules on immutability; formats that Kubernetes does not know, which it warns of; titles.
+fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            map.remove("nullable");
-            map.values_mut().for_each(strip_nullable);
+            // Under `properties` the same words would be names of fields, and their values schemas.
+            map.retain(|key, value| match key.as_str() {
+                "nullable" => !value.is_boolean(),
+                "title" => !value.is_string(),
+                "format" => value != "uint32",
+                _ => true,
+            });
+            map.values_mut().for_each(tidy);
         }
-        Value::Array(items) => items.iter_mut().for_each(strip_nullable),
+        Value::Array(items) => items.iter_mut().for_each(tidy),
         _ => {}
     }
 }

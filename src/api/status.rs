@@ -39,6 +39,10 @@ pub struct AuroraLogExportPolicyStatus {
     #[schemars(schema_with = "super::schema::tag_keys")]
     pub tag_keys: Vec<String>,
 
+    /// What is published beside this status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<OutputsStatus>,
+
     /// Differences found in AWS that are not being repaired, at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -60,6 +64,7 @@ impl Default for AuroraLogExportPolicyStatus {
             policy: None,
             role: None,
             tag_keys: Vec::new(),
+            outputs: None,
             drift: Vec::new(),
             conditions: Vec::new(),
         }
@@ -96,6 +101,14 @@ pub struct RoleStatus {
     /// IAM's stable id of the role (`AROA…`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+}
+
+/// What is published beside the status.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputsStatus {
+    /// The ConfigMap that carries the outputs, so that another name in the spec, or none, lets it go.
+    pub config_map_name: String,
 }
 
 /// One difference between the spec and AWS.

@@ -11,7 +11,6 @@ use super::status::{Facts, Outcome, condition, next};
 use super::users::{holders, in_use};
 use crate::account::Account;
 use crate::account::budget::{Caller, Priority};
-use crate::api::account::DriftScan;
 use crate::api::{AwsAccountStatus, ConditionType, EventReason, Reason};
 use crate::kubernetes::KubernetesError;
 use crate::queue::backoff;
@@ -164,7 +163,7 @@ impl Keeper {
         let count = i64::try_from(self.context.index.users_of(object.name()).len()).unwrap_or(i64::MAX);
         let facts = |policies| Facts {
             policies,
-            drift_scan: drift_scan(object),
+            drift_scan: drift_scan(&self.context, object.name()),
         };
         let now = Timestamp::now();
         let status = |policies| next(&object.status, outcome, &facts(policies), object.generation(), now);
@@ -219,17 +218,12 @@ impl Keeper {
 }
 
 /// The drift scan in force, and why.
-fn drift_scan(object: &AccountObject) -> String {
-    let asked = object
-        .spec
-        .as_ref()
-        .ok()
-        .and_then(|spec| spec.drift_scan)
-        .unwrap_or_default();
-    match asked {
-        DriftScan::PerResource => "PerResource: spec.driftScan asks for it".to_owned(),
-        DriftScan::Bulk | DriftScan::Auto => "PerResource: the account is not scanned in bulk".to_owned(),
-    }
+fn drift_scan(context: &Context, account: &str) -> String {
+    let mode = context.modes.of(&Some(account.to_owned()));
+    mode.map_or_else(
+        || "not decided yet: no policy refers to the account".to_owned(),
+        |mode| mode.to_string(),
+    )
 }
 
 async fn service_linked_role(

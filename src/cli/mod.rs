@@ -18,7 +18,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the operator: watch AuroraLogExportPolicies and keep AWS as they say.
+    /// Run the operator: watch `AuroraLogExportPolicies` and keep AWS as they say.
     Run(Box<run::RunArgs>),
     /// Print the CustomResourceDefinitions.
     Crd(crd::CrdArgs),

@@ -26,13 +26,16 @@ use crate::metrics::Metrics;
 use crate::names::{AccountId, ClusterName, IamPath};
 use crate::reconcile::Context;
 use crate::reconcile::memory::Memories;
+use crate::scan::Modes;
 use crate::settings::{Cluster, Settings};
 use crate::telemetry::{self, LogFormat};
 
+/// The process is stuck if its heart has not beaten for this long.
+const LIVE_LIMIT: Duration = Duration::from_secs(30);
 /// Between tries to reach the API server at start.
 const START_PAUSE: Duration = Duration::from_secs(2);
 /// A watch is renewed by the API server every few minutes; a connection that is silent for longer is dead.
-const SILENT_CONNECTION: Duration = Duration::from_secs(300);
+const SILENT_CONNECTION: Duration = Duration::from_mins(5);
 
 /// Run the operator.
 // Each flag is one independent switch of the command line.
@@ -78,11 +81,11 @@ pub struct RunArgs {
     drift_scan: DriftScan,
 
     /// Reading calls a second to IAM, for all objects of one account together.
-    #[arg(long, env = "ALEP_IAM_READS_PER_SECOND", value_name = "RATE", default_value = "20", value_parser = rate)]
+    #[arg(long, env = "ALEP_IAM_READS_PER_SECOND", value_name = "RATE", default_value = "50", value_parser = rate)]
     iam_reads_per_second: f64,
 
     /// Writing calls a second to IAM, for all objects of one account together.
-    #[arg(long, env = "ALEP_IAM_WRITES_PER_SECOND", value_name = "RATE", default_value = "5", value_parser = rate)]
+    #[arg(long, env = "ALEP_IAM_WRITES_PER_SECOND", value_name = "RATE", default_value = "20", value_parser = rate)]
     iam_writes_per_second: f64,
 
     /// Objects of one account that are reconciled at once.
@@ -93,7 +96,7 @@ pub struct RunArgs {
     #[arg(long, env = "ALEP_DEFAULT_DELETION_POLICY", value_name = "Delete|Retain", default_value = "Delete", value_parser = deletion_policy)]
     default_deletion_policy: DeletionPolicy,
 
-    /// May objects without accountRef use access: FullAccess?
+    /// May objects without accountRef use access: `FullAccess`?
     #[arg(long, env = "ALEP_ALLOW_FULL_ACCESS", value_name = "true|false", default_value_t = true, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_full_access: bool,
@@ -103,7 +106,7 @@ pub struct RunArgs {
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_adopt_existing: bool,
 
-    /// Must every object refer to an AwsAccount?
+    /// Must every object refer to an `AwsAccount`?
     #[arg(long, env = "ALEP_REQUIRE_ACCOUNT_REF", value_name = "true|false", default_value_t = false, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     require_account_ref: bool,
@@ -113,7 +116,7 @@ pub struct RunArgs {
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     enable_outputs: bool,
 
-    /// Write only while holding the Lease aurora-log-export-operator in POD_NAMESPACE.
+    /// Write only while holding the Lease aurora-log-export-operator in `POD_NAMESPACE`.
     #[arg(long, env = "ALEP_LEADER_ELECT", value_name = "true|false", default_value_t = true, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     leader_elect: bool,
@@ -126,7 +129,7 @@ pub struct RunArgs {
     #[arg(long, env = "ALEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 
-    /// Which logs: a level, or directives such as info,aurora_log_export_operator=debug.
+    /// Which logs: a level, or directives such as `info,aurora_log_export_operator=debug`.
     #[arg(long, env = "ALEP_LOG_FILTER", value_name = "FILTER", default_value = "info")]
     log_filter: String,
 
@@ -172,7 +175,7 @@ fn deletion_policy(text: &str) -> Result<DeletionPolicy, String> {
 }
 
 pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let _telemetry = telemetry::init(args.log_format, &args.log_filter).context("--log-filter cannot be read")?;
+    let _telemetry = telemetry::init(args.log_format, &args.log_filter).context("--log-filter")?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -194,7 +197,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     });
 
     let metrics = Metrics::new();
-    let health = Health::new();
+    let health = Health::new(LIVE_LIMIT);
     let listener = TcpListener::bind(args.http_addr).await.with_context(|| {
         format!(
             "--http-addr={}: cannot listen there; choose a free address",
@@ -271,6 +274,8 @@ async fn operate(
         index: Index::default(),
         memories: Memories::default(),
         metrics: metrics.clone(),
+        drift_scan: args.drift_scan,
+        modes: Modes::default(),
         started,
     });
     count_resources(&metrics, &context);

@@ -4,6 +4,7 @@ use super::Problem;
 use crate::api::account::Guardrails;
 use crate::api::policy::{Access, AdoptionPolicy, AuroraLogExportPolicySpec, DeletionPolicy, TrustProtection};
 use crate::names::Owner;
+use crate::ownership::is_same_key;
 use crate::settings::{AccountFacts, Settings};
 
 /// Adds a problem for every guardrail that the spec breaks.
@@ -64,9 +65,10 @@ fn check_account(
 ) {
     // Destructured without `..`: a new guardrail cannot be forgotten here.
     let Guardrails {
-        iam_path,
-        name_prefix,
-        require_namespace_in_name,
+        // Names and paths: see `check_names`.
+        iam_path: _,
+        name_prefix: _,
+        require_namespace_in_name: _,
         permissions_boundary,
         allow_full_access,
         allow_adoption,
@@ -78,42 +80,7 @@ fn check_account(
         require_trust_protection,
     } = guardrails;
 
-    for (field, name) in [
-        ("spec.policyName", &spec.policy_name),
-        ("spec.roleName", &spec.role_name),
-    ] {
-        let Some(name) = name else { continue };
-        if let Some(prefix) = name_prefix
-            && !name.starts_with(prefix.as_str())
-        {
-            problems.push(Problem::forbidden(
-                "namePrefix",
-                field,
-                format!("must begin with {prefix:?}"),
-            ));
-        }
-        if *require_namespace_in_name == Some(true) && !name.contains(owner.namespace.as_str()) {
-            problems.push(Problem::forbidden(
-                "requireNamespaceInName",
-                field,
-                format!("must contain the namespace {:?}", owner.namespace),
-            ));
-        }
-    }
-    for (field, path) in [
-        ("spec.policyPath", &spec.policy_path),
-        ("spec.rolePath", &spec.role_path),
-    ] {
-        if let (Some(path), Some(demanded)) = (path, iam_path)
-            && path != demanded
-        {
-            problems.push(Problem::forbidden(
-                "iamPath",
-                field,
-                format!("must be {demanded:?}, or unset"),
-            ));
-        }
-    }
+    check_names(owner, spec, guardrails, problems);
     if let (Some(boundary), Some(demanded)) = (&spec.permissions_boundary, permissions_boundary)
         && boundary != demanded
     {
@@ -145,11 +112,7 @@ fn check_account(
         ));
     }
     for (key, demanded) in required_tags.iter().flatten() {
-        let given = spec
-            .tags
-            .iter()
-            .flatten()
-            .find(|(own, _)| own.eq_ignore_ascii_case(key));
+        let given = spec.tags.iter().flatten().find(|(own, _)| is_same_key(own, key));
         if let Some((own, value)) = given
             && value != demanded
         {
@@ -173,6 +136,45 @@ fn check_account(
             "spec.trust.protection",
             "None is not allowed: use SourceAccount, or leave it unset",
         ));
+    }
+}
+
+fn check_names(owner: &Owner, spec: &AuroraLogExportPolicySpec, guardrails: &Guardrails, problems: &mut Vec<Problem>) {
+    for (field, name) in [
+        ("spec.policyName", &spec.policy_name),
+        ("spec.roleName", &spec.role_name),
+    ] {
+        let Some(name) = name else { continue };
+        if let Some(prefix) = &guardrails.name_prefix
+            && !name.starts_with(prefix.as_str())
+        {
+            problems.push(Problem::forbidden(
+                "namePrefix",
+                field,
+                format!("must begin with {prefix:?}"),
+            ));
+        }
+        if guardrails.require_namespace_in_name == Some(true) && !name.contains(owner.namespace.as_str()) {
+            problems.push(Problem::forbidden(
+                "requireNamespaceInName",
+                field,
+                format!("must contain the namespace {:?}", owner.namespace),
+            ));
+        }
+    }
+    for (field, path) in [
+        ("spec.policyPath", &spec.policy_path),
+        ("spec.rolePath", &spec.role_path),
+    ] {
+        if let (Some(path), Some(demanded)) = (path, &guardrails.iam_path)
+            && path != demanded
+        {
+            problems.push(Problem::forbidden(
+                "iamPath",
+                field,
+                format!("must be {demanded:?}, or unset"),
+            ));
+        }
     }
 }
 

@@ -17,9 +17,9 @@ use crate::ownership::Tags;
 /// IAM of one account, called on behalf of one object.
 #[derive(Clone)]
 pub struct AwsIam {
-    client: Client,
-    gate: Arc<Gate>,
-    caller: Caller,
+    pub(super) client: Client,
+    pub(super) gate: Arc<Gate>,
+    pub(super) caller: Caller,
 }
 
 impl AwsIam {
@@ -97,7 +97,7 @@ pub fn decode_document(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-fn from_tags(tags: &[Tag]) -> Tags {
+pub(super) fn from_tags(tags: &[Tag]) -> Tags {
     tags.iter()
         .map(|tag| (tag.key().to_owned(), tag.value().to_owned()))
         .collect()

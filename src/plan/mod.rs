@@ -101,6 +101,11 @@ pub fn plan(
     }
 }
 
+/// What a role of ours differs in, judged by itself: for an account scan, which shows roles and policies apart.
+pub fn role_differences(desired: &Desired, role: &ObservedRole, former_tag_keys: &[String]) -> Plan {
+    compare::compare_role(desired, role, former_tag_keys)
+}
+
 /// `Ok(Some(what))`: it is taken over. `Err(message)`: it is somebody else's.
 type Verdict = Result<Option<String>, String>;
 

@@ -1,6 +1,6 @@
 //! Who else wants the same names, and who was first.
 
-use super::Context;
+use super::View;
 use crate::account::credentials::CallerIdentity;
 use crate::api::policy::{Access, AuroraLogExportPolicySpec, ManagementPolicy};
 use crate::desired::{Identity, desired};
@@ -12,15 +12,15 @@ use crate::settings::AccountFacts;
 /// Earlier objects of the same account that claim the policy's or the role's name, case and path ignored.
 ///
 /// Only admitted, enforcing, unsuspended objects claim. Earlier is by creation time, then namespace, then name.
-pub(super) fn rivals(context: &Context, object: &Object, identity: &Identity, caller: &CallerIdentity) -> Rivals {
+pub(super) fn rivals(view: View<'_>, object: &Object, identity: &Identity, caller: &CallerIdentity) -> Rivals {
     let mut rivals = Rivals::default();
     let mut earliest: [Option<(_, Owner)>; 2] = [None, None];
-    for other in context.index.sharing_names(&object.key()) {
+    for other in view.index.sharing_names(&object.key()) {
         let rank = rank(&other);
         if rank >= self::rank(object) {
             continue;
         }
-        let Some((spec, claimed)) = claim(context, &other, caller) else {
+        let Some((spec, claimed)) = claim(view, &other, caller) else {
             continue;
         };
         let policy = spec.access.unwrap_or_default() == Access::Minimal
@@ -53,7 +53,7 @@ fn rank(object: &Object) -> (Option<jiff::Timestamp>, Owner) {
 
 /// What another object claims in the account of `caller`, if it is admitted there, enforcing and unsuspended.
 fn claim<'a>(
-    context: &Context,
+    view: View<'_>,
     other: &'a Object,
     caller: &CallerIdentity,
 ) -> Option<(&'a AuroraLogExportPolicySpec, Identity)> {
@@ -62,7 +62,7 @@ fn claim<'a>(
         return None;
     }
     let namespace = other.metadata.namespace.as_deref().unwrap_or_default();
-    let resolved = context.accounts.resolve(other.account_ref(), namespace, false).ok()?;
+    let resolved = view.accounts.resolve(other.account_ref(), namespace, false).ok()?;
     if resolved.account.known_id()? != caller.account {
         return None;
     }
@@ -71,6 +71,6 @@ fn claim<'a>(
         partition: caller.partition.clone(),
         via: resolved.via,
     };
-    let desired = desired(&other.key(), spec, &context.settings, &facts).ok()?;
+    let desired = desired(&other.key(), spec, view.settings, &facts).ok()?;
     Some((spec, desired.identity))
 }

@@ -72,7 +72,7 @@ impl Context {
     /// Takes in the answer to our own write: the watch brings it later, and a reconcile in between must know.
     pub(super) fn remember_written(&self, object: &Object) {
         let prefix = self.name_prefix(object);
-        self.index.upsert(object.clone(), &prefix);
+        self.index.update(object.clone(), &prefix);
     }
 
     /// What stands before default names in the object's account.

@@ -1,12 +1,14 @@
 //! An object that is to go: what it owns in AWS goes first, and nothing else.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ensure::{identity_changed, other_account};
 use super::memory::Memory;
-use super::{Again, Conclusion, Context, LAG};
+use super::{Again, Conclusion, Context, LAG, View};
 use crate::account::Account;
 use crate::account::budget::Caller;
+use crate::account::credentials::CallerIdentity;
 use crate::api::policy::{AuroraLogExportPolicySpec, DeletionPolicy, ManagementPolicy};
 use crate::api::{EventReason, Reason};
 use crate::apply::{Applied, ApplyError, apply};
@@ -35,56 +37,17 @@ pub(super) async fn delete(
     memory: &mut Memory,
     caller: Caller,
 ) -> Result<Conclusion> {
-    if !object.has_finalizer() {
-        return Ok(Conclusion::leave(Again::OnChange, ReconcileResult::Success));
-    }
-    if object.is_abandoned() {
-        let note = "policy and role stay in AWS as they are: the object is abandoned by annotation";
-        return release(context, object, EventReason::Retained, note).await;
-    }
-    let spec = match &object.spec {
-        Ok(spec) => spec,
-        Err(error) => {
-            let message = format!(
-                "{error}; as long as the spec cannot be read, its policy and role are not known: annotate the object with \
-                 auroralogexport.dev/abandon: \"true\" to let it go without touching AWS"
-            );
-            return Ok(held(Reason::InvalidSpec, message, Affected::ALL));
-        }
+    let spec = match fate(context.view(), object) {
+        Fate::Gone => return Ok(Conclusion::leave(Again::OnChange, ReconcileResult::Success)),
+        Fate::Stays(note) => return release(context, object, EventReason::Retained, note).await,
+        Fate::Unreadable(message) => return Ok(held(Reason::InvalidSpec, message, Affected::ALL)),
+        Fate::Remove(spec) => spec,
     };
-    if spec.management_policy == Some(ManagementPolicy::Observe) {
-        let note = "policy and role stay in AWS: managementPolicy is Observe";
-        return release(context, object, EventReason::Retained, note).await;
-    }
-    let via = context.accounts.via(object.account_ref());
-    if retains(context, spec, via.as_ref()) {
-        let note = "policy and role stay in AWS with their tags: the deletion policy is Retain";
-        return release(context, object, EventReason::Retained, note).await;
-    }
-    let resolved = match context.accounts.resolve(object.account_ref(), &caller.namespace, true) {
-        Ok(resolved) => resolved,
-        Err(error) => return Ok(held(error.reason, error.message, Affected::default())),
+    let PreparedDeletion { account, who, identity } = match prepare(context.view(), object, spec).await {
+        Ok(prepared) => prepared,
+        Err(Unprepared::Aws(account, error)) => return Ok(refused(&account, &error).await),
+        Err(Unprepared::Refused(reason, message, affected)) => return Ok(held(reason, message, affected)),
     };
-    let account = resolved.account;
-    let who = match account.identity().await {
-        Ok(who) => who,
-        Err(error) => return Ok(refused(&account, &error).await),
-    };
-    if let Some(message) = other_account(object, &who) {
-        return Ok(held(Reason::AccountNotReady, message, Affected::default()));
-    }
-    let facts = AccountFacts {
-        id: who.account.clone(),
-        partition: who.partition.clone(),
-        via: resolved.via,
-    };
-    let identity = match identity(&object.key(), spec, &context.settings, &facts) {
-        Ok(identity) => identity,
-        Err(error) => return Ok(held(error.reason(), error.to_string(), Affected::ALL)),
-    };
-    if let Some(message) = identity_changed(object, &identity) {
-        return Ok(held(Reason::IdentityChanged, message, Affected::default()));
-    }
     let iam = account.iam(&who, caller);
     match remove(&iam, spec, &identity, memory).await {
         Ok(Removal::Blocked(message)) => Ok(held(Reason::DeletionBlocked, message, Affected::default())),
@@ -94,11 +57,96 @@ pub(super) async fn delete(
     }
 }
 
-fn retains(context: &Context, spec: &AuroraLogExportPolicySpec, via: Option<&crate::settings::Via>) -> bool {
+/// What becomes of the policy and role of an object that is being deleted.
+pub(super) enum Fate<'a> {
+    /// Nothing was ever made, or everything is done.
+    Gone,
+    /// They stay, for this reason.
+    Stays(&'static str),
+    /// They are not known.
+    Unreadable(String),
+    /// They go.
+    Remove(&'a AuroraLogExportPolicySpec),
+}
+
+pub(super) fn fate<'a>(view: View<'_>, object: &'a Object) -> Fate<'a> {
+    if !object.has_finalizer() {
+        return Fate::Gone;
+    }
+    if object.is_abandoned() {
+        return Fate::Stays("policy and role stay in AWS as they are: the object is abandoned by annotation");
+    }
+    let spec = match &object.spec {
+        Ok(spec) => spec,
+        Err(error) => {
+            return Fate::Unreadable(format!(
+                "{error}; as long as the spec cannot be read, its policy and role are not known: annotate the object with \
+                 auroralogexport.dev/abandon: \"true\" to let it go without touching AWS"
+            ));
+        }
+    };
+    if spec.management_policy == Some(ManagementPolicy::Observe) {
+        return Fate::Stays("policy and role stay in AWS: managementPolicy is Observe");
+    }
+    let via = view.accounts.via(object.account_ref());
+    if retains(view, spec, via.as_ref()) {
+        return Fate::Stays("policy and role stay in AWS with their tags: the deletion policy is Retain");
+    }
+    Fate::Remove(spec)
+}
+
+/// The account that an object being deleted works in, and its resources there.
+pub(super) struct PreparedDeletion {
+    pub(super) account: Arc<Account>,
+    pub(super) who: CallerIdentity,
+    pub(super) identity: Identity,
+}
+
+/// Why it is not known what to remove, or where.
+pub(super) enum Unprepared {
+    /// AWS does not let us in.
+    Aws(Arc<Account>, IamError),
+    /// The account or the spec stands against it.
+    Refused(Reason, String, Affected),
+}
+
+pub(super) async fn prepare(
+    view: View<'_>,
+    object: &Object,
+    spec: &AuroraLogExportPolicySpec,
+) -> std::result::Result<PreparedDeletion, Unprepared> {
+    let refused = |reason, message| Unprepared::Refused(reason, message, Affected::default());
+    let key = object.key();
+    let resolved = view
+        .accounts
+        .resolve(object.account_ref(), &key.namespace, true)
+        .map_err(|error| refused(error.reason, error.message))?;
+    let account = resolved.account;
+    let who = match account.identity().await {
+        Ok(who) => who,
+        Err(error) => return Err(Unprepared::Aws(account, error)),
+    };
+    if let Some(message) = other_account(object, &who) {
+        return Err(refused(Reason::AccountNotReady, message));
+    }
+    let facts = AccountFacts {
+        id: who.account.clone(),
+        partition: who.partition.clone(),
+        via: resolved.via,
+    };
+    let identity = identity(&key, spec, view.settings, &facts)
+        .map_err(|error| Unprepared::Refused(error.reason(), error.to_string(), Affected::ALL))?;
+    if let Some(message) = identity_changed(object, &identity) {
+        return Err(refused(Reason::IdentityChanged, message));
+    }
+    Ok(PreparedDeletion { account, who, identity })
+}
+
+fn retains(view: View<'_>, spec: &AuroraLogExportPolicySpec, via: Option<&crate::settings::Via>) -> bool {
     let limit = via
         .and_then(|via| via.guardrails.max_deletion_policy)
         .unwrap_or_default();
-    deletion_policy(spec, &context.settings, None).max(limit) == DeletionPolicy::Retain
+    deletion_policy(spec, view.settings, None).max(limit) == DeletionPolicy::Retain
 }
 
 enum Removal {
@@ -174,7 +222,7 @@ async fn release(context: &Context, object: &Object, reason: EventReason, note: 
 async fn refused(account: &Account, error: &IamError) -> Conclusion {
     account.note(error).await;
     if error.class == ErrorClass::NotLeader {
-        return Conclusion::leave(Again::OnChange, ReconcileResult::Fenced);
+        return Conclusion::leave(Again::Soon, ReconcileResult::Fenced);
     }
     let reason = error.class.reason();
     let again = if error.class.is_terminal() {

@@ -1,13 +1,14 @@
 //! An object that is to be: the pipeline from spec to AWS.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::memory::Memory;
-use super::{Again, Conclusion, Context, LAG, claims, conclude, interval};
+use super::{Again, Conclusion, Context, LAG, View, claims, conclude, interval};
 use crate::account::Account;
 use crate::account::budget::Caller;
 use crate::account::credentials::CallerIdentity;
-use crate::api::policy::ManagementPolicy;
+use crate::api::policy::{AuroraLogExportPolicySpec, ManagementPolicy};
 use crate::api::{EventReason, PolicyStatus, RESERVED_TAG_PREFIX, Reason, RoleStatus};
 use crate::apply::{Applied, ApplyError, apply};
 use crate::desired::{Desired, desired};
@@ -17,6 +18,7 @@ use crate::kubernetes::KubernetesError;
 use crate::metrics::ReconcileResult;
 use crate::object::Object;
 use crate::observe::{Observed, observe, observe_new};
+use crate::outputs;
 use crate::plan::{Action, Part, Plan, Repair, plan};
 use crate::settings::AccountFacts;
 use crate::status::{Affected, Failure, Look, Outcome, is_ready};
@@ -62,35 +64,21 @@ pub(super) async fn ensure(
         });
     }
     let was_ready = is_ready(&object.status, object.generation());
-    let resolved = match context.accounts.resolve(object.account_ref(), &caller.namespace, false) {
-        Ok(resolved) => resolved,
-        Err(error) => return Ok(failed(error.reason, error.message, Affected::default())),
+    let Prepared {
+        account,
+        caller: identity,
+        desired,
+    } = match prepare(context.view(), object, spec).await {
+        Ok(prepared) => prepared,
+        Err(Unprepared::Aws(error)) => return Ok(refused_by_aws(context, object, memory, &error, was_ready)),
+        Err(Unprepared::Refused(reason, message, affected)) => return Ok(failed(reason, message, affected)),
     };
-    let identity = match resolved.account.identity().await {
-        Ok(identity) => identity,
-        Err(error) => return Ok(refused_by_aws(context, object, memory, &error, was_ready)),
-    };
-    if let Some(message) = other_account(object, &identity) {
-        return Ok(failed(Reason::AccountNotReady, message, Affected::default()));
-    }
-    let facts = AccountFacts {
-        id: identity.account.clone(),
-        partition: identity.partition.clone(),
-        via: resolved.via,
-    };
-    let desired = match desired(&object.key(), spec, &context.settings, &facts) {
-        Ok(desired) => desired,
-        Err(refused) => return Ok(failed(refused.reason(), refused.to_string(), Affected::ALL)),
-    };
-    if let Some(message) = identity_changed(object, &desired.identity) {
-        return Ok(failed(Reason::IdentityChanged, message, Affected::default()));
-    }
-    let iam = resolved.account.iam(&identity, caller);
+    let iam = account.iam(&identity, caller);
     let work = Work {
         context,
         object,
         memory,
-        account: &resolved.account,
+        account: &account,
         caller: identity,
         desired,
         iam,
@@ -99,12 +87,60 @@ pub(super) async fn ensure(
     work.pipeline().await
 }
 
+/// The account that an object works in, and what must be there.
+pub(super) struct Prepared {
+    pub(super) account: Arc<Account>,
+    pub(super) caller: CallerIdentity,
+    pub(super) desired: Desired,
+}
+
+/// Why an object does not get as far as being looked at in AWS.
+pub(super) enum Unprepared {
+    /// AWS does not let us in.
+    Aws(IamError),
+    /// The spec, the account or the guardrails stand against it.
+    Refused(Reason, String, Affected),
+}
+
+/// Spec + account → what must be in AWS. Asks AWS for nothing but the caller's identity.
+pub(super) async fn prepare(
+    view: View<'_>,
+    object: &Object,
+    spec: &AuroraLogExportPolicySpec,
+) -> std::result::Result<Prepared, Unprepared> {
+    let refused = |reason, message| Unprepared::Refused(reason, message, Affected::default());
+    let key = object.key();
+    let resolved = view
+        .accounts
+        .resolve(object.account_ref(), &key.namespace, false)
+        .map_err(|error| refused(error.reason, error.message))?;
+    let caller = resolved.account.identity().await.map_err(Unprepared::Aws)?;
+    if let Some(message) = other_account(object, &caller) {
+        return Err(refused(Reason::AccountNotReady, message));
+    }
+    let facts = AccountFacts {
+        id: caller.account.clone(),
+        partition: caller.partition.clone(),
+        via: resolved.via,
+    };
+    let desired = desired(&key, spec, view.settings, &facts)
+        .map_err(|error| Unprepared::Refused(error.reason(), error.to_string(), Affected::ALL))?;
+    if let Some(message) = identity_changed(object, &desired.identity) {
+        return Err(refused(Reason::IdentityChanged, message));
+    }
+    Ok(Prepared {
+        account: resolved.account,
+        caller,
+        desired,
+    })
+}
+
 impl Work<'_> {
     async fn pipeline(mut self) -> Result<Conclusion> {
         // Without our finalizer nothing was ever written: one read is enough to begin, and a name that turns out to be
         // taken is looked at closely.
         let new = !self.object.has_finalizer() && self.object.status.role.is_none();
-        let rivals = claims::rivals(self.context, self.object, &self.desired.identity, &self.caller);
+        let rivals = claims::rivals(self.context.view(), self.object, &self.desired.identity, &self.caller);
         let mut object = None;
         for closely in [!new, true] {
             let looked = if closely {
@@ -128,10 +164,12 @@ impl Work<'_> {
                 }
             };
             if self.desired.management == ManagementPolicy::Observe {
-                return Ok(self.reported(&observed, plan).await);
+                let conclusion = self.reported(&observed, plan).await;
+                return self.published(conclusion).await;
             }
             if plan.is_empty() {
-                return Ok(self.in_sync(&observed, &Applied::default(), &plan).await);
+                let conclusion = self.in_sync(&observed, &Applied::default(), &plan).await;
+                return self.published(conclusion).await;
             }
             self.announce().await?;
             if object.is_none() && !self.object.has_finalizer() {
@@ -143,7 +181,10 @@ impl Work<'_> {
             let result = self.apply(&plan, &mut applied).await;
             self.tell(&plan, &applied).await;
             match result {
-                Ok(()) => return Ok(self.in_sync(&observed, &applied, &plan).await),
+                Ok(()) => {
+                    let conclusion = self.in_sync(&observed, &applied, &plan).await;
+                    return self.published(conclusion).await;
+                }
                 Err(ApplyError { error, .. }) if error.class == ErrorClass::AlreadyExists => {
                     if closely {
                         return Ok(self.clash(&error, new));
@@ -158,6 +199,7 @@ impl Work<'_> {
     async fn apply(&mut self, plan: &Plan, applied: &mut Applied) -> std::result::Result<(), ApplyError> {
         let (policy_before, role_before) = (self.memory.policy_created, self.memory.role_created);
         let memory = &mut *self.memory;
+        memory.last_write = Some(Instant::now());
         let result = apply(&self.iam, &plan.steps, applied, |step| match &step.action {
             Action::CreatePolicy(_) => memory.creating(Part::Policy),
             Action::CreateRole(_) => memory.creating(Part::Role),
@@ -212,23 +254,54 @@ impl Work<'_> {
         let look = self.look(observed, applied, plan.unrepaired().cloned().collect()).await;
         Conclusion {
             outcome: Some(Outcome::InSync(look)),
-            again: Again::Interval,
+            again: Again::InSync,
             result: ReconcileResult::Success,
         }
+    }
+
+    /// `spec.outputs`, once AWS is in sync.
+    async fn published(&mut self, conclusion: Conclusion) -> Result<Conclusion> {
+        let wanted = self.object.spec.as_ref().ok().and_then(|spec| {
+            let outputs = spec.outputs.as_ref()?;
+            Some(outputs.config_map_ref.as_ref()?.name.as_str())
+        });
+        let concerned = wanted.is_some() || self.object.status.outputs.is_some();
+        let look = match &conclusion.outcome {
+            Some(Outcome::InSync(look)) if concerned && self.context.settings.enable_outputs => look.clone(),
+            _ => return Ok(conclusion),
+        };
+        let values = outputs::Values {
+            role_arn: look.role.arn.clone(),
+            role_name: look.role.name.clone(),
+            policy_arn: self.desired.attachment().to_string(),
+            account_id: look.account_id.clone(),
+        };
+        let memory = &mut self.memory.outputs;
+        let publication = outputs::publish(&self.context.kubernetes, self.object, wanted, &values, memory).await?;
+        let (again, result) = match &publication.refused {
+            Some((reason, _)) => (Again::Slowly, ReconcileResult::NotReady(*reason)),
+            None => (conclusion.again, conclusion.result),
+        };
+        Ok(Conclusion {
+            outcome: Some(Outcome::Published(look, publication)),
+            again,
+            result,
+        })
     }
 
     async fn reported(&mut self, observed: &Observed, plan: Plan) -> Conclusion {
         self.memory.last_good_look = Some(Instant::now());
         let repairable = plan.findings.iter().any(|finding| finding.repair == Repair::Done);
         let look = self.look(observed, &Applied::default(), plan.findings).await;
-        let (outcome, result) = if repairable {
-            (Outcome::Drifted(look), ReconcileResult::NotReady(Reason::DriftDetected))
+        let (outcome, again, result) = if repairable {
+            let result = ReconcileResult::NotReady(Reason::DriftDetected);
+            (Outcome::Drifted(look), Again::Interval, result)
         } else {
-            (Outcome::InSync(look), ReconcileResult::Success)
+            (Outcome::InSync(look), Again::InSync, ReconcileResult::Success)
         };
         Conclusion {
             outcome: Some(outcome),
-            again: Again::Interval,
+            again,
             result,
         }
     }
@@ -385,7 +458,7 @@ fn refused_by_aws(
     let reason = error.class.reason();
     let affected = affected(error.operation);
     match error.class {
-        ErrorClass::NotLeader => Conclusion::leave(Again::OnChange, ReconcileResult::Fenced),
+        ErrorClass::NotLeader => Conclusion::leave(Again::Soon, ReconcileResult::Fenced),
         ErrorClass::Throttled | ErrorClass::Transient => {
             let seen = memory.last_good_look.unwrap_or(context.started);
             if was_ready && seen.elapsed() < interval(context, object) * 3 {
@@ -455,10 +528,10 @@ fn affected(operation: Operation) -> Affected {
     let mut affected = Affected::default();
     match operation {
         Operation::AttachRolePolicy | Operation::DetachRolePolicy | Operation::ListAttachedRolePolicies => {
-            affected.attachment = true
+            affected.attachment = true;
         }
         operation if operation.as_str().contains("Policy") && !operation.as_str().contains("Role") => {
-            affected.policy = true
+            affected.policy = true;
         }
         Operation::GetCallerIdentity | Operation::AssumeRole => {}
         _ => affected.role = true,

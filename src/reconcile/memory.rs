@@ -8,6 +8,7 @@ use crate::documents::meaning::Fingerprint;
 use crate::names::Owner;
 use crate::object::Object;
 use crate::observe::VersionMemory;
+use crate::outputs::Published;
 use crate::plan::Part;
 
 /// The annotation `reconcile-at` is honoured at most this often for one object.
@@ -25,6 +26,8 @@ pub struct Memory {
     pub versions: VersionMemory,
     /// When AWS was last seen, or made, to be as the spec says.
     pub last_good_look: Option<Instant>,
+    /// When something was last written to AWS for it.
+    pub last_write: Option<Instant>,
     /// When a `CreatePolicy` may have taken effect.
     pub policy_created: Option<Instant>,
     /// When a `CreateRole` may have taken effect.
@@ -39,6 +42,8 @@ pub struct Memory {
     pub policy_seen: bool,
     /// The role was seen while the object was being deleted.
     pub role_seen: bool,
+    /// What `spec.outputs` has published.
+    pub outputs: Option<Published>,
     /// Failures in a row.
     pub failures: u32,
     failed_generation: i64,
@@ -66,6 +71,35 @@ impl Memories {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(key.clone(), memory);
+    }
+
+    /// Does an account scan show the policy as it was last seen to be right?
+    pub fn knows_version(&self, key: &Owner, policy_id: &str, version: &str, wanted: Fingerprint) -> bool {
+        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memories
+            .get(key)
+            .is_some_and(|memory| memory.versions.says(policy_id, version, wanted))
+    }
+
+    /// When the operator last wrote to AWS for an object; `None`: never, as far as is known.
+    pub fn last_write(&self, key: &Owner) -> Option<Instant> {
+        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memories.get(key).and_then(|memory| memory.last_write)
+    }
+
+    /// Has this process looked at an object (and so decided when to look again)?
+    pub fn has_looked(&self, key: &Owner) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+
+    /// An account scan saw these objects in sync.
+    pub fn seen_in_sync<'a>(&self, keys: impl IntoIterator<Item = &'a Owner>, at: Instant) {
+        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            if let Some(memory) = memories.get_mut(key) {
+                memory.last_good_look = memory.last_good_look.max(Some(at));
+            }
+        }
     }
 
     /// The object is gone.
@@ -121,6 +155,7 @@ impl Memory {
     pub(super) fn honour_reconcile_at(&mut self, value: &str) {
         if self.reconcile_at.as_ref().is_none_or(|(known, _)| known != value) {
             self.reconcile_at = Some((value.to_owned(), Instant::now()));
+            self.outputs = None;
             self.failures = 0;
         }
     }

@@ -6,26 +6,29 @@ mod conclude;
 mod deletion;
 mod ensure;
 pub mod memory;
+pub mod preview;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::account::Accounts;
 use crate::account::budget::{Caller, Priority};
+use crate::api::account::DriftScan;
 use crate::index::Index;
 use crate::kubernetes::{Kubernetes, KubernetesError};
 use crate::metrics::{Metrics, ReconcileResult};
 use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::backoff;
+use crate::scan::{self, Mode, Modes};
 use crate::settings::Settings;
 use crate::status::Outcome;
 use memory::{Memories, Memory};
 
 /// Between looks at an object where nothing else says how long, without account scans.
-pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(600);
+pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(10);
 /// IAM shows a new entity to every reader within this time.
-const LAG: Duration = Duration::from_secs(60);
+const LAG: Duration = Duration::from_mins(1);
 
 /// Everything that a reconcile needs.
 pub struct Context {
@@ -41,14 +44,42 @@ pub struct Context {
     pub memories: Memories,
     /// Counters.
     pub metrics: Metrics,
+    /// `--drift-scan`.
+    pub drift_scan: DriftScan,
+    /// How each account is looked at now.
+    pub modes: Modes,
     /// When this process began: before that, nothing is remembered.
     pub started: Instant,
+}
+
+/// What decides which plan an object gets, besides the object and AWS.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The operator's flags.
+    pub settings: &'a Settings,
+    /// AWS.
+    pub accounts: &'a Accounts,
+    /// All objects: some may claim the same names.
+    pub index: &'a Index,
+}
+
+impl Context {
+    /// The part that decides, without the effects.
+    pub fn view(&self) -> View<'_> {
+        View {
+            settings: &self.settings,
+            accounts: &self.accounts,
+            index: &self.index,
+        }
+    }
 }
 
 /// When to look at the object again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
-    /// After its interval.
+    /// It is in sync: after its interval, or rarely where sweeps look at it.
+    InSync,
+    /// After its interval: sweeps do not judge it.
     Interval,
     /// Soon, with growing pauses: it may pass by itself.
     Soon,
@@ -89,9 +120,10 @@ pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Op
             context.metrics.reconciled(result, began.elapsed());
             pause(context, &object, &mut memory, again)
         }
+        // Either another replica goes on, or this one may write again in a moment: the queue knows which.
         Err(KubernetesError::NotLeader) => {
             context.metrics.reconciled(ReconcileResult::Fenced, began.elapsed());
-            None
+            pause(context, &object, &mut memory, Again::Soon)
         }
         // The object has changed or gone: the watch brings its new state.
         Err(error) if error.is_not_found() => None,
@@ -140,20 +172,20 @@ async fn run(
 
 fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) -> Option<Duration> {
     let interval = interval(context, object);
-    let slowest = interval.clamp(Duration::from_secs(10), Duration::from_secs(300));
+    let slowest = interval.clamp(Duration::from_secs(10), Duration::from_mins(5));
     match again {
         Again::Interval => {
             memory.failures = 0;
+            Some(interval)
+        }
+        Again::InSync => {
+            memory.failures = 0;
             // A little jitter, so that objects made together are not looked at together for ever.
-            Some(interval.mul_f64(0.95 + 0.1 * fastrand::f64()))
+            Some(next_look(context, object).mul_f64(0.9 + 0.1 * fastrand::f64()))
         }
         Again::Soon => {
             memory.failed(object.generation());
-            Some(backoff(
-                memory.failures,
-                Duration::from_secs(1),
-                Duration::from_secs(60),
-            ))
+            Some(backoff(memory.failures, Duration::from_secs(1), Duration::from_mins(1)))
         }
         Again::Slowly => {
             memory.failed(object.generation());
@@ -167,7 +199,8 @@ fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) 
     }
 }
 
-/// How often the object is looked at for drift.
+/// How old the last good look at an object may be, a third of the time that trouble may last before it is reported; and
+/// how often an object is looked at that no sweep looks at.
 fn interval(context: &Context, object: &Object) -> Duration {
     let wanted = object
         .spec
@@ -178,4 +211,21 @@ fn interval(context: &Context, object: &Object) -> Duration {
     wanted
         .or(context.settings.drift_check_interval)
         .unwrap_or(DEFAULT_INTERVAL)
+}
+
+/// When an object in sync is read by itself again: rarely where sweeps look at it, unless it asks for more.
+fn next_look(context: &Context, object: &Object) -> Duration {
+    if context.modes.of(&object.account_ref().map(str::to_owned)) != Some(Mode::Bulk) {
+        return interval(context, object);
+    }
+    let sweeps = context.settings.drift_check_interval.unwrap_or(scan::DEFAULT_INTERVAL);
+    let wanted = object
+        .spec
+        .as_ref()
+        .ok()
+        .and_then(|spec| spec.drift_check_interval)
+        .map(Duration::from);
+    wanted
+        .filter(|wanted| *wanted < sweeps)
+        .unwrap_or_else(|| scan::slow_look(sweeps))
 }

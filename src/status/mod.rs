@@ -10,7 +10,9 @@ mod tests;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, PolicyStatus, Reason, RoleStatus};
+use crate::api::{
+    AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, PolicyStatus, Reason, RoleStatus,
+};
 use crate::plan::{Field, Finding, Part, Repair};
 
 /// What a reconcile came to.
@@ -18,6 +20,8 @@ use crate::plan::{Field, Finding, Part, Repair};
 pub enum Outcome {
     /// AWS is as the spec says, but for what is not being repaired.
     InSync(Look),
+    /// The same, where `spec.outputs` has, or had, something to say.
+    Published(Look, Publication),
     /// `Observe`: AWS differs.
     Drifted(Look),
     /// Work is under way.
@@ -54,6 +58,15 @@ pub struct Look {
     pub tag_keys: Vec<String>,
     /// Has the account `AWSServiceRoleForRDS`? None: not known.
     pub service_linked_role: Option<bool>,
+}
+
+/// What became of `spec.outputs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publication {
+    /// What is published now.
+    pub outputs: Option<OutputsStatus>,
+    /// Why the spec's wish was refused, if it was.
+    pub refused: Option<(Reason, String)>,
 }
 
 /// Why it cannot go on.
@@ -114,9 +127,15 @@ pub fn next(old: &Status, outcome: &Outcome, generation: i64, now: Timestamp) ->
         new: Vec::new(),
     };
     match outcome {
-        Outcome::InSync(look) | Outcome::Drifted(look) => {
+        Outcome::InSync(look) | Outcome::Drifted(look) | Outcome::Published(look, _) => {
             let drifted = matches!(outcome, Outcome::Drifted(_));
             conditions.look(look, drifted);
+            if let Outcome::Published(_, Publication { outputs, refused }) = outcome {
+                next.outputs.clone_from(outputs);
+                if let Some((reason, message)) = refused {
+                    conditions.refuse(*reason, message);
+                }
+            }
             next.account_id = Some(look.account_id.clone());
             next.partition = Some(look.partition.clone());
             next.policy.clone_from(&look.policy);
@@ -194,6 +213,14 @@ impl Conditions<'_> {
             last_transition_time: since,
             observed_generation: Some(self.generation),
         });
+    }
+
+    /// AWS is in sync, and yet the object is not ready.
+    fn refuse(&mut self, reason: Reason, message: &str) {
+        self.new
+            .retain(|condition| condition.type_ != ConditionType::Ready.as_str());
+        self.set(ConditionType::Ready, "False", reason, message);
+        self.set(ConditionType::Stalled, "True", reason, message);
     }
 
     /// What this outcome says nothing about stays as it was, as the word of the generation it was said of.

@@ -4,7 +4,12 @@
 //! [`environment`] in each test. What tests share is the cluster and the account; names keep them apart.
 
 mod accounts;
+mod admission;
+mod faults;
+mod laws;
+mod lifecycle;
 mod pipeline;
+mod scan;
 mod smoke;
 
 use anyhow::{Result, anyhow};

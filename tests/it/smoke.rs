@@ -94,6 +94,7 @@ async fn a_deleted_namespace_goes_with_its_content() -> Result<()> {
 #[tokio::test]
 async fn the_audit_log_names_who_did_what() -> Result<()> {
     let env = environment().await?;
+    env.audit_events()?;
     let namespace = env.namespace().await?;
     wait_for("the request in the audit log", Duration::from_secs(10), async || {
         let events = env.audit_events()?;

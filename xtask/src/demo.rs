@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{json, operator_binary};
 
+const GROUP: &str = "auroralogexport.dev/";
 const READY_LIMIT: Duration = Duration::from_mins(2);
 
 /// Starts etcd, kube-apiserver (with RBAC) and an emulator of IAM, installs the CRDs, runs the operator with the rights
@@ -88,6 +89,13 @@ async fn apply_examples(env: &Environment) -> Result<Vec<DynamicObject>> {
                 .with_context(|| format!("cannot apply {}", path.display()))?,
         );
     }
+    // A namespace or a ConfigMap beside them has no condition to wait for.
+    applied.retain(|object| {
+        object
+            .types
+            .as_ref()
+            .is_some_and(|types| types.api_version.starts_with(GROUP))
+    });
     ensure!(!applied.is_empty(), "{} holds no examples", dir.display());
     Ok(applied)
 }

@@ -196,7 +196,7 @@ mod tests {
         #[test]
         fn never_more_than_rate_and_burst(
             rate in 0.05..200.0_f64,
-            steps in prop::collection::vec((0..4_u8, 0..3_000_u64, 0..60_u32), 1..80),
+            steps in prop::collection::vec((0..4_u8, 0..3_000_u64, 0..40_u32), 1..50),
         ) {
             let mut bucket = Bucket::new(rate, Duration::ZERO);
             let mut now = Duration::ZERO;

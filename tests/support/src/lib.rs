@@ -10,6 +10,7 @@ pub mod environment;
 pub mod http;
 pub mod iam_model;
 pub mod kubeconfig;
+pub mod link;
 pub mod moto;
 pub mod operator;
 pub mod paths;

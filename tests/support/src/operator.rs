@@ -130,6 +130,8 @@ impl Operator {
         }
         command
             .env("HOME", environment.dir())
+            // Logs are read by tests and in editors.
+            .env("NO_COLOR", "1")
             .env("KUBECONFIG", options.kubeconfig.as_ref().unwrap_or(&access.kubeconfig))
             .env(
                 "AWS_ENDPOINT_URL",

@@ -1,0 +1,94 @@
+//! What holds for both CRDs whatever their fields.
+
+use super::crds;
+use serde_json::{Value, json};
+
+/// The schema of each kind, by the kind's name.
+fn schemas() -> Vec<(String, Value)> {
+    crds()
+        .into_iter()
+        .map(|crd| {
+            let value = serde_json::to_value(&crd).unwrap();
+            let schema = &value["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            (crd.spec.names.kind, schema.clone())
+        })
+        .collect()
+}
+
+/// Calls `look` with the path and the schema of every property, however deep.
+fn each_property(path: &str, schema: &Value, look: &mut impl FnMut(&str, &Value)) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        look(&path, property);
+        each_property(&path, property, look);
+        each_property(&format!("{path}[]"), &property["items"], look);
+    }
+}
+
+#[test]
+fn every_field_is_documented() {
+    for (kind, schema) in schemas() {
+        let mut count = 0;
+        each_property(&kind, &schema, &mut |path, property| {
+            count += 1;
+            let words = property["description"].as_str().unwrap_or_default();
+            assert!(
+                words.len() > 10 && words.ends_with(['.', '…', ')']),
+                "{path}: {words:?}"
+            );
+        });
+        assert!(count > 30, "{kind}: {count} fields");
+    }
+}
+
+#[test]
+fn a_choice_is_described_by_its_field_and_not_by_its_type() {
+    let (_, schema) = &schemas()[0];
+    let access = &schema["properties"]["spec"]["properties"]["access"];
+    assert_eq!(access["enum"], json!(["Minimal", "FullAccess"]));
+    assert!(
+        access["description"]
+            .as_str()
+            .unwrap()
+            .contains("Switching attaches the new before"),
+        "{access}"
+    );
+}
+
+#[test]
+fn the_schema_sets_no_default_in_spec_and_one_in_status() {
+    for (kind, schema) in schemas() {
+        assert_eq!(
+            schema["properties"]["status"]["default"],
+            json!({ "observedGeneration": -1 }),
+            "{kind}"
+        );
+        each_property("spec", &schema["properties"]["spec"], &mut |path, property| {
+            assert_eq!(property.get("default"), None, "{kind}: {path}");
+        });
+    }
+}
+
+#[test]
+fn the_schema_carries_nothing_that_harms_or_says_nothing() {
+    for (kind, schema) in schemas() {
+        assert_eq!(schema.get("title"), None, "{kind}");
+        each_property("", &schema, &mut |path, property| {
+            assert_eq!(property.get("nullable"), None, "{kind}: {path}");
+            assert_ne!(property["format"], "uint32", "{kind}: {path}");
+            assert_ne!(property["x-kubernetes-validations"], json!([]), "{kind}: {path}");
+        });
+    }
+}
+
+#[test]
+fn every_list_of_a_spec_says_how_it_merges_and_how_long_it_may_be() {
+    for (kind, schema) in schemas() {
+        each_property("spec", &schema["properties"]["spec"], &mut |path, property| {
+            if property["type"] == "array" {
+                assert!(property["x-kubernetes-list-type"].is_string(), "{kind}: {path}");
+                assert!(property["maxItems"].is_u64(), "{kind}: {path}");
+            }
+        });
+    }
+}

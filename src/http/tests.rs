@@ -1,0 +1,193 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::*;
+
+struct Server {
+    address: std::net::SocketAddr,
+    metrics: Metrics,
+    health: Health,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (metrics, health) = (Metrics::new(), Health::new(Duration::from_mins(1)));
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(serve(listener, metrics.clone(), health.clone(), stopped));
+        Self {
+            address,
+            metrics,
+            health,
+            stop,
+            task,
+        }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// The whole answer, as text.
+    async fn ask(&self, method: &str, path: &str, headers: &str) -> String {
+        let mut stream = self.connect().await;
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async { timeout(Duration::from_secs(30), test).await.unwrap() });
+}
+
+#[test]
+fn metrics_in_the_format_asked_for() {
+    run(async {
+        let server = Server::start().await;
+        server.metrics.status_written();
+        let plain = server.ask("GET", "/metrics", "").await;
+        assert!(plain.starts_with("HTTP/1.1 200 OK\r\n"), "{plain}");
+        assert!(plain.contains("content-type: text/plain; version=0.0.4"), "{plain}");
+        assert!(plain.contains("\nauroralogexport_status_writes_total 1\n"), "{plain}");
+        let open = server
+            .ask(
+                "GET",
+                "/metrics",
+                "Accept: application/openmetrics-text;version=1.0.0\r\n",
+            )
+            .await;
+        assert!(
+            open.contains("content-type: application/openmetrics-text; version=1.0.0"),
+            "{open}"
+        );
+        assert!(open.ends_with("# EOF\n"), "{open}");
+    });
+}
+
+#[test]
+fn the_scraper_s_preference_decides() {
+    let negotiated = |accept: &'static str| {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        negotiate(&headers)
+    };
+    // As Prometheus 2 and 3 send it.
+    let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+        application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+    assert_eq!(negotiated(prometheus), Exposition::OpenMetrics);
+    assert_eq!(negotiated("application/OpenMetrics-text"), Exposition::OpenMetrics);
+    for plain in [
+        "*/*",
+        "text/html,application/xhtml+xml,*/*;q=0.8",
+        "text/plain;version=0.0.4;q=0.6, application/openmetrics-text;version=1.0.0;q=0.5",
+        "application/openmetrics-text;q=0",
+        "application/openmetrics-text;q=nonsense",
+        "application/openmetrics-text;version=2.0.0, text/plain;q=0.1",
+        "application/json",
+        "",
+    ] {
+        assert_eq!(negotiated(plain), Exposition::Prometheus, "{plain}");
+    }
+    assert_eq!(negotiate(&HeaderMap::new()), Exposition::Prometheus);
+}
+
+#[test]
+fn probes_tell_what_is_wrong() {
+    run(async {
+        let server = Server::start().await;
+        let lease = server.health.check("lease");
+        let answer = server.ask("GET", "/readyz", "").await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("[-]lease failed: still starting\n"), "{answer}");
+        lease.ok();
+        let answer = server.ask("GET", "/readyz", "").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nok\n"),
+            "{answer}"
+        );
+        let answer = server.ask("GET", "/readyz?verbose", "").await;
+        assert!(answer.contains("[+]lease ok\nok\n"), "{answer}");
+        let answer = server.ask("GET", "/livez?verbose=1", "").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.contains("[+]heartbeat ok"),
+            "{answer}"
+        );
+    });
+}
+
+#[test]
+fn head_is_get_without_a_body_and_nothing_else_is_answered() {
+    run(async {
+        let server = Server::start().await;
+        let answer = server.ask("HEAD", "/livez", "").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"),
+            "{answer}"
+        );
+        assert!(answer.contains("content-length: 3\r\n"), "{answer}");
+        for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+            let answer = server.ask(method, "/livez", "").await;
+            assert!(
+                answer.starts_with("HTTP/1.1 405 ") && answer.contains("allow: GET, HEAD"),
+                "{answer}"
+            );
+        }
+        for path in ["/", "/metrics/", "/debug/pprof", "//metrics", "/livez%00"] {
+            let answer = server.ask("GET", path, "").await;
+            assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
+        }
+        let answer = server
+            .ask("GET", "/livez", &format!("X: {}\r\n", "x".repeat(1 << 20)))
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    });
+}
+
+/// Whoever holds all places without asking anything loses them, and then others are served.
+#[test]
+fn silent_connections_do_not_lock_others_out() {
+    run(async {
+        let server = Server::start().await;
+        let mut silent = Vec::new();
+        for _ in 0..MAX_CONNECTIONS + 10 {
+            let mut stream = server.connect().await;
+            stream.write_all(b"GET /livez HT").await.unwrap();
+            silent.push(stream);
+        }
+        let answer = server.ask("GET", "/livez", "").await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let mut rest = Vec::new();
+        silent[0].read_to_end(&mut rest).await.unwrap();
+        assert!(!String::from_utf8(rest).unwrap().starts_with("HTTP/1.1 200"));
+    });
+}
+
+#[test]
+fn a_shutdown_ends_idle_connections_at_once() {
+    run(async {
+        let server = Server::start().await;
+        let mut idle = server.connect().await;
+        idle.write_all(b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = [0; 4];
+        idle.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP");
+        let started = std::time::Instant::now();
+        server.stop.send(()).unwrap();
+        server.task.await.unwrap();
+        assert!(started.elapsed() < DRAIN, "{:?}", started.elapsed());
+        assert!(TcpStream::connect(server.address).await.is_err());
+    });
+}

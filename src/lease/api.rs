@@ -1,0 +1,189 @@
+//! The election's requests to the API server, and what their answers mean.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
+use kube::{Api, Client};
+
+use super::LeaseConfig;
+use super::elector::{Answer, Claim, Observed, Request};
+use crate::api::FIELD_MANAGER;
+
+/// Why a request came to nothing: one sentence with the next step, the same for the same cause.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error(
+        "the API server does not let this ServiceAccount {verb} leases.coordination.k8s.io {lease}: bind a Role with get, create and update on leases in that namespace"
+    )]
+    Forbidden { verb: &'static str, lease: String },
+    #[error("namespace of Lease {lease} does not exist: set POD_NAMESPACE to the operator's own namespace")]
+    NoNamespace { lease: String },
+    #[error("the API server did not answer within {limit:?} to {verb} Lease {lease}: check that it can be reached")]
+    Timeout {
+        verb: &'static str,
+        lease: String,
+        limit: Duration,
+    },
+    #[error("could not {verb} Lease {lease}: {cause}")]
+    Other {
+        verb: &'static str,
+        lease: String,
+        cause: String,
+    },
+}
+
+impl Trouble {
+    /// The verb of the request, as RBAC spells it.
+    fn verb(&self) -> &'static str {
+        match self {
+            Self::NoNamespace { .. } => "create",
+            Self::Forbidden { verb, .. } | Self::Timeout { verb, .. } | Self::Other { verb, .. } => verb,
+        }
+    }
+
+    /// True if that request, when answered, shows that the trouble is over: who may read may still not write.
+    pub(super) fn is_over_with(&self, request: &Request) -> bool {
+        self.verb() == verb(request)
+    }
+}
+
+/// One Lease.
+pub(super) struct LeaseApi {
+    api: Api<Lease>,
+    name: String,
+    namespace: String,
+    timeout: Duration,
+    /// As last seen: what others put into it (labels, annotations) is written back unchanged.
+    last: Option<Lease>,
+}
+
+impl LeaseApi {
+    pub(super) fn new(client: Client, config: &LeaseConfig) -> Self {
+        Self {
+            api: Api::namespaced(client, &config.namespace),
+            name: config.name.clone(),
+            namespace: config.namespace.clone(),
+            timeout: config.request_timeout,
+            last: None,
+        }
+    }
+
+    /// `namespace/name`, for messages.
+    pub(super) fn path(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+
+    /// Sends a request.
+    pub(super) async fn perform(&mut self, request: &Request) -> Result<Answer, Trouble> {
+        let (verb, params) = (
+            verb(request),
+            PostParams {
+                field_manager: Some(FIELD_MANAGER.to_owned()),
+                dry_run: false,
+            },
+        );
+        let sent = async {
+            match request {
+                Request::Read => self.api.get(&self.name).await,
+                Request::Create(claim) => self.api.create(&params, &self.lease(None, claim)).await,
+                Request::Replace { version, claim } => {
+                    let lease = self.lease(Some(version), claim);
+                    self.api.replace(&self.name, &params, &lease).await
+                }
+            }
+        };
+        let Ok(result) = tokio::time::timeout(self.timeout, sent).await else {
+            return Err(Trouble::Timeout {
+                verb,
+                lease: self.path(),
+                limit: self.timeout,
+            });
+        };
+        match result {
+            Ok(lease) => {
+                let observed = observed(&lease);
+                self.last = Some(lease);
+                Ok(if *request == Request::Read {
+                    Answer::Found(observed)
+                } else {
+                    Answer::Written(observed)
+                })
+            }
+            Err(kube::Error::Api(status)) => match (status.code, request) {
+                (404, Request::Create(_)) => Err(Trouble::NoNamespace { lease: self.path() }),
+                (404, _) => Ok(Answer::Absent),
+                (409, _) => Ok(Answer::Conflict),
+                (403, _) => Err(Trouble::Forbidden {
+                    verb,
+                    lease: self.path(),
+                }),
+                _ => Err(Trouble::Other {
+                    verb,
+                    lease: self.path(),
+                    cause: status.message.clone(),
+                }),
+            },
+            Err(error) => Err(Trouble::Other {
+                verb,
+                lease: self.path(),
+                cause: error.to_string(),
+            }),
+        }
+    }
+
+    fn lease(&self, version: Option<&String>, claim: &Claim) -> Lease {
+        let of_that_version = |lease: &&Lease| version.is_some() && lease.metadata.resource_version.as_ref() == version;
+        let mut lease = self.last.as_ref().filter(of_that_version).cloned().unwrap_or_default();
+        lease.metadata = ObjectMeta {
+            name: Some(self.name.clone()),
+            namespace: Some(self.namespace.clone()),
+            resource_version: version.cloned(),
+            managed_fields: None,
+            ..lease.metadata
+        };
+        lease.spec = Some(LeaseSpec {
+            holder_identity: Some(claim.holder.clone()),
+            lease_duration_seconds: Some(whole_seconds(claim.duration)),
+            acquire_time: claim.acquired.map(MicroTime),
+            renew_time: claim.renewed.map(MicroTime),
+            lease_transitions: Some(claim.transitions),
+            ..lease.spec.unwrap_or_default()
+        });
+        lease
+    }
+}
+
+/// The verb as RBAC spells it.
+fn verb(request: &Request) -> &'static str {
+    match request {
+        Request::Create(_) => "create",
+        Request::Replace { .. } => "update",
+        Request::Read => "get",
+    }
+}
+
+/// Rounded up: others must not wait for less than the holder takes.
+fn whole_seconds(duration: Duration) -> i32 {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    i32::try_from(seconds).unwrap_or(i32::MAX).max(1)
+}
+
+pub(super) fn observed(lease: &Lease) -> Observed {
+    let spec = lease.spec.clone().unwrap_or_default();
+    let seconds = spec
+        .lease_duration_seconds
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .unwrap_or_default();
+    Observed {
+        version: lease.metadata.resource_version.clone().unwrap_or_default(),
+        claim: Claim {
+            holder: spec.holder_identity.unwrap_or_default(),
+            duration: Duration::from_secs(seconds),
+            acquired: spec.acquire_time.map(|time| time.0),
+            renewed: spec.renew_time.map(|time| time.0),
+            transitions: spec.lease_transitions.unwrap_or_default(),
+        },
+    }
+}

@@ -1,0 +1,201 @@
+//! One sweep: pages are judged as they come and dropped; of an object only two bits are kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{is_judged_by_sweeps, verdict};
+use crate::account::budget::{Caller, Priority};
+use crate::api::{TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
+use crate::desired::desired;
+use crate::iam::IamError;
+use crate::iam::details::ScannedPolicy;
+use crate::names::Owner;
+use crate::object::Object;
+use crate::observe::ObservedRole;
+use crate::queue::Lane;
+use crate::reconcile::Context;
+use crate::settings::{AccountFacts, Cluster};
+
+/// A page that was asked for before, or this shortly after, an object's last write says nothing about it.
+const SETTLING: Duration = Duration::from_secs(5);
+
+/// What a sweep came to.
+pub(super) struct Swept {
+    /// Pages, that is calls.
+    pub(super) pages: usize,
+    /// Objects of the account that a sweep can judge.
+    pub(super) objects: usize,
+    /// Those that are worth a fresh look.
+    pub(super) suspects: Vec<Owner>,
+}
+
+/// What pages have said about an object so far.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    role: bool,
+    policy: bool,
+}
+
+struct Sweep<'a> {
+    context: &'a Context,
+    lane: &'a Lane,
+    facts: AccountFacts,
+    seen: HashMap<Owner, Seen>,
+    orphans: u64,
+    /// When the page at hand was asked for.
+    asked: Instant,
+}
+
+/// Sweeps one account.
+pub(super) async fn sweep(context: &Context, lane: &Lane) -> Result<Swept, IamError> {
+    let account = match lane {
+        None => context.accounts.own().clone(),
+        Some(name) => match context.accounts.named(name) {
+            Some(account) => account,
+            None => {
+                return Ok(Swept {
+                    pages: 0,
+                    objects: 0,
+                    suspects: Vec::new(),
+                });
+            }
+        },
+    };
+    let identity = account.identity().await?;
+    let caller = Caller {
+        namespace: Arc::from(""),
+        object: Arc::from("scan"),
+        priority: Priority::Periodic,
+    };
+    let iam = account.iam(&identity, caller);
+    let facts = AccountFacts {
+        id: identity.account.clone(),
+        partition: identity.partition.clone(),
+        via: context.accounts.via(lane.as_deref()),
+    };
+    let began = Instant::now();
+    let mut sweep = Sweep {
+        context,
+        lane,
+        facts,
+        seen: HashMap::new(),
+        orphans: 0,
+        asked: began,
+    };
+    let (mut pages, mut marker) = (0, None);
+    loop {
+        sweep.asked = Instant::now();
+        let page = match iam.account_details(marker.take()).await {
+            Ok(page) => page,
+            Err(error) => {
+                account.note(&error).await;
+                return Err(error);
+            }
+        };
+        pages += 1;
+        page.roles.iter().for_each(|role| sweep.role(role));
+        page.policies.iter().for_each(|policy| sweep.policy(policy));
+        match page.next {
+            Some(next) => marker = Some(next),
+            None => break,
+        }
+    }
+    context.metrics.scanned(identity.account.as_str(), Instant::now());
+    context.metrics.orphans(identity.account.as_str(), sweep.orphans);
+    Ok(sweep.conclude(pages, began))
+}
+
+impl Sweep<'_> {
+    fn role(&mut self, role: &ObservedRole) {
+        let Some(owner) = owner_here(role, &self.context.settings.cluster) else {
+            return;
+        };
+        let Some(object) = self.context.index.get(&owner) else {
+            self.orphans += 1;
+            return;
+        };
+        if !self.concerns(&object) {
+            return;
+        }
+        let Ok(spec) = &object.spec else { return };
+        let Ok(desired) = desired(&owner, spec, &self.context.settings, &self.facts) else {
+            return;
+        };
+        let in_sync = verdict::role_in_sync(&desired, &object.status, role);
+        let seen = self.seen.entry(owner).or_default();
+        seen.role = in_sync;
+        // FullAccess manages no policy that a page could show.
+        seen.policy |= desired.policy.is_none();
+    }
+
+    fn policy(&mut self, policy: &ScannedPolicy) {
+        let Some(name) = policy.arn.rsplit('/').next() else {
+            return;
+        };
+        for owner in self.context.index.claiming(name) {
+            let Some(object) = self.context.index.get(&owner).filter(|object| self.concerns(object)) else {
+                continue;
+            };
+            let Ok(spec) = &object.spec else { continue };
+            let Ok(desired) = desired(&owner, spec, &self.context.settings, &self.facts) else {
+                continue;
+            };
+            let Some(wanted) = &desired.policy else { continue };
+            if desired.identity.policy_arn.as_str() != policy.arn {
+                continue;
+            }
+            let known =
+                self.context
+                    .memories
+                    .knows_version(&owner, &policy.id, &policy.default_version, wanted.fingerprint);
+            let in_sync = verdict::policy_in_sync(&object.status, wanted.fingerprint, &policy.id, known, || {
+                policy.document()
+            });
+            self.seen.entry(owner).or_default().policy = in_sync;
+        }
+    }
+
+    /// Is it an object of this account that a sweep can judge?
+    fn concerns(&self, object: &Object) -> bool {
+        object.account_ref() == self.lane.as_deref() && is_judged_by_sweeps(object)
+    }
+
+    fn conclude(self, pages: usize, began: Instant) -> Swept {
+        let (mut suspects, mut in_sync, mut objects) = (Vec::new(), Vec::new(), 0);
+        for object in self.context.index.all() {
+            if !self.concerns(&object) {
+                continue;
+            }
+            objects += 1;
+            let key = object.key();
+            let seen = self.seen.get(&key).copied().unwrap_or_default();
+            if seen.role && seen.policy {
+                in_sync.push(key);
+            } else if self
+                .context
+                .memories
+                .last_write(&key)
+                .is_none_or(|written| began > written + SETTLING)
+            {
+                suspects.push(key);
+            }
+        }
+        self.context.memories.seen_in_sync(&in_sync, began);
+        Swept {
+            pages,
+            objects,
+            suspects,
+        }
+    }
+}
+
+/// The owner that a role's tags name, if it is an object of this cluster.
+fn owner_here(role: &ObservedRole, cluster: &Cluster) -> Option<Owner> {
+    let here = role
+        .tags
+        .get(TAG_MANAGED_BY)
+        .is_some_and(|name| name == cluster.name.as_str())
+        && role.tags.get(TAG_CLUSTER_UID).is_some_and(|uid| *uid == cluster.uid);
+    here.then(|| Owner::from_tag(role.tags.get(TAG_OWNER)?)).flatten()
+}

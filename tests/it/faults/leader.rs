@@ -1,0 +1,330 @@
+//! Two replicas, one Lease: whatever happens to the leader, its writes to AWS end before the other's begin.
+//!
+//! The replicas have access keys of their own, so the model's call log tells who wrote what, and when it arrived. They
+//! always have something to write: a person by the console keeps breaking the roles.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use aurora_test_support::iam_model::Iam;
+use aurora_test_support::iam_model::call_log::CallRecord;
+use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
+use aurora_test_support::link::Link;
+use aurora_test_support::operator::Operator;
+use aurora_test_support::wait::wait_for;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::Api;
+use serde_json::json;
+use tokio::task::AbortHandle;
+
+use super::site::{ACCOUNT, LIMIT, Site, server_of};
+
+const LEASE: &str = "aurora-log-export-operator";
+/// As in the operator.
+const LEASE_DURATION: Duration = Duration::from_secs(10);
+/// As in the operator: a write must fit whole into what remains of the lease.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between the operator's look at the clock and the arrival of the request, on a busy machine.
+const SLACK: Duration = Duration::from_secs(1);
+/// Four of them are more than the lease allows.
+const LATENCY_MS: u64 = 1700;
+const OBJECTS: [&str; 3] = ["one", "two", "three"];
+const WRONG_TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+
+/// Two replicas at work.
+struct Pair {
+    site: Site<'static>,
+    /// Between the leader and the API server.
+    link: Link,
+    leader: Option<Operator>,
+    follower: Option<Operator>,
+    vandal: AbortHandle,
+}
+
+/// Access key and name of a replica.
+const LEADER: &str = "leader";
+const FOLLOWER: &str = "follower";
+
+impl Pair {
+    async fn start(workers: usize) -> Result<Self> {
+        let site = Site::start().await?;
+        allow_leases(&site).await?;
+        let access = site.env.install_rbac().await?;
+        let link = Link::to(server_of(&access.kubeconfig)?).await?;
+        let leader = replica(&site, LEADER, workers, Some(&link)).await?;
+        leads(&leader).await?;
+        let follower = replica(&site, FOLLOWER, workers, None).await?;
+        for name in OBJECTS {
+            site.apply(name, json!({ "tags": { "team": "orders" } })).await?;
+        }
+        site.all_ready(OBJECTS.len()).await?;
+        let vandal = vandalise(&site);
+        let pair = Self {
+            site,
+            link,
+            leader: Some(leader),
+            follower: Some(follower),
+            vandal,
+        };
+        pair.write_of(LEADER, 0).await?;
+        Ok(pair)
+    }
+
+    /// Waits for a write of this replica after the mark.
+    async fn write_of(&self, key: &str, mark: u64) -> Result<CallRecord> {
+        wait_for(&format!("a write of the {key}"), LIMIT, async || {
+            let mut writes = self.site.writes(mark).into_iter();
+            writes.find(|call| call.access_key == key).context("none so far")
+        })
+        .await
+    }
+
+    /// Waits until it has gone round once more.
+    async fn more_writes_of(&self, key: &str) -> Result<()> {
+        let mark = self.site.mark();
+        wait_for(&format!("writes of the {key}"), LIMIT, async || {
+            let count = self.all_of(key, mark).len();
+            ensure!(count >= 2 * OBJECTS.len(), "{count} so far");
+            Ok(())
+        })
+        .await
+    }
+
+    /// The end of every test: whoever is left ends in order.
+    async fn finish(mut self) -> Result<()> {
+        self.vandal.abort();
+        for operator in [self.leader.take(), self.follower.take()].into_iter().flatten() {
+            operator.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// Writes of this replica after a mark.
+    fn all_of(&self, key: &str, mark: u64) -> Vec<CallRecord> {
+        let mut writes = self.site.writes(mark);
+        writes.retain(|call| call.access_key == key);
+        writes
+    }
+
+    /// When the leader's lease ran out, by what it told the API server last.
+    async fn lease_end(&self) -> Result<u64> {
+        let api: Api<Lease> = Api::namespaced(self.site.client.clone(), &self.site.namespace);
+        let spec = api.get(LEASE).await?.spec.context("an empty Lease")?;
+        ensure!(
+            spec.holder_identity.as_deref() == Some(&format!("{LEADER}-{}", self.site.namespace)),
+            "the leader does not hold it: {spec:?}"
+        );
+        let renewed = spec.renew_time.context("never renewed")?.0.as_millisecond();
+        Ok(u64::try_from(renewed)? + millis(LEASE_DURATION))
+    }
+
+    fn slow_down(&self, key: &str) {
+        let latency = Effect::Latency {
+            ms: LATENCY_MS,
+            jitter_ms: 0,
+        };
+        let rule = Rule {
+            access_key: Some(key.to_owned()),
+            ..Rule::new(latency, &["write"])
+        };
+        self.site.aws.gate().set_faults(FaultPlan::of(1, vec![rule]));
+    }
+
+    fn leader(&mut self) -> Result<&mut Operator> {
+        self.leader.as_mut().context("the leader has ended")
+    }
+
+    /// The old leader, `late` requests aside, wrote nothing from the new one's first write on.
+    fn nothing_met(&self, first: &CallRecord, late: usize) -> Result<()> {
+        let after: Vec<_> = self
+            .all_of(LEADER, 0)
+            .into_iter()
+            .filter(|call| call.at_ms >= first.at_ms)
+            .collect();
+        ensure!(
+            after.len() <= late,
+            "the old leader wrote after the new one had begun at {}: {after:#?}",
+            first.at_ms
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        self.vandal.abort();
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The operator's shipped Role, in the test's own namespace: each pair of replicas has a Lease of its own.
+async fn allow_leases(site: &Site<'_>) -> Result<()> {
+    let access = site.env.install_rbac().await?;
+    let (namespace, account, home) = (&site.namespace, &access.service_account, &access.namespace);
+    site.env
+        .apply_yaml(&format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: leader-election, namespace: {namespace}}}\n\
+             rules:\n\
+             - {{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create]}}\n\
+             - {{apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [{LEASE}], verbs: [get, update]}}\n\
+             ---\n\
+             apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\nmetadata: {{name: leader-election, namespace: {namespace}}}\n\
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: leader-election}}\n\
+             subjects: [{{kind: ServiceAccount, name: {account}, namespace: {home}}}]\n"
+        ))
+        .await?;
+    Ok(())
+}
+
+async fn replica(site: &Site<'_>, key: &str, workers: usize, link: Option<&Link>) -> Result<Operator> {
+    site.aws.world().add_key(key, ACCOUNT);
+    let workers = format!("--concurrency={workers}");
+    let mut options = site
+        .options(&[
+            "--leader-elect=true",
+            "--drift-scan=per-resource",
+            "--drift-check-interval=1s",
+            workers.as_str(),
+        ])
+        .env("AWS_ACCESS_KEY_ID", key)
+        .env("POD_NAMESPACE", &site.namespace);
+    options.pod_name = Some(format!("{key}-{}", site.namespace));
+    if let Some(link) = link {
+        options.kubeconfig = Some(site.kubeconfig_via(link.addr()).await?);
+    }
+    Operator::start(site.env, options).await
+}
+
+async fn leads(operator: &Operator) -> Result<()> {
+    wait_for("the replica to lead", LIMIT, async || {
+        let leader = operator.metric("auroralogexport_leader", &[]).await?;
+        ensure!(leader > 0.5, "it does not:\n{}", operator.log_text()?);
+        Ok(())
+    })
+    .await
+}
+
+async fn follows(operator: &Operator) -> Result<()> {
+    wait_for("the replica to notice that it does not lead", LIMIT, async || {
+        let leader = operator.metric("auroralogexport_leader", &[]).await?;
+        ensure!(leader < 0.5, "it leads:\n{}", operator.log_text()?);
+        Ok(())
+    })
+    .await
+}
+
+/// What takes four writes to repair. A role that is being made is broken the next time.
+fn vandalise_role(iam: &mut Iam, role: &str) {
+    let _ = iam.update_assume_role_policy(role, WRONG_TRUST);
+    let _ = iam.update_role_description(role, "mine");
+    let _ = iam.untag_role(role, &["team".to_owned()]);
+    for policy in iam.attached_to(role) {
+        let _ = iam.detach_role_policy(role, &policy);
+    }
+}
+
+/// A person who keeps breaking the roles.
+fn vandalise(site: &Site<'_>) -> AbortHandle {
+    let account = site.aws.world().account(ACCOUNT);
+    let roles = OBJECTS.map(|object| site.name(object));
+    tokio::spawn(async move {
+        loop {
+            for role in &roles {
+                vandalise_role(&mut account.lock(), role);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .abort_handle()
+}
+
+#[tokio::test]
+async fn a_follower_acts_within_15_seconds_of_the_leaders_death() -> Result<()> {
+    let mut pair = Pair::start(1).await?;
+    let mark = pair.site.mark();
+    let died = Instant::now();
+    pair.leader.take().context("it runs")?.kill()?;
+    pair.write_of(FOLLOWER, mark).await?;
+    let took = died.elapsed();
+    println!("first write {took:?} after the leader's death");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    pair.finish().await
+}
+
+#[tokio::test]
+async fn a_follower_acts_within_2_seconds_of_the_leaders_orderly_end() -> Result<()> {
+    let mut pair = Pair::start(1).await?;
+    let mark = pair.site.mark();
+    pair.leader.take().context("it runs")?.stop().await?;
+    let ended = Instant::now();
+    let first = pair.write_of(FOLLOWER, mark).await?;
+    let took = ended.elapsed();
+    println!("first write {took:?} after the leader's end");
+    // One poll and one look; the machine that runs the tests gets one more second.
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    pair.nothing_met(&first, 0)?;
+    pair.finish().await
+}
+
+#[tokio::test]
+async fn a_leader_cut_off_from_the_api_server_writes_nothing_once_another_may() -> Result<()> {
+    let mut pair = Pair::start(OBJECTS.len()).await?;
+    let mark = pair.site.mark();
+    // One round of repairs takes the leader longer than what its lease is good for.
+    pair.slow_down(LEADER);
+    pair.link.cut();
+    // It goes on while the lease lasts: what follows is not the silence of an operator with nothing to do.
+    pair.write_of(LEADER, mark).await?;
+    let end = pair.lease_end().await?;
+    let first = pair.write_of(FOLLOWER, mark).await?;
+    let written = pair.all_of(LEADER, mark);
+    let last = written.last().context("it wrote nothing")?.at_ms;
+    println!(
+        "the leader's last write came {} ms before its lease ran out, the follower's first {} ms after",
+        i128::from(end) - i128::from(last),
+        i128::from(first.at_ms) - i128::from(end),
+    );
+    ensure!(
+        last + millis(WRITE_TIMEOUT) < end + millis(SLACK),
+        "a write at {last}, which may not have ended when the lease ran out at {end}"
+    );
+    ensure!(
+        first.at_ms >= end,
+        "a write of the follower at {}, before {end}",
+        first.at_ms
+    );
+
+    pair.link.mend();
+    follows(pair.leader()?).await?;
+    pair.more_writes_of(FOLLOWER).await?;
+    pair.nothing_met(&first, 0)?;
+    let fenced = [("result", "fenced")];
+    let fenced = pair
+        .leader()?
+        .metric("auroralogexport_reconcile_total", &fenced)
+        .await?;
+    ensure!(fenced > 0.5, "the fence stopped nothing: the test proves nothing");
+
+    // It is a candidate like any other again.
+    let mark = pair.site.mark();
+    pair.follower.take().context("it runs")?.stop().await?;
+    pair.write_of(LEADER, mark).await?;
+    pair.finish().await
+}
+
+#[tokio::test]
+async fn a_leader_that_was_frozen_for_longer_than_its_lease_does_not_go_on() -> Result<()> {
+    let mut pair = Pair::start(1).await?;
+    let mark = pair.site.mark();
+    pair.leader()?.pause()?;
+    let first = pair.write_of(FOLLOWER, mark).await?;
+    pair.leader()?.resume()?;
+    follows(pair.leader()?).await?;
+    pair.more_writes_of(FOLLOWER).await?;
+    // What remains: one request under way for each worker, and there is one.
+    pair.nothing_met(&first, 1)?;
+    pair.finish().await
+}

@@ -1,0 +1,194 @@
+//! The drift scan: one sweep looks at every object of an account.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use aurora_test_support::environment::Environment;
+use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
+use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::operator::{Operator, OperatorOptions};
+use aurora_test_support::wait::wait_for;
+
+use crate::environment;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const ACCOUNT: &str = "222233334444";
+const OBJECTS: usize = 30;
+const SWEEP: &str = "GetAccountAuthorizationDetails";
+
+/// An account in the model, an operator that sweeps it every second, and objects that are in sync.
+struct Swept<'a> {
+    env: &'a Environment,
+    namespace: String,
+    aws: Server,
+}
+
+impl<'a> Swept<'a> {
+    async fn new() -> Result<Self> {
+        let env = environment().await?;
+        let aws = Server::start(ServerOptions::default())?;
+        aws.world().add_key("test", ACCOUNT);
+        aws.world().configure(ACCOUNT, |settings, _| {
+            settings.page_cap = Some(20);
+            settings.short_page_probability = 0.2;
+        });
+        let namespace = env.namespace().await?;
+        Ok(Self { env, namespace, aws })
+    }
+
+    async fn operator(&self, mode: &str) -> Result<Operator> {
+        let watch = format!("--watch-namespace={}", self.namespace);
+        let scan = format!("--drift-scan={mode}");
+        let flags = [
+            watch.as_str(),
+            scan.as_str(),
+            "--drift-check-interval=1s",
+            "--cluster-name=swept",
+            "--iam-reads-per-second=500",
+            "--iam-writes-per-second=500",
+        ];
+        let options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"));
+        Operator::start(self.env, options.arguments(flags).aws_endpoint(&self.aws.url())).await
+    }
+
+    async fn objects(&self) -> Result<()> {
+        let documents: Vec<String> = (0..OBJECTS)
+            .map(|number| {
+                format!(
+                    "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\n\
+                     metadata: {{name: o{number}, namespace: {}}}\nspec: {{}}\n",
+                    self.namespace
+                )
+            })
+            .collect();
+        self.env.apply_yaml(&documents.join("---\n")).await?;
+        self.env
+            .kubectl(&[
+                "wait",
+                "--for=condition=Ready",
+                "alep",
+                "--all",
+                "-n",
+                &self.namespace,
+                "--timeout=60s",
+            ])
+            .await?;
+        Ok(())
+    }
+
+    fn role(&self, number: usize) -> String {
+        format!("{}.o{number}", self.namespace)
+    }
+
+    /// Waits for so many more sweeps that are over.
+    async fn sweeps(&self, more: u64) -> Result<()> {
+        let sweeps = || self.aws.gate().counts().get(SWEEP).copied().unwrap_or_default();
+        // At most 60 entities in pages of 20, some of them short.
+        let until = sweeps() + more * 8;
+        wait_for("sweeps", LIMIT, async || {
+            ensure!(sweeps() >= until, "{} calls so far", sweeps());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Calls that are not sweeps or of the operator's own identity.
+    fn other_calls(&self) -> Vec<String> {
+        let counts = self.aws.gate().counts();
+        let other = counts
+            .iter()
+            .filter(|(action, _)| !["GetCallerIdentity", SWEEP].contains(&action.as_str()));
+        other.map(|(action, count)| format!("{action}: {count}")).collect()
+    }
+}
+
+#[tokio::test]
+async fn sweeps_cost_no_call_per_object_and_find_a_manual_edit() -> Result<()> {
+    let swept = Swept::new().await?;
+    let operator = swept.operator("bulk").await?;
+    swept.objects().await?;
+    // Objects settle for 5 s after their last write; later sweeps find everything in sync.
+    swept.sweeps(6).await?;
+    wait_for("a sweep without suspects", LIMIT, async || {
+        swept.aws.gate().clear_log();
+        swept.sweeps(2).await?;
+        let calls = swept.other_calls();
+        ensure!(calls.is_empty(), "{calls:?}");
+        Ok(())
+    })
+    .await?;
+
+    let (trust, role) = (
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}"#,
+        swept.role(7),
+    );
+    let account = swept.aws.world().account(ACCOUNT);
+    account
+        .lock()
+        .update_assume_role_policy(&role, trust)
+        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    wait_for("the trust policy to be put back", LIMIT, async || {
+        let document = account
+            .lock()
+            .get_role(&role)
+            .map_err(|error| anyhow::anyhow!("{error:?}"))?
+            .trust
+            .as_str()
+            .to_owned();
+        ensure!(document.contains("rds.amazonaws.com"), "{document}");
+        Ok(())
+    })
+    .await?;
+    let repaired = operator
+        .metric("auroralogexport_drift_repaired_total", &[("field", "trust")])
+        .await?;
+    assert!((repaired - 1.0).abs() < f64::EPSILON, "{repaired}");
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_restart_in_sync_costs_no_read_per_object() -> Result<()> {
+    let swept = Swept::new().await?;
+    let operator = swept.operator("bulk").await?;
+    swept.objects().await?;
+    operator.stop().await?;
+    swept.aws.gate().clear_log();
+    let operator = swept.operator("bulk").await?;
+    swept.sweeps(2).await?;
+    let calls = swept.other_calls();
+    assert!(calls.is_empty(), "{calls:?}");
+    let written = operator
+        .metric("auroralogexport_status_writes_total", &[])
+        .await
+        .unwrap_or_default();
+    assert!(written < 0.5, "{written} status writes");
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_permission_objects_are_read_one_by_one() -> Result<()> {
+    let swept = Swept::new().await?;
+    swept
+        .aws
+        .gate()
+        .set_faults(FaultPlan::of(1, vec![Rule::new(Effect::AccessDenied, &[SWEEP])]));
+    let operator = swept.operator("bulk").await?;
+    swept.objects().await?;
+    let (role, account) = (swept.role(3), swept.aws.world().account(ACCOUNT));
+    account
+        .lock()
+        .detach_role_policy(
+            &role,
+            &format!("arn:aws:iam::{ACCOUNT}:policy/aurora-log-export/{role}"),
+        )
+        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    wait_for("the policy to be attached again", LIMIT, async || {
+        ensure!(!account.lock().attached_to(&role).is_empty(), "nothing is attached");
+        Ok(())
+    })
+    .await?;
+    operator.stop().await?;
+    Ok(())
+}
