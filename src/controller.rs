@@ -1,6 +1,6 @@
 //! The wiring: watches feed the index and the queue, the queue feeds reconciles, and all of it stops in order.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,14 @@ use tokio::task::{Id, JoinSet};
 use tracing::Instrument;
 
 use crate::account::budget::Priority;
-use crate::api::AwsAccount;
+use crate::aws_account::AccountObject;
+use crate::aws_account::AwsAccounts;
 use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::Queue;
 use crate::reconcile::{Context, reconcile};
 use crate::scan::{Report, Scans, is_judged_by_sweeps, slow_look};
-use crate::watches::{News, Source, report, watch_all};
+use crate::watches::{News, Progress, Source, report, watch_all};
 
 /// How long reconciles may take to end after a signal; Kubernetes gives a Pod 30 s.
 const GRACE: Duration = Duration::from_secs(8);
@@ -32,13 +33,16 @@ pub struct Controller {
     queue: Queue,
     running: JoinSet<(Owner, Option<Duration>)>,
     tasks: HashMap<Id, Owner>,
-    /// Keys seen since a watch of policies began to list anew.
-    listed: HashMap<Source, BTreeSet<Owner>>,
-    /// Watches whose first list is not complete: until then it is not known who was first, who may use which account,
-    /// and what a sweep can judge.
-    incomplete: BTreeSet<Source>,
+    accounts: AwsAccounts,
+    /// How far each watch has come. While a first list is under way it is not known who was first, who may use which
+    /// account, and what a sweep can judge.
+    progress: BTreeMap<Source, Progress>,
+    /// Names seen since a watch began to list anew.
+    listed: BTreeMap<Source, BTreeSet<Owner>>,
     scans: Scans,
     leads: bool,
+    /// Do the tasks of the accounts work?
+    accounts_go: watch::Sender<bool>,
 }
 
 /// Follows these namespaces (none: all) until `shutdown`, and reconciles while `leadership` is true.
@@ -51,15 +55,19 @@ pub async fn run(
 ) {
     let (mut news, sources) = watch_all(context.kubernetes.client(), namespaces);
     let (reports, mut scanned) = mpsc::channel(16);
+    let accounts_go = watch::Sender::new(false);
+    let (accounts, mut became_usable) = AwsAccounts::new(context.clone(), namespaces.to_vec(), accounts_go.subscribe());
     let mut controller = Controller {
         scans: Scans::new(context.clone(), reports),
         context,
         queue: Queue::new(concurrency),
         running: JoinSet::new(),
         tasks: HashMap::new(),
-        listed: HashMap::new(),
-        incomplete: sources,
+        accounts,
+        progress: sources.into_iter().map(|source| (source, Progress::Listing)).collect(),
+        listed: BTreeMap::new(),
         leads: *leadership.borrow_and_update(),
+        accounts_go,
     };
     tokio::pin!(shutdown);
     loop {
@@ -72,9 +80,11 @@ pub async fn run(
                 Some((source, item)) => controller.take_in(source, item),
                 None => break,
             },
+            Some(account) = became_usable.recv() => controller.look_at_users(&account),
             Some(ended) = controller.running.join_next_with_id() => controller.ended(ended),
             Ok(()) = leadership.changed() => {
                 controller.leads = *leadership.borrow_and_update();
+                controller.let_accounts_go();
                 controller.lead();
             }
             Some(report) = scanned.recv() => controller.scanned(report),
@@ -121,13 +131,12 @@ impl Controller {
     fn take_in(&mut self, source: Source, news: Result<News, watcher::Error>) {
         match news {
             Err(error) => {
-                report(&error);
-                // Policies can be worked on without what is only there for accounts.
-                if source.is_optional() {
-                    self.listed(&source);
+                // What the API server refuses to list holds up only what needs it.
+                if report(&error) && self.progress.get(&source) == Some(&Progress::Listing) {
+                    self.progressed(source, Progress::Refused);
                 }
             }
-            Ok(News::Policy(Event::Init)) => {
+            Ok(News::Policy(Event::Init) | News::Account(Event::Init) | News::Namespace(Event::Init)) => {
                 self.listed.insert(source, BTreeSet::new());
             }
             Ok(News::Policy(Event::InitApply(object))) => {
@@ -135,26 +144,59 @@ impl Controller {
                 self.changed(object);
             }
             Ok(News::Policy(Event::InitDone)) => {
+                let Source::Policies(namespace) = &source else { return };
                 let seen = self.listed.remove(&source).unwrap_or_default();
-                for key in self.context.index.missing_from(&seen) {
-                    if source.covers(&key.namespace) {
-                        self.gone(&key);
-                    }
+                for key in self.context.index.missing_from(namespace.as_deref(), &seen) {
+                    self.gone(&key);
                 }
-                self.listed(&source);
+                self.progressed(source, Progress::Listed);
             }
             Ok(News::Policy(Event::Apply(object))) => self.changed(object),
             Ok(News::Policy(Event::Delete(object))) => self.gone(&object.key()),
-            Ok(News::Account(Event::InitDone) | News::Namespace(Event::InitDone)) => self.listed(&source),
-            Ok(News::Account(event)) => self.account(event),
-            Ok(News::Namespace(event)) => self.namespace(event),
+            Ok(News::Account(Event::InitApply(account))) => {
+                let key = Owner::new("", account.name());
+                self.listed.entry(source).or_default().insert(key);
+                self.account(account);
+            }
+            Ok(News::Account(Event::InitDone)) => {
+                let seen = self.listed.remove(&source).unwrap_or_default();
+                for name in self.context.accounts.names() {
+                    if !seen.contains(&Owner::new("", &name)) {
+                        self.account_gone(&name);
+                    }
+                }
+                self.progressed(source, Progress::Listed);
+            }
+            Ok(News::Account(Event::Apply(account))) => self.account(account),
+            Ok(News::Account(Event::Delete(account))) => self.account_gone(account.name()),
+            Ok(News::Namespace(Event::InitDone)) => self.progressed(source, Progress::Listed),
+            Ok(News::Namespace(Event::Apply(namespace) | Event::InitApply(namespace))) => self.namespace(namespace),
+            Ok(News::Namespace(Event::Delete(namespace))) => {
+                self.context.accounts.remove_namespace(&namespace.name_any());
+            }
         }
     }
 
-    /// The first list of a watch is complete; with the last one, work begins.
-    fn listed(&mut self, source: &Source) {
-        if self.incomplete.remove(source) && self.incomplete.is_empty() {
+    fn is_listing(&self) -> bool {
+        self.progress.values().any(|progress| *progress == Progress::Listing)
+    }
+
+    /// A watch has come further; with the last first list, work begins.
+    fn progressed(&mut self, source: Source, progress: Progress) {
+        let before = self.is_listing();
+        self.progress.insert(source, progress);
+        self.let_accounts_go();
+        if before && !self.is_listing() {
             self.lead();
+        }
+    }
+
+    /// Whether an account may go depends on all policies and namespaces: all lists must be complete.
+    fn let_accounts_go(&mut self) {
+        let complete = self.progress.values().all(|progress| *progress == Progress::Listed);
+        let go = self.leads && complete;
+        if self.accounts_go.send_replace(go) != go && go {
+            self.accounts.reconsider();
         }
     }
 
@@ -171,12 +213,15 @@ impl Controller {
         if !change.matters {
             return;
         }
+        if let Some(account) = &lane {
+            self.accounts.users_changed(account);
+        }
         let now = Instant::now();
         let only_asked = old.is_some_and(|old| {
             let new = self.context.index.get(&key);
             new.is_some_and(|new| old.generation() == new.generation() && old.is_deleting() == new.is_deleting())
         });
-        if !self.incomplete.is_empty() {
+        if self.is_listing() {
             return;
         }
         if self.leads {
@@ -190,8 +235,12 @@ impl Controller {
     fn gone(&mut self, key: &Owner) {
         self.queue.remove(key);
         self.context.memories.forget(key);
+        let gone = self.context.index.get(key);
         for rival in self.context.index.remove(key) {
             self.look_at(&rival, Priority::Change);
+        }
+        if let Some(account) = gone.as_deref().and_then(Object::account_ref) {
+            self.accounts.users_changed(account);
         }
     }
 
@@ -206,7 +255,7 @@ impl Controller {
     /// Leadership came or went, or the first lists are complete: what is at work is looked at now; what is said to be in
     /// sync waits for the sweep of its account, and is read by itself some time later.
     fn lead(&mut self) {
-        if !self.leads || !self.incomplete.is_empty() {
+        if !self.leads || self.is_listing() {
             self.scans.stop();
             return;
         }
@@ -241,49 +290,48 @@ impl Controller {
         }
     }
 
-    fn account(&mut self, event: Event<AwsAccount>) {
-        let name = match event {
-            Event::Apply(account) | Event::InitApply(account) => {
-                self.context.accounts.upsert(&account.name_any(), &account.spec);
-                account.name_any()
+    fn account(&mut self, account: AccountObject) {
+        let name = account.name().to_owned();
+        if self.accounts.upsert(account) {
+            // Its prefix may be another now: who claims which name follows from it.
+            for object in self.context.index.users_of(&name) {
+                let prefix = self.context.name_prefix(&object);
+                self.context.index.upsert(object.as_ref().clone(), &prefix);
             }
-            Event::Delete(account) => {
-                self.context.accounts.remove(&account.name_any());
-                account.name_any()
-            }
-            Event::Init | Event::InitDone => return,
-        };
-        for object in self.context.index.all() {
-            if object.account_ref() == Some(name.as_str()) {
-                self.look_at(&object.key(), Priority::Change);
-            }
+            self.look_at_users(&name);
         }
     }
 
-    fn namespace(&mut self, event: Event<Namespace>) {
-        let name = match event {
-            Event::Apply(namespace) | Event::InitApply(namespace) => {
-                let name = namespace.name_any();
-                self.context
-                    .accounts
-                    .set_namespace(&name, namespace.metadata.labels.unwrap_or_default());
-                name
-            }
-            Event::Delete(namespace) => {
-                self.context.accounts.remove_namespace(&namespace.name_any());
-                return;
-            }
-            Event::Init | Event::InitDone => return,
-        };
+    fn account_gone(&mut self, name: &str) {
+        self.accounts.remove(name);
+        self.look_at_users(name);
+    }
+
+    fn look_at_users(&mut self, account: &str) {
+        for object in self.context.index.users_of(account) {
+            self.look_at(&object.key(), Priority::Change);
+        }
+    }
+
+    fn namespace(&mut self, namespace: Namespace) {
+        let name = namespace.name_any();
+        let labels = namespace.metadata.labels.unwrap_or_default();
+        if !self.context.accounts.set_namespace(&name, labels) {
+            return;
+        }
         for object in self.context.index.all() {
             if object.account_ref().is_some() && object.metadata.namespace.as_deref() == Some(name.as_str()) {
                 self.look_at(&object.key(), Priority::Change);
             }
         }
+        if *self.accounts_go.borrow() {
+            self.accounts.reconsider();
+        }
     }
 
     /// Lets what is under way end; what does not in time is stopped at a safe point: every step stands by itself.
     async fn finish(&mut self) {
+        self.accounts.stop();
         let deadline = tokio::time::Instant::now() + GRACE;
         while !self.running.is_empty() {
             let ended = tokio::time::timeout_at(deadline, self.running.join_next()).await;

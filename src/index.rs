@@ -90,14 +90,26 @@ impl Index {
         rivals
     }
 
-    /// Objects that a fresh list did not show: they were deleted unseen.
-    pub fn missing_from(&self, seen: &BTreeSet<Owner>) -> Vec<Owner> {
+    /// Objects of a namespace (none: of all) that a fresh list of it did not show: they were deleted unseen.
+    pub fn missing_from(&self, namespace: Option<&str>, seen: &BTreeSet<Owner>) -> Vec<Owner> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let listed = |key: &Owner| namespace.is_none_or(|namespace| key.namespace == namespace);
         inner
             .objects
             .keys()
-            .filter(|key| !seen.contains(*key))
+            .filter(|key| listed(key) && !seen.contains(*key))
             .cloned()
+            .collect()
+    }
+
+    /// The objects that refer to an `AwsAccount`.
+    pub fn users_of(&self, account: &str) -> Vec<Arc<Object>> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner
+            .objects
+            .values()
+            .filter(|entry| entry.object.account_ref() == Some(account))
+            .map(|entry| entry.object.clone())
             .collect()
     }
 
@@ -229,6 +241,16 @@ mod tests {
         stale.metadata.generation = Some(0);
         assert!(!index.upsert(stale, "").matters);
         assert_eq!(index.get(&Owner::new("a", "x")).unwrap().resource_version(), Some(5));
+    }
+
+    #[test]
+    fn a_list_of_one_namespace_says_nothing_about_another() {
+        let index = Index::default();
+        index.upsert(object("a", "x", 1, json!({})), "");
+        index.upsert(object("b", "y", 2, json!({})), "");
+        let seen = BTreeSet::new();
+        assert_eq!(index.missing_from(Some("a"), &seen), [Owner::new("a", "x")]);
+        assert_eq!(index.missing_from(None, &seen).len(), 2);
     }
 
     #[test]

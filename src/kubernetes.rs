@@ -11,7 +11,8 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::api::{AuroraLogExportPolicyStatus, FIELD_MANAGER, FINALIZER};
+use crate::api::{FIELD_MANAGER, FINALIZER};
+use crate::aws_account::AccountObject;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
 use crate::object::Object;
@@ -89,6 +90,33 @@ fn describe(error: &kube::Error) -> String {
     }
 }
 
+/// The kinds that the operator writes to: the finalizer, the status, and events about them.
+pub trait Managed: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned {
+    /// Where the object lives.
+    fn api(&self, client: &Client) -> Api<Self>;
+
+    /// What it is called in errors: kind and name.
+    fn describe(&self) -> String {
+        let kind = Self::kind(&()).to_lowercase();
+        match &self.meta().namespace {
+            Some(namespace) => format!("{kind} {namespace}/{}", self.name_any()),
+            None => format!("{kind} {}", self.name_any()),
+        }
+    }
+}
+
+impl Managed for Object {
+    fn api(&self, client: &Client) -> Api<Self> {
+        Api::namespaced(client.clone(), &self.namespace().unwrap_or_default())
+    }
+}
+
+impl Managed for AccountObject {
+    fn api(&self, client: &Client) -> Api<Self> {
+        Api::all(client.clone())
+    }
+}
+
 /// Result of a call.
 pub type Result<T> = std::result::Result<T, KubernetesError>;
 
@@ -132,9 +160,9 @@ impl Kubernetes {
     ///
     /// # Errors
     /// A conflict if it has changed since; the next event brings it again.
-    pub async fn add_finalizer(&self, object: &Object) -> Result<Object> {
-        let mut operations = vec![json!({ "op": "test", "path": "/metadata/uid", "value": object.uid() })];
-        match &object.metadata.finalizers {
+    pub async fn add_finalizer<K: Managed>(&self, object: &K) -> Result<K> {
+        let mut operations = vec![json!({ "op": "test", "path": "/metadata/uid", "value": object.meta().uid })];
+        match &object.meta().finalizers {
             Some(finalizers) if !finalizers.is_empty() => {
                 operations.push(json!({ "op": "test", "path": "/metadata/finalizers", "value": finalizers }));
                 operations.push(json!({ "op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER }));
@@ -148,14 +176,14 @@ impl Kubernetes {
     ///
     /// # Errors
     /// A conflict if the finalizers have changed since.
-    pub async fn remove_finalizer(&self, object: &Object) -> Result<()> {
-        let finalizers = object.metadata.finalizers.as_deref().unwrap_or_default();
+    pub async fn remove_finalizer(&self, object: &impl Managed) -> Result<()> {
+        let finalizers = object.meta().finalizers.as_deref().unwrap_or_default();
         let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
             return Ok(());
         };
         let path = format!("/metadata/finalizers/{index}");
         let operations = vec![
-            json!({ "op": "test", "path": "/metadata/uid", "value": object.uid() }),
+            json!({ "op": "test", "path": "/metadata/uid", "value": object.meta().uid }),
             json!({ "op": "test", "path": path, "value": FINALIZER }),
             json!({ "op": "remove", "path": path }),
         ];
@@ -165,12 +193,12 @@ impl Kubernetes {
         }
     }
 
-    async fn patch_json(&self, object: &Object, operations: Vec<Value>) -> Result<Object> {
+    async fn patch_json<K: Managed>(&self, object: &K, operations: Vec<Value>) -> Result<K> {
         self.fenced()?;
         let patch: kube::core::params::Patch<()> = Patch::Json(
             serde_json::from_value(Value::Array(operations)).map_err(|error| KubernetesError::Api {
                 verb: "patch",
-                what: object.key().to_string(),
+                what: object.describe(),
                 source: Box::new(kube::Error::SerdeError(error)),
             })?,
         );
@@ -178,11 +206,11 @@ impl Kubernetes {
             field_manager: Some(FIELD_MANAGER.into()),
             ..PatchParams::default()
         };
-        let what = format!("auroralogexportpolicy {}", object.key());
+        let api = object.api(&self.client);
         bounded(
             "patch",
-            &what,
-            self.objects(object).patch(&object.name_any(), &params, &patch),
+            &object.describe(),
+            api.patch(&object.name_any(), &params, &patch),
         )
         .await
     }
@@ -191,21 +219,21 @@ impl Kubernetes {
     ///
     /// # Errors
     /// A conflict if the object is another one by now.
-    pub async fn write_status(&self, object: &Object, status: &AuroraLogExportPolicyStatus) -> Result<Object> {
+    pub async fn write_status<K: Managed>(&self, object: &K, status: &impl serde::Serialize) -> Result<K> {
         self.fenced()?;
         let body = json!({
-            "apiVersion": Object::api_version(&()),
-            "kind": Object::kind(&()),
-            "metadata": { "name": object.metadata.name, "namespace": object.metadata.namespace, "uid": object.uid() },
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "metadata": { "name": object.meta().name, "uid": object.meta().uid },
             "status": status,
         });
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let what = format!("status of auroralogexportpolicy {}", object.key());
+        let what = format!("status of {}", object.describe());
+        let api = object.api(&self.client);
         let written = bounded(
             "patch",
             &what,
-            self.objects(object)
-                .patch_status(&object.name_any(), &params, &Patch::Apply(&body)),
+            api.patch_status(&object.name_any(), &params, &Patch::Apply(&body)),
         )
         .await?;
         self.metrics.status_written();
@@ -216,20 +244,23 @@ impl Kubernetes {
     ///
     /// Events are made directly, not through kube's `Recorder`, which keeps the first note of an action and reason for
     /// six minutes: ours come on transitions only and carry the object at hand in their note.
-    pub async fn event(&self, object: &Object, warning: bool, reason: &str, action: &str, note: &str) {
+    pub async fn event<K: Managed>(&self, object: &K, warning: bool, reason: &str, action: &str, note: &str) {
+        let metadata = object.meta();
         let reference = ObjectReference {
-            api_version: Some(Object::api_version(&()).into_owned()),
-            kind: Some(Object::kind(&()).into_owned()),
-            name: object.metadata.name.clone(),
-            namespace: object.metadata.namespace.clone(),
-            uid: object.metadata.uid.clone(),
-            resource_version: object.metadata.resource_version.clone(),
+            api_version: Some(K::api_version(&()).into_owned()),
+            kind: Some(K::kind(&()).into_owned()),
+            name: metadata.name.clone(),
+            namespace: metadata.namespace.clone(),
+            uid: metadata.uid.clone(),
+            resource_version: metadata.resource_version.clone(),
             field_path: None,
         };
+        // Events about cluster-scoped objects live in the namespace default.
+        let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
         let event = Event {
             metadata: ObjectMeta {
                 generate_name: Some(format!("{}-", object.name_any())),
-                namespace: object.metadata.namespace.clone(),
+                namespace: Some(namespace.clone()),
                 ..ObjectMeta::default()
             },
             action: Some(action.to_owned()),
@@ -242,8 +273,8 @@ impl Kubernetes {
             type_: Some(if warning { "Warning" } else { "Normal" }.to_owned()),
             ..Event::default()
         };
-        let api: Api<Event> = Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
-        let what = format!("event {reason} of {}", object.key());
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+        let what = format!("event {reason} of {}", object.describe());
         if let Err(error) = bounded("create", &what, api.create(&PostParams::default(), &event)).await {
             tracing::warn!(%error, "an event could not be published");
         }
@@ -255,10 +286,6 @@ impl Kubernetes {
         } else {
             Err(KubernetesError::NotLeader)
         }
-    }
-
-    fn objects(&self, object: &Object) -> Api<Object> {
-        Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default())
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod api;
 pub mod apply;
+pub mod aws_account;
 pub mod cli;
 pub mod controller;
 pub mod desired;

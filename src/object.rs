@@ -117,7 +117,15 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-fn read_spec(spec: Value) -> Result<Box<AuroraLogExportPolicySpec>, Unreadable> {
+/// The spec, or why it cannot be read, with the path of the field.
+pub(crate) fn read_spec<T: serde::de::DeserializeOwned>(spec: Value) -> Result<Box<T>, Unreadable> {
+    // A list would be read as the fields' values in order.
+    if spec.is_array() {
+        return Err(Unreadable {
+            field: "spec".into(),
+            message: "must be an object, not a list".into(),
+        });
+    }
     serde_path_to_error::deserialize(spec).map(Box::new).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." {
@@ -218,6 +226,7 @@ mod tests {
             "spec.driftCheckInterval"
         );
         assert_eq!(field(Value::Null), "spec");
+        assert_eq!(field(json!(["exports"])), "spec");
     }
 
     #[test]

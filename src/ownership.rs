@@ -9,6 +9,13 @@ use crate::settings::Cluster;
 /// Tags of an AWS resource.
 pub type Tags = BTreeMap<String, String>;
 
+/// Are two tag keys one? IAM's role tag keys ignore case; those of policies do not.
+///
+/// Source: IAM user guide, "Tags for IAM resources", case sensitivity.
+pub fn is_same_key(one: &str, other: &str) -> bool {
+    one == other || one.to_lowercase() == other.to_lowercase()
+}
+
 /// Who we are, as tags say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ownership {

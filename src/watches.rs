@@ -11,7 +11,7 @@ use kube::api::Api;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 
-use crate::api::AwsAccount;
+use crate::aws_account::AccountObject;
 use crate::object::Object;
 
 /// What a watch brings.
@@ -19,7 +19,7 @@ pub enum News {
     /// Of a policy.
     Policy(Event<Object>),
     /// Of an account.
-    Account(Event<AwsAccount>),
+    Account(Event<AccountObject>),
     /// Of a namespace.
     Namespace(Event<Namespace>),
 }
@@ -35,20 +35,15 @@ pub enum Source {
     Namespaces,
 }
 
-impl Source {
-    /// Does the operator work without it?
-    pub fn is_optional(&self) -> bool {
-        !matches!(self, Self::Policies(_))
-    }
-
-    /// Would a policy of this namespace show in it?
-    pub fn covers(&self, namespace: &str) -> bool {
-        match self {
-            Self::Policies(Some(only)) => only == namespace,
-            Self::Policies(None) => true,
-            Self::Accounts | Self::Namespaces => false,
-        }
-    }
+/// How far a watch has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Its first list is not complete.
+    Listing,
+    /// The API server does not let us: what it would bring stays unknown.
+    Refused,
+    /// Its list is complete.
+    Listed,
 }
 
 type NewsStream = Pin<Box<dyn Stream<Item = (Source, Result<News, watcher::Error>)> + Send>>;
@@ -74,7 +69,7 @@ pub fn watch_all(client: &Client, namespaces: &[String]) -> (SelectAll<NewsStrea
     }
     all.push(tagged(
         Source::Accounts,
-        Api::<AwsAccount>::all(client.clone()),
+        Api::<AccountObject>::all(client.clone()),
         News::Account,
     ));
     all.push(tagged(
@@ -93,12 +88,12 @@ where
     events.map(move |event| (source.clone(), event.map(wrap))).boxed()
 }
 
-/// Why a watch broke, for people.
-pub fn report(error: &watcher::Error) {
+/// Says why a watch broke, for people. True: the API server refuses it, and waiting does not help.
+pub fn report(error: &watcher::Error) -> bool {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => Some(status),
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
+        watcher::Error::WatchError(status) => Some(status),
         _ => None,
     };
     match status.map(|status| (status.code, status.message.as_str())) {
@@ -111,4 +106,5 @@ pub fn report(error: &watcher::Error) {
         Some((410, _)) => tracing::debug!("the watch is too old; listing anew"),
         _ => tracing::warn!(%error, "a watch broke; trying again"),
     }
+    matches!(status.map(|status| status.code), Some(403 | 404))
 }

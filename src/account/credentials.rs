@@ -23,6 +23,11 @@ use crate::names::{AccountId, Partition};
 
 /// How long an identity is taken for verified when the credentials have not changed.
 const VERIFIED_FOR: Duration = Duration::from_secs(300);
+/// A failure is the answer for everybody who asks this soon after it: a thousand objects of an account that cannot be
+/// entered must not ask STS a thousand times.
+const FAILED_FOR: Duration = Duration::from_secs(1);
+/// Where STS cannot be reached, verified credentials that still hold are used on, and STS is asked again so soon.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// Credentials are replaced this long before they expire.
 const RENEW_BEFORE: Duration = Duration::from_secs(120);
 /// Where nothing names a Region: IAM is global in the commercial partition, and signs for this one.
@@ -119,6 +124,7 @@ pub struct Session {
 #[derive(Default)]
 struct State {
     chain: Option<SharedCredentialsProvider>,
+    failed: Option<(Instant, IamError)>,
 }
 
 #[derive(Clone)]
@@ -126,15 +132,18 @@ struct Current {
     identity: CallerIdentity,
     access_key: String,
     verified_at: Instant,
+    ask_again_at: Instant,
     expires: Option<SystemTime>,
 }
 
 impl Current {
     fn is_fresh(&self) -> bool {
-        self.verified_at.elapsed() < VERIFIED_FOR
-            && self
-                .expires
-                .is_none_or(|expiry| expiry > SystemTime::now() + RENEW_BEFORE)
+        Instant::now() < self.ask_again_at && self.holds()
+    }
+
+    fn holds(&self) -> bool {
+        self.expires
+            .is_none_or(|expiry| expiry > SystemTime::now() + RENEW_BEFORE)
     }
 }
 
@@ -175,12 +184,33 @@ impl Session {
         if let Some(current) = self.current() {
             return Ok(current);
         }
-        let result = self.refresh(&mut state).await;
-        if result.is_err() {
-            self.forget();
-            state.chain = None;
+        if let Some((at, error)) = &state.failed
+            && at.elapsed() < FAILED_FOR
+        {
+            return Err(error.clone());
         }
-        result
+        state.failed = None;
+        let error = match self.refresh(&mut state).await {
+            Ok(identity) => return Ok(identity),
+            Err(error) => error,
+        };
+        if !error.class.is_terminal()
+            && let Some(identity) = self.use_on()
+        {
+            return Ok(identity);
+        }
+        self.forget();
+        state.chain = None;
+        state.failed = Some((Instant::now(), error.clone()));
+        Err(error)
+    }
+
+    /// STS failed for now: what has been verified and holds stays good for a while.
+    fn use_on(&self) -> Option<CallerIdentity> {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let current = current.as_mut().filter(|current| current.holds())?;
+        current.ask_again_at = Instant::now() + ASK_AGAIN;
+        Some(current.identity.clone())
     }
 
     /// The account's id, as far as it is known without a call.
@@ -196,7 +226,8 @@ impl Session {
         let mut state = self.state.lock().await;
         self.forget();
         state.chain = None;
-        if let Source::Same(base) | Source::Role { base, .. } = &self.source {
+        // The credentials of a role are its own: those that assumed it serve other accounts as well, and are good.
+        if let Source::Same(base) = &self.source {
             Box::pin(base.invalidate()).await;
         }
     }
@@ -241,6 +272,7 @@ impl Session {
             identity: identity.clone(),
             access_key: credentials.access_key_id().to_owned(),
             verified_at,
+            ask_again_at: verified_at + VERIFIED_FOR,
             expires: credentials.expiry(),
         });
         Ok(identity)
@@ -275,7 +307,13 @@ impl Session {
             }
             Source::Role { base, role, tags } => {
                 Box::pin(base.identity()).await?;
-                self.assume(base, role, tags).await
+                let assumed = self.assume(base, role, tags).await;
+                if let Err(error) = &assumed
+                    && error.class == ErrorClass::CredentialsInvalid
+                {
+                    Box::pin(base.invalidate()).await;
+                }
+                assumed
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::iam::gate::Gate;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
 use crate::names::{AccountId, ClusterName};
+use crate::object::Unreadable;
 use crate::settings::Via;
 
 /// All accounts that the operator knows.
@@ -25,7 +26,7 @@ pub struct Accounts {
     ways: Ways,
     cluster: ClusterName,
     own: Arc<Account>,
-    named: RwLock<BTreeMap<String, Named>>,
+    named: RwLock<BTreeMap<String, Entry>>,
     namespaces: RwLock<BTreeMap<String, BTreeMap<String, String>>>,
 }
 
@@ -68,11 +69,13 @@ impl Ways {
     }
 }
 
-#[derive(Clone)]
 struct Named {
     spec: AwsAccountSpec,
     account: Arc<Account>,
 }
+
+/// An `AwsAccount` is known by its name, also where its spec cannot be read: then by why.
+type Entry = Result<Named, Unreadable>;
 
 /// The account of an object.
 #[derive(Clone)]
@@ -117,27 +120,28 @@ impl Accounts {
         &self.own
     }
 
-    /// An `AwsAccount` was made or changed.
-    pub fn upsert(&self, name: &str, spec: &AwsAccountSpec) {
+    /// An `AwsAccount` was made or changed; is there anything new in it?
+    pub fn upsert(&self, name: &str, spec: Result<&AwsAccountSpec, &Unreadable>) -> bool {
         let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
-        let same_credentials = |old: &AwsAccountSpec| {
+        let same_credentials = |old: &AwsAccountSpec, new: &AwsAccountSpec| {
             (&old.account_id, &old.region, &old.assume_role, &old.limits)
-                == (&spec.account_id, &spec.region, &spec.assume_role, &spec.limits)
+                == (&new.account_id, &new.region, &new.assume_role, &new.limits)
         };
-        if let Some(known) = named.get_mut(name)
-            && same_credentials(&known.spec)
-        {
-            known.spec = spec.clone();
-            return;
-        }
-        let account = Arc::new(self.open(name, spec));
-        named.insert(
-            name.to_owned(),
-            Named {
+        let entry = match (named.get_mut(name), spec) {
+            (Some(Ok(known)), Ok(spec)) if known.spec == *spec => return false,
+            (Some(Err(known)), Err(error)) if known == error => return false,
+            (Some(Ok(known)), Ok(spec)) if same_credentials(&known.spec, spec) => {
+                known.spec = spec.clone();
+                return true;
+            }
+            (_, Ok(spec)) => Ok(Named {
                 spec: spec.clone(),
-                account,
-            },
-        );
+                account: Arc::new(self.open(name, spec)),
+            }),
+            (_, Err(error)) => Err(error.clone()),
+        };
+        named.insert(name.to_owned(), entry);
+        true
     }
 
     /// An `AwsAccount` is gone.
@@ -150,16 +154,35 @@ impl Accounts {
         self.named
             .read()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
+            .get(name)?
+            .as_ref()
+            .ok()
             .map(|named| named.account.clone())
     }
 
-    /// A namespace has these labels.
-    pub fn set_namespace(&self, name: &str, labels: BTreeMap<String, String>) {
-        self.namespaces
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.to_owned(), labels);
+    /// The names of all `AwsAccount`s.
+    pub fn names(&self) -> Vec<String> {
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        named.keys().cloned().collect()
+    }
+
+    /// A namespace has these labels; are they new?
+    pub fn set_namespace(&self, name: &str, labels: BTreeMap<String, String>) -> bool {
+        let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+        if namespaces.get(name) == Some(&labels) {
+            return false;
+        }
+        namespaces.insert(name.to_owned(), labels);
+        true
+    }
+
+    /// May policies of a namespace refer to an `AwsAccount`?
+    pub fn admits(&self, account: &str, namespace: &str) -> bool {
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        match named.get(account) {
+            Some(Ok(named)) => self.allows(named.spec.allowed_namespaces.as_ref(), namespace),
+            _ => false,
+        }
     }
 
     /// A namespace is gone.
@@ -174,6 +197,7 @@ impl Accounts {
     pub fn via(&self, account_ref: Option<&str>) -> Option<Via> {
         let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
         let (name, named) = named.get_key_value(account_ref?)?;
+        let named = named.as_ref().ok()?;
         Some(Via {
             name: name.clone(),
             guardrails: named.spec.guardrails.clone().unwrap_or_default(),
@@ -183,7 +207,7 @@ impl Accounts {
     /// How an `AwsAccount` wants drift to be looked for; `None`: the operator's flag decides.
     pub fn drift_scan(&self, account_ref: Option<&str>) -> Option<DriftScan> {
         let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
-        named.get(account_ref?)?.spec.drift_scan
+        named.get(account_ref?)?.as_ref().ok()?.spec.drift_scan
     }
 
     /// The account of an object. Whether its namespace may use it does not matter where it is only to be deleted.
@@ -198,11 +222,29 @@ impl Accounts {
             });
         };
         let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(Named { spec, account }) = named.get(name) else {
-            return Err(Unresolved {
-                reason: Reason::AccountNotReady,
-                message: format!("there is no AwsAccount {name:?}: make it, or delete this object"),
-            });
+        let Named { spec, account } = match named.get(name) {
+            Some(Ok(named)) => named,
+            Some(Err(error)) => {
+                return Err(Unresolved {
+                    reason: Reason::AccountNotReady,
+                    message: format!("AwsAccount {name:?} cannot be read: {error}"),
+                });
+            }
+            None if deleting => {
+                return Err(Unresolved {
+                    reason: Reason::AccountNotReady,
+                    message: format!(
+                        "there is no AwsAccount {name:?}, so what this object made cannot be removed: make the account again, or \
+                         annotate the object with auroralogexport.dev/abandon: \"true\" to leave it in AWS"
+                    ),
+                });
+            }
+            None => {
+                return Err(Unresolved {
+                    reason: Reason::AccountNotReady,
+                    message: format!("there is no AwsAccount {name:?}: make it, or delete this object"),
+                });
+            }
         };
         if !deleting && !self.allows(spec.allowed_namespaces.as_ref(), namespace) {
             return Err(Unresolved {

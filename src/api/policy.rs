@@ -312,18 +312,24 @@ pub struct ConfigMapRef {
     pub name: String,
 }
 
+/// Go's longest duration, which is the API server's.
+const LONGEST_DURATION: std::time::Duration = std::time::Duration::from_nanos(i64::MAX.unsigned_abs());
+
 /// Reads a duration of 32 characters without signs. `kube`'s own reading drops a minus sign and panics on numbers that
 /// leave its range, and an object that was stored before a rule existed may hold anything.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    const LONGEST_NUMBER: usize = 12;
+    const LONGEST_NUMBER: usize = 13;
     let Some(text) = Option::<String>::deserialize(deserializer)? else {
         return Ok(None);
     };
-    let numbers = text.split(|character: char| !character.is_ascii_digit());
-    let sound = text.len() <= 32 && !text.contains(['-', '+']) && numbers.map(str::len).all(|it| it <= LONGEST_NUMBER);
+    let mut numbers = text.split(|character: char| !character.is_ascii_digit());
+    let sound = text.len() <= 32 && !text.contains(['-', '+']) && numbers.all(|it| it.len() <= LONGEST_NUMBER);
     let parsed = sound.then(|| text.parse::<Duration>().ok()).flatten();
     let refused = || D::Error::custom(format!("{text:?} is not a duration such as 10m or 1h30m"));
-    parsed.map(Some).ok_or_else(refused)
+    parsed
+        .filter(|duration| *duration <= LONGEST_DURATION)
+        .map(Some)
+        .ok_or_else(refused)
 }
 
 #[cfg(test)]
@@ -357,6 +363,7 @@ mod tests {
             "5m-3s",
             "+5m",
             "9999999999999h",
+            "2562048h",
             "1e9h",
             "10",
             "10 m",

@@ -4,6 +4,7 @@ use super::Problem;
 use crate::api::account::Guardrails;
 use crate::api::policy::{Access, AdoptionPolicy, AuroraLogExportPolicySpec, DeletionPolicy, TrustProtection};
 use crate::names::Owner;
+use crate::ownership::is_same_key;
 use crate::settings::{AccountFacts, Settings};
 
 /// Adds a problem for every guardrail that the spec breaks.
@@ -111,11 +112,7 @@ fn check_account(
         ));
     }
     for (key, demanded) in required_tags.iter().flatten() {
-        let given = spec
-            .tags
-            .iter()
-            .flatten()
-            .find(|(own, _)| own.eq_ignore_ascii_case(key));
+        let given = spec.tags.iter().flatten().find(|(own, _)| is_same_key(own, key));
         if let Some((own, value)) = given
             && value != demanded
         {

@@ -16,11 +16,17 @@ use crate::documents::meaning::Fingerprint;
 use crate::documents::permissions::MANAGED_POLICY_LIMIT;
 use crate::documents::{Document, Meaning, permissions, trust};
 use crate::names::{IamPath, NameError, Owner, PolicyArn, PolicyName, RoleArn, RoleName, default_name};
-use crate::ownership::{Ownership, Tags};
+use crate::ownership::{Ownership, Tags, is_same_key};
 use crate::settings::{AccountFacts, Settings};
 
 /// The most tags that IAM allows on a resource.
 const MAX_TAGS: usize = 50;
+
+/// The longest `metadata.name`: with a namespace before it the owner tag stays below IAM's 256 characters.
+const MAX_OBJECT_NAME: usize = 128;
+
+/// The shortest `driftCheckInterval`.
+const MIN_DRIFT_CHECK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// One thing that is wrong with a spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,6 +246,7 @@ pub fn desired(
     let description = description(spec, &identity.ownership, &mut problems);
     let boundary = boundary(spec, account, &mut problems);
     let tags = tags(spec, account, &identity.ownership, &mut problems);
+    kubernetes_fields(owner, spec, &mut problems);
     guardrails::check(owner, spec, settings, account, &mut problems);
 
     if !problems.is_empty() {
@@ -257,6 +264,55 @@ pub fn desired(
         management: spec.management_policy.unwrap_or_default(),
         attachments: spec.attachment_policy.unwrap_or_default(),
     })
+}
+
+/// Fields that say nothing about AWS: an object may have been stored before the API server knew their rules.
+fn kubernetes_fields(owner: &Owner, spec: &AuroraLogExportPolicySpec, problems: &mut Vec<Problem>) {
+    if owner.name.len() > MAX_OBJECT_NAME {
+        let length = owner.name.len();
+        problems.push(Problem::invalid(
+            "metadata.name",
+            format!("has {length} characters; at most {MAX_OBJECT_NAME} are allowed, so that the owner tag fits"),
+        ));
+    }
+    if spec
+        .drift_check_interval
+        .is_some_and(|interval| interval < MIN_DRIFT_CHECK_INTERVAL)
+    {
+        problems.push(Problem::invalid("spec.driftCheckInterval", "must be at least 30s"));
+    }
+    let account = spec.account_ref.as_ref().map(|reference| &reference.name);
+    let outputs = spec
+        .outputs
+        .as_ref()
+        .and_then(|outputs| outputs.config_map_ref.as_ref());
+    for (field, name) in [
+        ("spec.accountRef.name", account),
+        (
+            "spec.outputs.configMapRef.name",
+            outputs.map(|reference| &reference.name),
+        ),
+    ] {
+        if name.is_some_and(|name| !is_object_name(name)) {
+            problems.push(Problem::invalid(
+                field,
+                "must be the name of a Kubernetes object: at most 253 lower-case letters, digits, - and .",
+            ));
+        }
+    }
+}
+
+/// A DNS subdomain.
+fn is_object_name(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(label)
 }
 
 /// What deleting the object does: its own policy, or the default, and never laxer than the account allows.
@@ -288,9 +344,13 @@ fn policy(
         }
         return None;
     }
+    let before = problems.len();
     let scope = scope::scope(spec.scope.as_ref(), problems);
-    let document = permissions::document(&scope, &account.partition);
-    let size = document.counted_size();
+    if problems.len() > before {
+        return None;
+    }
+    // Counted before the document is made: some thirty kilobytes of scope multiply out to gigabytes.
+    let size = permissions::counted_size(&scope, &account.partition);
     if size > MANAGED_POLICY_LIMIT {
         problems.push(Problem::invalid(
             "spec.scope",
@@ -299,7 +359,9 @@ fn policy(
                  or split it into several objects"
             ),
         ));
+        return None;
     }
+    let document = permissions::document(&scope, &account.partition);
     Some(DesiredPolicy {
         fingerprint: document.meaning().fingerprint(),
         document,
@@ -346,7 +408,12 @@ fn boundary(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, problems: 
     if let Some(arn) = &spec.permissions_boundary {
         let own = format!("arn:{}:iam::{}:policy/", account.partition, account.id);
         let managed = format!("arn:{}:iam::aws:policy/", account.partition);
-        if !arn.starts_with(&own) && !arn.starts_with(&managed) {
+        let name = arn.strip_prefix(&own).or_else(|| arn.strip_prefix(&managed));
+        let named = |rest: &str| match rest.rsplit_once('/') {
+            Some((path, name)) => IamPath::parse(format!("/{path}/")).is_ok() && PolicyName::parse(name).is_ok(),
+            None => PolicyName::parse(rest).is_ok(),
+        };
+        if !name.is_some_and(named) {
             problems.push(Problem::invalid(
                 "spec.permissionsBoundary",
                 format!("must be the ARN of a policy of this account ({own}…) or of AWS ({managed}…)"),
@@ -404,7 +471,7 @@ fn tags(
             .flatten()
             .chain(guardrails.default_tags.iter().flatten())
         {
-            if !tags.keys().any(|own| own.eq_ignore_ascii_case(key)) {
+            if !tags.keys().any(|own| is_same_key(own, key)) {
                 tags.insert(key.clone(), value.clone());
             }
         }

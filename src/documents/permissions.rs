@@ -50,6 +50,76 @@ impl PermissionScope {
     }
 }
 
+/// Characters that [`document`] would count against IAM's quota, without making it: a scope within its limits can
+/// multiply out to two million ARNs.
+pub fn counted_size(scope: &PermissionScope, partition: &Partition) -> usize {
+    let default = PermissionScope::default();
+    let frame = document(&default, partition)
+        .counted_size()
+        .saturating_sub(lists_size(&default, partition));
+    frame.saturating_add(lists_size(scope, partition))
+}
+
+/// Characters of the three lists of resources.
+fn lists_size(scope: &PermissionScope, partition: &Partition) -> usize {
+    let characters = |items: &[String]| {
+        let sum = items.iter().map(|item| counted(item)).sum::<usize>();
+        (items.len(), sum)
+    };
+    let (regions, region_sum) = characters(&scope.regions);
+    let (accounts, account_sum) = characters(&scope.account_ids);
+    let (groups, group_sum) = characters(&scope.log_groups);
+    let (streams, stream_sum) = characters(&scope.log_streams);
+    let frame = counted(&format!("arn:{partition}:logs:::log-group:"));
+    // Every Region stands in accounts × groups ARNs, and so on.
+    let arns = product(&[regions, accounts, groups]);
+    let arn_sum = [
+        product(&[arns, frame]),
+        product(&[region_sum, accounts, groups]),
+        product(&[account_sum, regions, groups]),
+        product(&[group_sum, regions, accounts]),
+    ]
+    .into_iter()
+    .fold(0, usize::saturating_add);
+    let stream_arns = product(&[arns, streams]);
+    let stream_arn_sum = [
+        product(&[arn_sum, streams]),
+        product(&[stream_arns, counted(":log-stream:")]),
+        product(&[arns, stream_sum]),
+    ]
+    .into_iter()
+    .fold(0, usize::saturating_add);
+    let group_list = list_size(arns, arn_sum);
+    let creation = if scope.creation_limited_to_groups {
+        group_list
+    } else {
+        list_size(1, counted("*"))
+    };
+    list_size(stream_arns, stream_arn_sum)
+        .saturating_add(group_list)
+        .saturating_add(creation)
+}
+
+/// Characters of a list in JSON: quotes, commas and brackets, or the quotes alone around a single item.
+fn list_size(items: usize, characters: usize) -> usize {
+    match items {
+        1 => characters.saturating_add(2),
+        _ => characters.saturating_add(items.saturating_mul(3)).saturating_add(1),
+    }
+}
+
+fn product(factors: &[usize]) -> usize {
+    factors
+        .iter()
+        .fold(1, |product, factor| product.saturating_mul(*factor))
+}
+
+/// Characters of a string inside JSON's quotes, whitespace aside.
+fn counted(text: &str) -> usize {
+    let quoted = serde_json::to_string(text).unwrap_or_default();
+    quoted.chars().filter(|c| !c.is_whitespace()).count().saturating_sub(2)
+}
+
 /// The policy document for a scope. With the default scope it equals the guide's, value for value.
 pub fn document(scope: &PermissionScope, partition: &Partition) -> Document {
     let groups = scope.log_group_arns(partition);
@@ -186,6 +256,20 @@ mod tests {
             format!("{}:log-stream:y", groups[0])
         );
         assert_eq!(json["Statement"][0]["Resource"].as_array().map(Vec::len), Some(8));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_size_is_known_without_the_document(
+            regions in proptest::collection::vec("[a-z-]{1,9}", 1..4),
+            account_ids in proptest::collection::vec("[0-9]{1,12}", 1..4),
+            log_groups in proptest::collection::vec("[a-z/*]{1,30}", 1..4),
+            log_streams in proptest::collection::vec("[a-z \\\\é*]{1,30}", 1..4),
+            creation_limited_to_groups in proptest::bool::ANY,
+        ) {
+            let scope = PermissionScope { regions, account_ids, log_groups, log_streams, creation_limited_to_groups };
+            proptest::prop_assert_eq!(counted_size(&scope, &aws()), document(&scope, &aws()).counted_size());
+        }
     }
 
     #[test]

@@ -362,10 +362,17 @@ impl IamError {
         } else {
             format!("{code}: {message}")
         };
+        let next_step = match (operation, class) {
+            // AWS does not say which of them it is.
+            (Operation::AssumeRole, ErrorClass::AccessDenied) => {
+                "check that the role exists, that its trust policy names the operator's role and the external id of the \
+                 AwsAccount (deploy/aws/trust-policy-member-account.json), and that the operator may assume it"
+            }
+            _ => class.next_step(),
+        };
         format!(
-            "{} on {resource} failed ({detail}); {}",
-            operation.permission(),
-            class.next_step()
+            "{} on {resource} failed ({detail}); {next_step}",
+            operation.permission()
         )
     }
 }

@@ -6,7 +6,7 @@ use crate::desired::{Desired, DesiredPolicy};
 use crate::documents::Meaning;
 use crate::iam::{NewPolicy, NewRole};
 use crate::observe::{Content, Observed, ObservedPolicy, ObservedRole};
-use crate::ownership::Tags;
+use crate::ownership::{Tags, is_same_key};
 
 /// IAM keeps at most this many versions of a managed policy.
 const MAX_VERSIONS: usize = 5;
@@ -21,7 +21,7 @@ struct Comparison<'a> {
 }
 
 /// All differences, and the writes in their order: the policy, then of the role the boundary, the trust and the
-/// rest, then attach, then detach, then what is superseded.
+/// rest, then what others attached goes (`Exclusive`), then attach, then what is superseded goes.
 pub(super) fn compare(desired: &Desired, observed: &Observed, former_tag_keys: &[String]) -> Plan {
     let mut comparison = Comparison {
         desired,
@@ -306,6 +306,20 @@ impl Comparison<'_> {
         let desired = self.desired;
         let role = &desired.identity.role_name;
         let (wanted, superseded) = (desired.attachment().as_str(), desired.superseded_attachment().as_str());
+        let exclusive = desired.attachments == AttachmentPolicy::Exclusive;
+        let detach = |arn: &str| Action::Detach {
+            role: role.clone(),
+            policy: arn.to_owned(),
+        };
+        let is_others = |arn: &&String| *arn != wanted && *arn != superseded;
+        for arn in actual.attached.iter().filter(is_others) {
+            if exclusive {
+                // Before ours is attached: IAM allows only so many policies on a role.
+                self.differs(Part::Role, Field::Attachments, None, NONE, arn, vec![detach(arn)]);
+            } else {
+                self.reported(Part::Role, Field::Attachments, NONE, arn, Repair::LeftToOthers);
+            }
+        }
         if !actual.attached.iter().any(|arn| arn == wanted) {
             let attach = Action::Attach {
                 role: role.clone(),
@@ -313,17 +327,15 @@ impl Comparison<'_> {
             };
             self.differs(Part::Role, Field::Attachments, None, wanted, NONE, vec![attach]);
         }
-        let exclusive = desired.attachments == AttachmentPolicy::Exclusive;
-        for arn in actual.attached.iter().filter(|arn| *arn != wanted) {
-            if exclusive || arn == superseded {
-                let detach = Action::Detach {
-                    role: role.clone(),
-                    policy: arn.clone(),
-                };
-                self.differs(Part::Role, Field::Attachments, None, NONE, arn, vec![detach]);
-            } else {
-                self.reported(Part::Role, Field::Attachments, NONE, arn, Repair::LeftToOthers);
-            }
+        if actual.attached.iter().any(|arn| arn == superseded) {
+            self.differs(
+                Part::Role,
+                Field::Attachments,
+                None,
+                NONE,
+                superseded,
+                vec![detach(superseded)],
+            );
         }
         for policy in &actual.inline {
             if exclusive {
@@ -347,12 +359,16 @@ impl Comparison<'_> {
             .filter(|(key, value)| actual.get(*key) != Some(value))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
+        let same = |one: &str, other: &str| match part {
+            Part::Policy => one == other,
+            Part::Role => is_same_key(one, other),
+        };
         let removed: Vec<String> = self
             .former_tag_keys
             .iter()
             .filter(|key| actual.contains_key(*key))
-            // IAM's role tag keys ignore case: a key that was only respelt must not be removed.
-            .filter(|key| !desired.tags.keys().any(|wanted| wanted.eq_ignore_ascii_case(key)))
+            // A role's tag key that was only respelt has been replaced; a policy's stands beside the new one.
+            .filter(|key| !desired.tags.keys().any(|wanted| same(wanted, key)))
             .cloned()
             .collect();
         let role = desired.identity.role_name.clone();
@@ -377,15 +393,16 @@ impl Comparison<'_> {
                 Vec::new(),
             );
         }
-        if !wrong.is_empty() {
+        // What goes makes room for what comes: IAM allows 50 tags.
+        if !removed.is_empty() {
             let action = match part {
-                Part::Policy => Action::TagPolicy {
+                Part::Policy => Action::UntagPolicy {
                     arn: arn.clone(),
-                    tags: wrong,
+                    keys: removed,
                 },
-                Part::Role => Action::TagRole {
+                Part::Role => Action::UntagRole {
                     role: role.clone(),
-                    tags: wrong,
+                    keys: removed,
                 },
             };
             self.plan.steps.push(Step {
@@ -394,10 +411,10 @@ impl Comparison<'_> {
                 field: Field::Tags,
             });
         }
-        if !removed.is_empty() {
+        if !wrong.is_empty() {
             let action = match part {
-                Part::Policy => Action::UntagPolicy { arn, keys: removed },
-                Part::Role => Action::UntagRole { role, keys: removed },
+                Part::Policy => Action::TagPolicy { arn, tags: wrong },
+                Part::Role => Action::TagRole { role, tags: wrong },
             };
             self.plan.steps.push(Step {
                 action,

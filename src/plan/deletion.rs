@@ -93,7 +93,8 @@ pub fn plan(
         plan_role(identity, role, attachments, &mut steps, &mut blockers);
     }
     if let Presence::Ours(policy) = &remains.policy {
-        plan_policy(identity, policy, &mut steps, &mut blockers);
+        let role_goes = matches!(remains.role, Presence::Ours(_));
+        plan_policy(identity, policy, role_goes, &mut steps, &mut blockers);
     }
     if blockers.is_empty() { Ok(steps) } else { Err(blockers) }
 }
@@ -154,7 +155,13 @@ fn plan_role(
     push(Action::DeleteRole { role: name.clone() }, Field::Existence);
 }
 
-fn plan_policy(identity: &Identity, policy: &RemainingPolicy, steps: &mut Vec<Step>, blockers: &mut Vec<String>) {
+fn plan_policy(
+    identity: &Identity,
+    policy: &RemainingPolicy,
+    role_goes: bool,
+    steps: &mut Vec<Step>,
+    blockers: &mut Vec<String>,
+) {
     let RemainingPolicy {
         versions,
         users: PolicyUsers {
@@ -165,19 +172,19 @@ fn plan_policy(identity: &Identity, policy: &RemainingPolicy, steps: &mut Vec<St
         },
     } = policy;
     let arn = &identity.policy_arn;
+    // Our own role goes first, and its boundary with it; a role of that name that is not ours stays.
     let others = roles
         .iter()
-        .filter(|role| !role.eq_ignore_ascii_case(identity.role_name.as_str()))
+        .filter(|role| !role_goes || !role.eq_ignore_ascii_case(identity.role_name.as_str()))
         .map(|role| format!("role {role}"))
         .chain(users.iter().map(|user| format!("user {user}")))
         .chain(groups.iter().map(|group| format!("group {group}")));
     blockers.extend(others.map(|holder| format!("policy {arn} is attached to {holder}: detach it")));
-    // Our own role goes first, and its boundary with it.
     let own = format!("role {}", identity.role_name);
     blockers.extend(
         bounded
             .iter()
-            .filter(|holder| !holder.eq_ignore_ascii_case(&own))
+            .filter(|holder| !role_goes || !holder.eq_ignore_ascii_case(&own))
             .map(|holder| format!("policy {arn} is the permissions boundary of {holder}: remove it")),
     );
     let mut push = |action| {

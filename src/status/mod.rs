@@ -10,7 +10,9 @@ mod tests;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, PolicyStatus, Reason, RoleStatus};
+use crate::api::{
+    AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, PolicyStatus, Reason, RoleStatus,
+};
 use crate::plan::{Field, Finding, Part, Repair};
 
 /// What a reconcile came to.

@@ -3,7 +3,11 @@
 //! Every test has a tokio runtime of its own and connections belong to a runtime: take a new client from
 //! [`environment`] in each test. What tests share is the cluster and the account; names keep them apart.
 
+mod accounts;
+mod admission;
 mod faults;
+mod laws;
+mod lifecycle;
 mod pipeline;
 mod scan;
 mod smoke;

@@ -1,5 +1,6 @@
 //! The project's own commands, behind the aliases of `.cargo/config.toml`.
 
+mod bench;
 mod demo;
 mod json;
 mod operator_binary;
@@ -14,12 +15,15 @@ use clap::Parser;
 enum Command {
     /// Starts a cluster, an emulator of IAM and the operator, and applies the examples.
     Demo(demo::Demo),
+    /// Measures what N objects cost.
+    Bench(bench::Bench),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Demo(demo) => demo.run().await,
+        Command::Bench(bench) => bench.run().await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -49,9 +49,10 @@ async fn every_kind_of_drift_is_repaired_and_counted_by_its_field() -> Result<()
         repaired(&stage, field, before).await?;
         stage.eventually(field, || is_sound(field)).await?;
     }
+    drop(edits);
     // Neither do repairs make versions, nor are they mistaken for changes of the spec.
     assert_eq!(stage.versions("a")?, ["v1", "v2"]);
-    ensure!(stage.event("a", "DriftRepaired").await?.contains("role trust") || !stage.event("a", "DriftRepaired").await?.is_empty());
+    ensure!(stage.event("a", "DriftRepaired").await?.contains("undid a change made in AWS"));
     stage.ready("a").await?;
     stage.finish().await
 }

@@ -1,0 +1,204 @@
+//! What was stored before a rule existed: the operator says what is wrong with it and goes on with the rest.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use aurora_log_export_operator::api::AuroraLogExportPolicy;
+use aurora_test_support::apply;
+use aurora_test_support::controlplane::{ControlPlane, ControlPlaneOptions};
+use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::operator::{Operator, OperatorOptions};
+use aurora_test_support::paths::{RunDir, workspace};
+use aurora_test_support::wait::wait_for;
+use aurora_test_support::{kubeconfig, moto};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceValidation, JSONSchemaProps,
+};
+use kube::Client;
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::policy;
+use crate::environment;
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// A control plane of its own, whose CRD took anything when these objects were made, and is the shipped one by now.
+async fn cluster_with(dir: &Path, manifests: &[String]) -> Result<(ControlPlane, Client)> {
+    let control_plane = ControlPlane::start(dir, ControlPlaneOptions::default()).await?;
+    let client = kubeconfig::client(control_plane.kubeconfig().clone()).await?;
+    let mut shipped = Vec::new();
+    for file in ["auroralogexportpolicies.yaml", "awsaccounts.yaml"] {
+        shipped.extend(apply::parse(&std::fs::read_to_string(
+            workspace().join("crds").join(file),
+        )?)?);
+    }
+    let relaxed = shipped.iter().map(relaxed).collect::<Result<Vec<_>>>()?;
+    apply::apply_crds(&client, "aurora-test", &relaxed).await?;
+    for manifest in manifests {
+        apply::apply(&client, "aurora-test", &apply::parse(manifest)?).await?;
+    }
+    apply::apply_crds(&client, "aurora-test", &shipped).await?;
+    // The new schema takes effect a moment later.
+    let refused = policy("default", "probe", "roleName: a/b");
+    wait_for("the shipped CRD to be in force", LIMIT, async || {
+        let stored = apply::apply(&client, "probe", &apply::parse(&refused)?).await;
+        ensure!(stored.is_err(), "the relaxed CRD still is");
+        Ok(())
+    })
+    .await?;
+    let objects: Api<AuroraLogExportPolicy> = Api::namespaced(client.clone(), "default");
+    let _ = objects.delete("probe", &DeleteParams::default()).await;
+    Ok((control_plane, client))
+}
+
+/// The same CRD without any rule on the spec.
+fn relaxed(crd: &DynamicObject) -> Result<DynamicObject> {
+    let mut crd: CustomResourceDefinition = serde_json::from_value(serde_json::to_value(crd)?)?;
+    for version in &mut crd.spec.versions {
+        version.schema = Some(CustomResourceValidation {
+            open_api_v3_schema: Some(JSONSchemaProps {
+                type_: Some("object".into()),
+                x_kubernetes_preserve_unknown_fields: Some(true),
+                ..JSONSchemaProps::default()
+            }),
+        });
+    }
+    Ok(serde_json::from_value(serde_json::to_value(crd)?)?)
+}
+
+/// Reads the object without its types: what is stored does not fit them.
+async fn ready(client: &Client, name: &str) -> Result<Value> {
+    let path = format!("{}/{name}", super::policies_path("default"));
+    let object: Value = client.request(hyper::Request::get(path).body(Vec::new())?).await?;
+    let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let found = conditions.into_iter().find(|condition| condition["type"] == "Ready");
+    found.with_context(|| format!("no condition Ready: {object}"))
+}
+
+#[tokio::test]
+async fn an_object_stored_before_a_rule_existed_is_reported_and_disturbs_no_other() -> Result<()> {
+    let env = environment().await?;
+    let run = RunDir::create()?;
+    let bad = [
+        ("wrong-type", "policyName: 7", "spec.policyName"),
+        ("wrong-shape", "scope: {regions: eu-west-1}", "spec.scope.regions"),
+        ("not-a-spec", "[exports]", "spec: must be an object"),
+        ("unknown-choice", "access: Everything", "spec.access"),
+        (
+            "no-duration",
+            "driftCheckInterval: 99999999999999999999h",
+            "spec.driftCheckInterval",
+        ),
+        (
+            "too-often",
+            "driftCheckInterval: 1s",
+            "spec.driftCheckInterval: must be at least 30s",
+        ),
+        ("too-long", &format!("roleName: {}", "r".repeat(65)), "spec.roleName"),
+        ("reserved-tag", "tags: {'aws:team': a}", r#"spec.tags["aws:team"]"#),
+        ("contradiction", "access: FullAccess\nscope: {}", "spec.scope"),
+    ];
+    let mut manifests: Vec<_> = bad
+        .iter()
+        .map(|(name, spec, _)| policy("default", name, spec))
+        .collect();
+    manifests.push(policy("default", "good", "{}"));
+    let (control_plane, client) = cluster_with(run.path(), &manifests).await?;
+    let server = Server::start(ServerOptions::default())?;
+    server.world().add_key(moto::ACCESS_KEY, "123456789012");
+    let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
+        .arguments(["--cluster-name=stored"])
+        .aws_endpoint(&server.url());
+    options.kubeconfig = Some(control_plane.kubeconfig_path());
+    let operator = Operator::start(env, options).await?;
+
+    wait_for("the good object to be ready", LIMIT, async || {
+        let ready = ready(&client, "good").await?;
+        ensure!(ready["status"] == "True", "{ready}");
+        Ok(())
+    })
+    .await
+    .with_context(|| operator.log_text().unwrap_or_default())?;
+    for (name, _, words) in bad {
+        let condition = wait_for(&format!("{name} to be judged"), LIMIT, async || {
+            let ready = ready(&client, name).await?;
+            ensure!(ready["reason"] == "InvalidSpec", "{ready}");
+            Ok(ready)
+        })
+        .await
+        .with_context(|| operator.log_text().unwrap_or_default())?;
+        let message = condition["message"].as_str().unwrap_or_default();
+        ensure!(message.contains(words), "{name}: {message}");
+    }
+    let calls = server.gate().calls_since(0);
+    ensure!(
+        calls.iter().filter(|call| call.action.starts_with("Create")).count() == 2,
+        "only the good object makes anything: {calls:?}"
+    );
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_object_that_became_unreadable_is_kept_until_it_is_abandoned() -> Result<()> {
+    let env = environment().await?;
+    let run = RunDir::create()?;
+    // It has the finalizer: policy and role were made when the spec still could be read.
+    let manifest = policy("default", "orders", "policyName: 7").replace(
+        "namespace: default}",
+        "namespace: default, finalizers: [auroralogexport.dev/cleanup]}",
+    );
+    let (control_plane, client) = cluster_with(run.path(), &[manifest]).await?;
+    let server = Server::start(ServerOptions::default())?;
+    server.world().add_key(moto::ACCESS_KEY, "123456789012");
+    let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
+        .arguments(["--cluster-name=stored"])
+        .aws_endpoint(&server.url());
+    options.kubeconfig = Some(control_plane.kubeconfig_path());
+    let operator = Operator::start(env, options).await?;
+    let objects: Api<DynamicObject> = {
+        let gvk = kube::api::GroupVersionKind::gvk("auroralogexport.dev", "v1alpha1", "AuroraLogExportPolicy");
+        let resource = kube::api::ApiResource::from_gvk_with_plural(&gvk, "auroralogexportpolicies");
+        Api::namespaced_with(client.clone(), "default", &resource)
+    };
+    objects.delete("orders", &DeleteParams::default()).await?;
+    let condition = wait_for("the deletion to be held", LIMIT, async || {
+        let ready = ready(&client, "orders").await?;
+        ensure!(
+            ready["message"]
+                .as_str()
+                .is_some_and(|message| message.contains("abandon")),
+            "{ready}"
+        );
+        Ok(ready)
+    })
+    .await
+    .with_context(|| operator.log_text().unwrap_or_default())?;
+    ensure!(
+        condition["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("spec.policyName")),
+        "{condition}"
+    );
+    let abandon = json!({ "metadata": { "annotations": { "auroralogexport.dev/abandon": "true" } } });
+    objects
+        .patch("orders", &PatchParams::default(), &Patch::Merge(abandon))
+        .await?;
+    wait_for("the abandoned object to go", LIMIT, async || {
+        ensure!(objects.get_opt("orders").await?.is_none(), "it is still there");
+        Ok(())
+    })
+    .await
+    .with_context(|| operator.log_text().unwrap_or_default())?;
+    ensure!(
+        server
+            .gate()
+            .calls_since(0)
+            .iter()
+            .all(|call| call.action == "GetCallerIdentity")
+    );
+    operator.stop().await?;
+    Ok(())
+}

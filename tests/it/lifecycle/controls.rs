@@ -1,0 +1,204 @@
+//! What users turn: suspend, reconcile-at, driftCheckInterval, access, tags, boundary.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use super::stage::{FULL_ACCESS, OTHER_TRUST, READ_ONLY, Stage, message};
+
+const FULL_LOGS: &str = "arn:aws:iam::aws:policy/CloudWatchLogsReadOnlyAccess";
+
+#[tokio::test]
+async fn a_suspended_object_makes_no_call_and_goes_on_when_it_may() -> Result<()> {
+    let stage = Stage::start().await?;
+    stage.applied("a", json!({})).await?;
+    stage.apply("a", json!({ "suspend": true })).await?;
+    stage.until("a", "Ready", "False", "Suspended").await?;
+    let (name, mark) = (stage.name("a"), stage.mark());
+    stage.by_hand(|iam| iam.update_assume_role_policy(&name, OTHER_TRUST))?;
+    // An object that does work passes three times meanwhile.
+    stage.applied("b", json!({})).await?;
+    for _ in 0..3 {
+        stage.by_hand(|iam| iam.update_assume_role_policy(&stage.name("b"), OTHER_TRUST))?;
+        stage
+            .eventually("the other object's repair", || {
+                ensure!(stage.role("b")?.trust.as_str().contains("rds.amazonaws.com"));
+                Ok(())
+            })
+            .await?;
+    }
+    let about = stage.name("a");
+    let calls = stage.iam_calls(mark).into_iter().filter(|call| call.resource.contains(&about));
+    assert_eq!(calls.count(), 0);
+    stage.applied("a", json!({})).await?;
+    ensure!(stage.role("a")?.trust.as_str().contains("rds.amazonaws.com"));
+    stage.finish().await
+}
+
+#[tokio::test]
+async fn reconcile_at_is_obeyed_at_once_and_then_at_most_every_ten_seconds() -> Result<()> {
+    let stage = Stage::still().await?;
+    stage.applied("a", json!({})).await?;
+    let name = stage.name("a");
+    let spoil = || stage.by_hand(|iam| iam.update_assume_role_policy(&name, OTHER_TRUST));
+    let repair = async || {
+        stage
+            .eventually("the repair", || {
+                ensure!(stage.role("a")?.trust.as_str().contains("rds.amazonaws.com"));
+                Ok(())
+            })
+            .await
+    };
+    spoil()?;
+    let asked = Instant::now();
+    stage.nudge("a").await?;
+    repair().await?;
+    ensure!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+    spoil()?;
+    let mark = stage.mark();
+    for _ in 0..5 {
+        stage.nudge("a").await?;
+    }
+    repair().await?;
+    let waited = asked.elapsed();
+    ensure!(waited >= Duration::from_secs(9), "again after {waited:?}");
+    let looks = stage.iam_calls(mark).into_iter().filter(|call| call.action == "GetRole");
+    ensure!(looks.count() <= 2, "five requests in a row are one look, or two");
+    stage.finish().await
+}
+
+#[tokio::test]
+async fn drift_check_interval_asks_for_more_looks_at_one_object() -> Result<()> {
+    let stage = Stage::still().await?;
+    stage.applied("often", json!({ "driftCheckInterval": "30s" })).await?;
+    stage.applied("rarely", json!({})).await?;
+    for name in ["often", "rarely"] {
+        let name = stage.name(name);
+        stage.by_hand(|iam| iam.update_assume_role_policy(&name, OTHER_TRUST))?;
+    }
+    let refused = stage.apply("never", json!({ "driftCheckInterval": "29s" })).await;
+    ensure!(refused.is_err_and(|error| error.to_string().contains("driftCheckInterval")));
+    stage
+        .eventually("the repair after 30 s", || {
+            ensure!(stage.role("often")?.trust.as_str().contains("rds.amazonaws.com"));
+            Ok(())
+        })
+        .await?;
+    ensure!(!stage.role("rarely")?.trust.as_str().contains("rds.amazonaws.com"));
+    stage.finish().await
+}
+
+#[tokio::test]
+async fn access_switches_both_ways_without_a_gap_and_leaves_nothing_behind() -> Result<()> {
+    let stage = Stage::still().await?;
+    stage.applied("a", json!({})).await?;
+    let order = |mark: u64| {
+        let writes = stage.writes(mark);
+        let at = |action: &str| writes.iter().position(|write| write == action);
+        (at("AttachRolePolicy"), at("DetachRolePolicy"))
+    };
+    let mark = stage.mark();
+    let status = stage.applied("a", json!({ "access": "FullAccess" })).await?;
+    assert_eq!(stage.attached("a"), [FULL_ACCESS]);
+    ensure!(stage.policy("a").is_err(), "our own policy is no longer wanted");
+    ensure!(status["policy"].is_null(), "{status}");
+    let (attach, detach) = order(mark);
+    ensure!(attach.is_some() && attach < detach, "{:?}", stage.writes(mark));
+
+    let mark = stage.mark();
+    stage.applied("a", json!({ "access": "Minimal" })).await?;
+    assert_eq!(stage.attached("a"), [stage.policy_arn("a")]);
+    let (attach, detach) = order(mark);
+    ensure!(attach.is_some() && attach < detach, "{:?}", stage.writes(mark));
+
+    stage.applied("a", json!({ "access": "FullAccess" })).await?;
+    stage.deleted("a").await?;
+    stage.nothing_left("a")?;
+    stage.finish().await
+}
+
+#[tokio::test]
+async fn full_access_needs_the_operators_permission() -> Result<()> {
+    let stage = Stage::with(&["--allow-full-access=false"]).await?;
+    let mark = stage.mark();
+    stage.apply("a", json!({ "access": "FullAccess" })).await?;
+    let status = stage.until("a", "Ready", "False", "NotPermitted").await?;
+    ensure!(message(&status, "Ready").contains("--allow-full-access"), "{status}");
+    assert_eq!(stage.iam_calls(mark), []);
+    stage.finish().await
+}
+
+#[tokio::test]
+async fn tags_are_added_changed_and_removed_on_both() -> Result<()> {
+    let stage = Stage::still().await?;
+    let ours = stage.ownership("a").await?;
+    let check = |wanted: &[(&str, &str)]| -> Result<()> {
+        let mut all = ours.clone();
+        all.extend(super::stage::tags(wanted));
+        assert_eq!(stage.role("a")?.tags, all);
+        assert_eq!(stage.policy("a")?.tags, all);
+        Ok(())
+    };
+    stage.applied("a", json!({ "tags": { "team": "shop" } })).await?;
+    check(&[("team", "shop")])?;
+    stage.applied("a", json!({ "tags": { "team": "shop", "stage": "test" } })).await?;
+    check(&[("team", "shop"), ("stage", "test")])?;
+    stage.applied("a", json!({ "tags": { "team": "bills", "stage": "" } })).await?;
+    check(&[("team", "bills"), ("stage", "")])?;
+    stage.applied("a", json!({ "tags": { "stage": "" } })).await?;
+    check(&[("stage", "")])?;
+    stage.applied("a", json!({})).await?;
+    check(&[])?;
+    stage.finish().await
+}
+
+#[tokio::test]
+async fn a_tag_key_that_is_only_respelt_keeps_its_value() -> Result<()> {
+    let stage = Stage::start().await?;
+    stage.applied("a", json!({ "tags": { "team": "shop" } })).await?;
+    stage.applied("a", json!({ "tags": { "Team": "shop" } })).await?;
+    let spelt = |tags: &aurora_test_support::iam_model::Tags| {
+        let found = tags.iter().filter(|(key, _)| key.eq_ignore_ascii_case("team"));
+        found.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(spelt(&stage.policy("a")?.tags), ["Team=shop"]);
+    assert_eq!(spelt(&stage.role("a")?.tags).len(), 1);
+    // It has come to rest.
+    let mark = stage.mark();
+    stage.nudge("a").await?;
+    stage
+        .eventually("another look", || {
+            ensure!(stage.iam_calls(mark).iter().filter(|call| call.action == "GetPolicy").count() >= 2);
+            Ok(())
+        })
+        .await?;
+    assert_eq!(stage.writes(mark), Vec::<String>::new());
+    stage.finish().await
+}
+
+#[tokio::test]
+async fn a_boundary_is_set_changed_and_removed() -> Result<()> {
+    let stage = Stage::still().await?;
+    stage.applied("a", json!({ "permissionsBoundary": READ_ONLY })).await?;
+    assert_eq!(stage.role("a")?.boundary.as_deref(), Some(READ_ONLY));
+    stage.applied("a", json!({ "permissionsBoundary": FULL_LOGS })).await?;
+    assert_eq!(stage.role("a")?.boundary.as_deref(), Some(FULL_LOGS));
+    stage.applied("a", json!({})).await?;
+    assert_eq!(stage.role("a")?.boundary, None);
+    stage.applied("a", json!({ "permissionsBoundary": READ_ONLY })).await?;
+    assert_eq!(stage.role("a")?.boundary.as_deref(), Some(READ_ONLY));
+    // One that does not exist is the spec's mistake, and passes once it exists.
+    let missing = format!("arn:aws:iam::{}:policy/boundary", super::stage::ACCOUNT);
+    stage.apply("a", json!({ "permissionsBoundary": missing })).await?;
+    let status = stage.until("a", "Ready", "False", "InvalidSpec").await?;
+    ensure!(message(&status, "Ready").contains("permissionsBoundary"), "{status}");
+    let boundary = aurora_test_support::iam_model::CreatePolicy {
+        name: "boundary".to_owned(),
+        document: super::stage::OTHER_DOCUMENT.to_owned(),
+        ..aurora_test_support::iam_model::CreatePolicy::default()
+    };
+    stage.by_hand(|iam| iam.create_policy(&boundary))?;
+    stage.ready("a").await?;
+    stage.finish().await
+}

@@ -1,0 +1,84 @@
+//! `cargo xtask bench`: what N objects cost, counted at a real API server and at a model of IAM that pages like AWS.
+
+mod measure;
+mod report;
+mod rig;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use aurora_test_support::paths::{target_dir, workspace};
+
+use report::Row;
+use rig::Rig;
+
+/// Counts calls, writes, time and memory for a number of objects, and prints a table. Takes the operator's release build
+/// (`cargo build --release`).
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bench {
+    /// How many objects; several runs one after the other.
+    #[arg(long, value_delimiter = ',', default_value = "100,1000")]
+    objects: Vec<usize>,
+    /// The operator to measure, instead of target/release.
+    #[arg(long, value_name = "PATH")]
+    operator: Option<PathBuf>,
+    /// Items on a page of the model of IAM.
+    #[arg(long, default_value_t = 100)]
+    page: usize,
+    /// Also write the table and the plots into docs/.
+    #[arg(long)]
+    write: bool,
+}
+
+impl Bench {
+    pub(crate) async fn run(self) -> Result<()> {
+        let built = target_dir().join("release/aurora-log-export-operator");
+        let binary = std::path::absolute(self.operator.unwrap_or(built))?;
+        ensure!(
+            binary.is_file(),
+            "{} does not exist: run `cargo build --release` first",
+            binary.display()
+        );
+        let mut rows = Vec::new();
+        for objects in self.objects {
+            println!("── {objects} objects ──");
+            let row = measure_one(&binary, objects, self.page)
+                .await
+                .with_context(|| format!("{objects} objects"))?;
+            println!("{}", report::table(std::slice::from_ref(&row)));
+            rows.push(row);
+        }
+        println!("{}", report::table(&rows));
+        if self.write {
+            report::write(&workspace().join("docs"), &rows, self.page)?;
+        }
+        Ok(())
+    }
+}
+
+async fn measure_one(binary: &std::path::Path, objects: usize, page: usize) -> Result<Row> {
+    let mut rig = Rig::start(binary, objects, page).await?;
+    let idle = rig.idle().await?;
+    let create = rig.create().await?;
+    println!("created: {create:?}");
+    let steady = rig.steady().await?;
+    println!("steady: {steady:?}");
+    let restart = rig.restart().await?;
+    println!("restart: {restart:?}");
+    let drift = rig.drift_everywhere().await?;
+    println!("drift: {drift:?}");
+    let edit = rig.one_edit().await?;
+    let delete = rig.delete().await?;
+    println!("deleted: {delete:?}");
+    rig.stop().await?;
+    Ok(Row {
+        objects,
+        idle,
+        create,
+        steady,
+        restart,
+        drift,
+        edit,
+        delete,
+    })
+}

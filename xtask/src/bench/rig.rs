@@ -1,0 +1,371 @@
+//! The environment of one run, and what is done in it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use aurora_test_support::controlplane::ControlPlaneOptions;
+use aurora_test_support::environment::Environment;
+use aurora_test_support::iam_model::handle::Shared;
+use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::iam_model::{Iam, Quotas};
+use aurora_test_support::operator::{Operator, OperatorOptions};
+use aurora_test_support::wait::wait_for;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams};
+
+use super::measure::{Usage, usage};
+
+const ACCOUNT: &str = "111122223333";
+const SWEEP: &str = "GetAccountAuthorizationDetails";
+const NAMESPACES: usize = 10;
+const SWEEPS: u64 = 3;
+/// Between sweeps, shorter than the default so that a run does not wait for minutes.
+const INTERVAL: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_mins(30);
+
+/// What one phase took.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Phase {
+    /// Calls to IAM by action.
+    pub(super) calls: BTreeMap<String, u64>,
+    /// Requests of the operator to the API server by verb; watches and events aside.
+    pub(super) requests: BTreeMap<String, u64>,
+    /// Wall-clock time.
+    pub(super) took: Duration,
+    /// Processor seconds of the operator.
+    pub(super) processor: f64,
+    /// Memory after the phase.
+    pub(super) usage: Usage,
+}
+
+impl Phase {
+    /// Calls in all, the operator's own identity aside.
+    pub(super) fn total(&self) -> u64 {
+        self.calls
+            .iter()
+            .filter(|(action, _)| *action != "GetCallerIdentity")
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// Writes to Kubernetes.
+    pub(super) fn kubernetes_writes(&self) -> u64 {
+        self.requests
+            .iter()
+            .filter(|(verb, _)| ["create", "update", "patch", "delete"].contains(&verb.as_str()))
+            .map(|(_, count)| count)
+            .sum()
+    }
+}
+
+pub(super) struct Rig {
+    env: Environment,
+    aws: Server,
+    binary: PathBuf,
+    operator: Option<Operator>,
+    objects: usize,
+    namespaces: Vec<String>,
+}
+
+/// Where a phase began.
+struct Mark {
+    calls: BTreeMap<String, u64>,
+    requests: BTreeMap<String, u64>,
+    at: Instant,
+    processor: f64,
+}
+
+impl Rig {
+    pub(super) async fn start(binary: &Path, objects: usize, page: usize) -> Result<Self> {
+        let env = Environment::start(ControlPlaneOptions {
+            controller_manager: false,
+            audit: true,
+        })
+        .await?;
+        env.install_crds().await?;
+        env.install_rbac().await?;
+        let aws = Server::start(ServerOptions {
+            log_capacity: 0,
+            ..ServerOptions::default()
+        })?;
+        aws.world().add_key("test", ACCOUNT);
+        aws.world().configure(ACCOUNT, |settings, quotas| {
+            settings.page_cap = Some(page);
+            *quotas = Quotas::without_entity_limits();
+        });
+        let mut namespaces = Vec::new();
+        for _ in 0..NAMESPACES {
+            namespaces.push(env.namespace().await?);
+        }
+        let mut rig = Self {
+            env,
+            aws,
+            binary: binary.to_owned(),
+            operator: None,
+            objects,
+            namespaces,
+        };
+        rig.start_operator().await?;
+        Ok(rig)
+    }
+
+    async fn start_operator(&mut self) -> Result<()> {
+        let interval = format!("--drift-check-interval={}s", INTERVAL.as_secs());
+        // The emulator answers at once: the budget must not be what is measured.
+        let flags = [
+            interval.as_str(),
+            "--cluster-name=bench",
+            "--drift-scan=bulk",
+            "--iam-reads-per-second=100000",
+            "--iam-writes-per-second=100000",
+            "--log-filter=warn",
+        ];
+        let options = OperatorOptions::new(&self.binary)
+            .arguments(flags)
+            .aws_endpoint(&self.aws.url());
+        self.operator = Some(Operator::start(&self.env, options).await?);
+        Ok(())
+    }
+
+    fn operator(&self) -> Result<&Operator> {
+        self.operator.as_ref().context("the operator is not running")
+    }
+
+    fn iam(&self) -> Shared {
+        self.aws.world().account(ACCOUNT)
+    }
+
+    fn mark(&self) -> Result<Mark> {
+        Ok(Mark {
+            calls: self.aws.gate().counts(),
+            requests: self.requests()?,
+            at: Instant::now(),
+            processor: usage(self.operator()?.id())?.processor,
+        })
+    }
+
+    fn since(&self, mark: &Mark) -> Result<Phase> {
+        let usage = usage(self.operator()?.id())?;
+        Ok(Phase {
+            took: mark.at.elapsed(),
+            calls: difference(&self.aws.gate().counts(), &mark.calls),
+            requests: difference(&self.requests()?, &mark.requests),
+            processor: usage.processor - mark.processor,
+            usage,
+        })
+    }
+
+    /// The operator's requests so far, by verb.
+    fn requests(&self) -> Result<BTreeMap<String, u64>> {
+        let mut counts = BTreeMap::new();
+        for event in self.env.audit_events()? {
+            let by_operator = event["user"]["username"]
+                .as_str()
+                .is_some_and(|name| name.contains("aurora-log-export-operator"));
+            let verb = event["verb"].as_str().unwrap_or_default();
+            if by_operator && verb != "watch" && event["objectRef"]["resource"] != "events" {
+                *counts.entry(verb.to_owned()).or_insert(0) += 1;
+            }
+        }
+        Ok(counts)
+    }
+
+    pub(super) async fn idle(&mut self) -> Result<Usage> {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        usage(self.operator()?.id())
+    }
+
+    pub(super) async fn create(&mut self) -> Result<Phase> {
+        let mark = self.mark()?;
+        let client = self.env.client().await?;
+        let mut tasks = tokio::task::JoinSet::new();
+        for (index, namespace) in self.namespaces.iter().enumerate() {
+            let (api, namespace, count) = (api(&client, namespace), namespace.clone(), self.objects / NAMESPACES);
+            let count = if index == 0 {
+                count + self.objects % NAMESPACES
+            } else {
+                count
+            };
+            tasks.spawn(async move {
+                for number in 0..count {
+                    let object = serde_json::from_value(serde_json::json!({
+                        "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AuroraLogExportPolicy",
+                        "metadata": { "name": format!("o{number}"), "namespace": namespace }, "spec": {},
+                    }))?;
+                    api.create(&PostParams::default(), &object).await?;
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done??;
+        }
+        self.wait_ready().await?;
+        self.since(&mark)
+    }
+
+    async fn wait_ready(&self) -> Result<()> {
+        let client = self.env.client().await?;
+        wait_for("every object to be ready", LIMIT, async || {
+            let mut ready = 0;
+            for namespace in &self.namespaces {
+                let list = api(&client, namespace).list(&ListParams::default()).await?;
+                ready += list.items.iter().filter(|object| is_ready(object)).count();
+            }
+            ensure!(ready == self.objects, "{ready} of {}", self.objects);
+            Ok(())
+        })
+        .await
+    }
+
+    fn sweeps(&self) -> u64 {
+        self.aws.gate().counts().get(SWEEP).copied().unwrap_or_default()
+    }
+
+    /// Calls of one sweep: pages of roles and policies.
+    async fn wait_sweeps(&self, more: u64) -> Result<()> {
+        let page = self.iam().lock().settings.page_cap.unwrap_or(1000);
+        let pages = (2 * self.objects).div_ceil(page).max(1) as u64;
+        let until = self.sweeps() + more * pages;
+        wait_for("sweeps", LIMIT, async || {
+            ensure!(self.sweeps() >= until, "{} of {until} pages", self.sweeps());
+            Ok(())
+        })
+        .await
+    }
+
+    /// Exactly so many sweeps in sync.
+    pub(super) async fn steady(&mut self) -> Result<Phase> {
+        // Objects settle after their last write; then sweeps find everything in sync.
+        self.wait_sweeps(2).await?;
+        tokio::time::sleep(INTERVAL / 2).await;
+        let mark = self.mark()?;
+        self.wait_sweeps(SWEEPS).await?;
+        self.since(&mark)
+    }
+
+    pub(super) async fn restart(&mut self) -> Result<Phase> {
+        self.operator
+            .take()
+            .context("the operator is not running")?
+            .stop()
+            .await?;
+        let (calls, requests, at) = (self.aws.gate().counts(), self.requests()?, Instant::now());
+        self.start_operator().await?;
+        let mark = Mark {
+            calls,
+            requests,
+            at,
+            processor: 0.0,
+        };
+        self.wait_sweeps(1).await?;
+        // What a sweep suspects would be read right after it.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        self.since(&mark)
+    }
+
+    pub(super) async fn drift_everywhere(&mut self) -> Result<Phase> {
+        let mark = self.mark()?;
+        let arns = self.policy_arns();
+        let document = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
+        for arn in &arns {
+            let edited = self.iam().lock().create_policy_version(arn, document, true);
+            edited.map_err(|error| anyhow!("{error:?}"))?;
+        }
+        self.wait_repaired(&arns).await?;
+        self.since(&mark)
+    }
+
+    /// From one manual edit to its repair.
+    pub(super) async fn one_edit(&mut self) -> Result<Duration> {
+        let arns: Vec<String> = self.policy_arns().into_iter().take(1).collect();
+        let document = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"}]}"#;
+        let began = Instant::now();
+        for arn in &arns {
+            let edited = self.iam().lock().create_policy_version(arn, document, true);
+            edited.map_err(|error| anyhow!("{error:?}"))?;
+        }
+        self.wait_repaired(&arns).await?;
+        Ok(began.elapsed())
+    }
+
+    fn policy_arns(&self) -> Vec<String> {
+        let snapshot = self.iam().lock().snapshot();
+        let policies = snapshot["policies"].as_object().cloned().unwrap_or_default();
+        policies
+            .values()
+            .filter_map(|policy| policy["arn"].as_str().map(str::to_owned))
+            .collect()
+    }
+
+    async fn wait_repaired(&self, arns: &[String]) -> Result<()> {
+        wait_for("the repair", LIMIT, async || {
+            let iam = self.iam();
+            let iam = iam.lock();
+            let wrong = arns.iter().filter(|arn| !is_repaired(&iam, arn)).count();
+            ensure!(wrong == 0, "{wrong} still differ");
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn delete(&mut self) -> Result<Phase> {
+        let mark = self.mark()?;
+        let client = self.env.client().await?;
+        for namespace in &self.namespaces {
+            api(&client, namespace)
+                .delete_collection(&DeleteParams::default(), &ListParams::default())
+                .await?;
+        }
+        wait_for("IAM to be empty", LIMIT, async || {
+            let (roles, policies) = self.iam().lock().counts();
+            ensure!(roles + policies == 0, "{roles} roles and {policies} policies are left");
+            Ok(())
+        })
+        .await?;
+        self.since(&mark)
+    }
+
+    pub(super) async fn stop(mut self) -> Result<()> {
+        self.operator
+            .take()
+            .context("the operator is not running")?
+            .stop()
+            .await?;
+        Ok(())
+    }
+}
+
+fn is_repaired(iam: &Iam, arn: &str) -> bool {
+    iam.get_policy(arn)
+        .and_then(|policy| iam.get_policy_version(arn, &policy.default_version))
+        .is_ok_and(|version| version.document.as_str().contains("logs:PutLogEvents"))
+}
+
+fn api(client: &kube::Client, namespace: &str) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("auroralogexport.dev", "v1alpha1", "AuroraLogExportPolicy");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "auroralogexportpolicies");
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+fn is_ready(object: &DynamicObject) -> bool {
+    let conditions = object.data["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    conditions
+        .iter()
+        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+fn difference(now: &BTreeMap<String, u64>, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let mut difference = BTreeMap::new();
+    for (key, count) in now {
+        let more = count - before.get(key).copied().unwrap_or_default();
+        if more > 0 {
+            difference.insert(key.clone(), more);
+        }
+    }
+    difference
+}
