@@ -214,12 +214,12 @@ fn the_earlier_object_goes_first_where_nothing_exists() {
         plan(&desired, &in_sync(&desired), &rival(true, true), &[]),
         Ok(Plan::default())
     );
-    // An adopter waits for the earlier object too.
-    for consent in [tags(&[]), tags(&[(CONSENT, "prod/shop/orders")])] {
-        let (desired, observed) = tagged(json!({ "adoptionPolicy": "Always" }), &consent);
-        let conflict = plan(&desired, &observed, &rival(true, true), &[]).unwrap_err();
-        assert!(conflict.policy.is_some() && conflict.role.is_some());
-    }
+    // Who takes over what is nobody's waits for the earlier object; consent names the object that goes first.
+    let (desired, observed) = tagged(json!({ "adoptionPolicy": "Always" }), &tags(&[]));
+    let conflict = plan(&desired, &observed, &rival(true, true), &[]).unwrap_err();
+    assert!(conflict.policy.is_some() && conflict.role.is_some());
+    let (desired, observed) = tagged(json!({ "adoptionPolicy": "Tagged" }), &tags(&[(CONSENT, "prod/shop/orders")]));
+    assert!(plan(&desired, &observed, &rival(true, true), &[]).is_ok());
     // FullAccess has no use for the policy's name.
     let full = wanted(json!({ "access": "FullAccess" }));
     assert!(plan(&full, &Observed::default(), &rival(true, false), &[]).is_ok());
