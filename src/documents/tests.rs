@@ -31,6 +31,7 @@ fn plain() -> impl Strategy<Value = Plain> {
 }
 
 /// How a document may be written without changing what it means.
+#[allow(clippy::struct_excessive_bools)] // each is one independent liberty
 #[derive(Clone, Debug)]
 struct Style {
     scalars: bool,

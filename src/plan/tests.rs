@@ -2,6 +2,7 @@
 
 mod deletion;
 mod drift;
+mod tags;
 mod verdicts;
 
 use serde_json::{Value, json};

@@ -67,6 +67,7 @@ fn values_at_their_limits_are_taken() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // one table
 fn what_is_refused_names_its_field() {
     let scope = |list: &str, items: Value| json!({ "scope": { list: items } });
     let arns = |items: Value| json!({ "trust": { "sourceArns": items } });

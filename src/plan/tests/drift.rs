@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{OTHERS_POLICY, found, in_sync, plan_for, role, wanted, writes};
 use crate::iam::PolicyVersion;
 use crate::observe::{Content, Observed, ObservedPolicy, ObservedRole};
-use crate::plan::{Action, Field, Part, Plan, Repair, Rivals, plan};
+use crate::plan::{Action, Field, Part, Plan, Repair};
 
 const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/b";
 
@@ -88,7 +88,8 @@ fn full_access_creates_a_role_and_no_policy() {
 #[test]
 fn each_difference_of_a_role_has_its_finding_and_its_write() {
     type Change = fn(&mut ObservedRole);
-    let table: [(Value, Change, Field, Option<&str>, &[&str]); 9] = [
+    type Row<'a> = (Value, Change, Field, Option<&'a str>, &'a [&'a str]);
+    let table: [Row<'_>; 9] = [
         (
             json!({}),
             |role| role.trust = "{}".into(),
@@ -228,7 +229,7 @@ fn all_differences_are_found_at_once_and_repaired_in_a_safe_order() {
 #[test]
 fn a_policys_description_is_reported_and_not_touched() {
     let plan = with_policy(json!({ "description": "new" }), |policy| {
-        policy.description = Some("old".into())
+        policy.description = Some("old".into());
     });
     assert!(plan.is_empty());
     let [finding] = plan.findings.as_slice() else {
@@ -259,7 +260,7 @@ fn a_version_that_says_what_is_wanted_is_used_again() {
 #[test]
 fn room_for_a_version_is_made_only_at_five_and_never_from_the_default() {
     let four = with_policy(json!({}), |policy| {
-        differing(policy, &["v1", "v2", "v3", "v4"], "v4", None)
+        differing(policy, &["v1", "v2", "v3", "v4"], "v4", None);
     });
     assert_eq!(writes(&four), ["CreatePolicyVersion"]);
     let ids = ["v10", "v9", "v8", "v7", "v2"];
@@ -271,62 +272,6 @@ fn room_for_a_version_is_made_only_at_five_and_never_from_the_default() {
         ["DeletePolicyVersion v7", "CreatePolicyVersion"]
     );
     assert_eq!(found(&five), [(Part::Policy, Field::Document, None)]);
-}
-
-fn after_tags(before: &[&str], now: Value, on_aws: &[(&str, &str)]) -> Plan {
-    let desired = wanted(json!({ "tags": now }));
-    let mut observed = in_sync(&desired);
-    let edit = |tags: &mut crate::ownership::Tags| {
-        tags.retain(|key, _| key.starts_with("auroralogexport.dev/"));
-        tags.extend(
-            on_aws
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned())),
-        );
-    };
-    edit(&mut observed.role.as_mut().unwrap().tags);
-    edit(observed.policy.as_mut().unwrap().tags.as_mut().unwrap());
-    let before: Vec<_> = before.iter().map(|key| (*key).to_owned()).collect();
-    plan(&desired, &observed, &Rivals::default(), &before).unwrap()
-}
-
-#[test]
-fn tags_of_others_stay_and_ours_go_when_the_spec_drops_them() {
-    let plan = after_tags(&[], json!({}), &[("others", "x")]);
-    assert_eq!(plan, Plan::default(), "never ours");
-    let plan = after_tags(&["old"], json!({}), &[("old", "x"), ("others", "x")]);
-    assert_eq!(writes(&plan), ["UntagPolicy old", "UntagRole old"]);
-    assert_eq!(
-        found(&plan),
-        [
-            (Part::Policy, Field::Tags, Some("old")),
-            (Part::Role, Field::Tags, Some("old"))
-        ]
-    );
-    let plan = after_tags(&["old"], json!({}), &[]);
-    assert_eq!(plan, Plan::default(), "gone already");
-}
-
-#[test]
-fn a_tag_is_removed_before_another_is_set_so_that_fifty_stay_fifty() {
-    let plan = after_tags(&["old"], json!({ "new": "x" }), &[("old", "x")]);
-    assert_eq!(
-        writes(&plan),
-        ["UntagPolicy old", "TagPolicy new", "UntagRole old", "TagRole new"]
-    );
-}
-
-#[test]
-fn a_key_that_was_respelt_is_replaced_on_roles_and_stands_twice_on_policies() {
-    for (old, new) in [("Team", "team"), ("É", "é")] {
-        let plan = after_tags(&[old], json!({ new: "x" }), &[(old, "x")]);
-        let expected = [
-            format!("UntagPolicy {old}"),
-            format!("TagPolicy {new}"),
-            format!("TagRole {new}"),
-        ];
-        assert_eq!(writes(&plan), expected);
-    }
 }
 
 #[test]

@@ -166,19 +166,19 @@ fn always_refuses_a_role_that_trusts_others_or_has_other_policies() {
     let table: [(Change, &str); 5] = [
         (
             |role| {
-                role.trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":["rds.amazonaws.com","ec2.amazonaws.com"]},"Action":"sts:AssumeRole"}}"#.into()
+                role.trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":["rds.amazonaws.com","ec2.amazonaws.com"]},"Action":"sts:AssumeRole"}}"#.into();
             },
             "trusts others",
         ),
         (
             |role| {
-                role.trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}}"#.into()
+                role.trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}}"#.into();
             },
             "trusts others",
         ),
         (
             |role| {
-                role.trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","NotPrincipal":{"Service":"rds.amazonaws.com"},"Action":"sts:AssumeRole"}}"#.into()
+                role.trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","NotPrincipal":{"Service":"rds.amazonaws.com"},"Action":"sts:AssumeRole"}}"#.into();
             },
             "trusts others",
         ),
