@@ -109,10 +109,7 @@ impl Memories {
     /// The object is gone.
     pub fn forget(&self, key: &Owner) {
         self.of.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-        self.honoured
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(key);
+        self.honoured.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     /// When the annotation `reconcile-at`, if its value is new, may be honoured; `None`: it is not new.
