@@ -374,8 +374,10 @@ fn trust_document(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, prob
         TrustProtection::SourceAccount => Some(&account.id),
         TrustProtection::None => None,
     };
+    if let Some(source_arns) = &trust.source_arns {
+        scope::check_source_arns(source_arns, account, problems);
+    }
     let source_arns = trust.source_arns.unwrap_or_default();
-    scope::check_source_arns(&source_arns, account, problems);
     trust::document(source_account, &source_arns)
 }
 

@@ -12,7 +12,7 @@ use crate::ownership::{Tags, is_same_key};
 const MAX_VERSIONS: usize = 5;
 
 /// Where a value should not be, or is not.
-const NONE: &str = "(none)";
+pub const NONE: &str = "(none)";
 
 struct Comparison<'a> {
     desired: &'a Desired,

@@ -18,6 +18,7 @@ use crate::observe::{Observed, ObservedPolicy, ObservedRole};
 use crate::ownership::{Standing, Tags};
 
 pub use action::{Action, Field, Finding, Part, Repair, Step};
+pub use compare::NONE;
 
 /// What differs, and the writes that end it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

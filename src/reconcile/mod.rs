@@ -11,6 +11,8 @@ pub mod preview;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::Instrument;
+
 use crate::account::Accounts;
 use crate::account::budget::{Caller, Priority};
 use crate::api::account::DriftScan;
@@ -23,6 +25,7 @@ use crate::queue::backoff;
 use crate::scan::{self, Mode, Modes};
 use crate::settings::Settings;
 use crate::status::Outcome;
+use crate::telemetry::trace;
 use memory::{Memories, Memory};
 
 /// Between looks at an object where nothing else says how long, without account scans.
@@ -123,23 +126,28 @@ pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Op
     let object = context.index.get(key)?;
     let began = Instant::now();
     let mut memory = context.memories.take(&object, context.started);
-    let next = run(context, &object, &mut memory, priority).await;
+    let span = trace::reconcile(key, priority);
+    let next = run(context, &object, &mut memory, priority)
+        .instrument(span.clone())
+        .await;
+    let count = |result| {
+        context.metrics.reconciled(result, began.elapsed());
+        trace::reconciled(&span, result);
+    };
     let again = match next {
         Ok(Conclusion { again, result, .. }) => {
-            context.metrics.reconciled(result, began.elapsed());
+            count(result);
             pause(context, &object, &mut memory, again)
         }
         // Either another replica goes on, or this one may write again in a moment: the queue knows which.
         Err(KubernetesError::NotLeader) => {
-            context.metrics.reconciled(ReconcileResult::Fenced, began.elapsed());
+            count(ReconcileResult::Fenced);
             pause(context, &object, &mut memory, Again::Soon)
         }
         // The object has changed or gone: the watch brings its new state.
         Err(error) if error.is_not_found() => None,
         Err(error) => {
-            context
-                .metrics
-                .reconciled(ReconcileResult::KubernetesError, began.elapsed());
+            count(ReconcileResult::KubernetesError);
             if error.is_conflict() {
                 tracing::debug!(%error, "the object has changed meanwhile");
             } else {

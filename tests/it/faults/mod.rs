@@ -3,3 +3,4 @@
 
 mod leader;
 mod site;
+mod soak;
