@@ -296,6 +296,7 @@ async fn operate(
         memories: Memories::default(),
         metrics: metrics.clone(),
         drift_scan: args.drift_scan,
+        watched: args.watch_namespace.clone(),
         modes: Modes::default(),
         started,
     });

@@ -51,8 +51,17 @@ pub struct Context {
     pub drift_scan: DriftScan,
     /// How each account is looked at now.
     pub modes: Modes,
+    /// The namespaces that are watched; none: all.
+    pub watched: Vec<String>,
     /// When this process began: before that, nothing is remembered.
     pub started: Instant,
+}
+
+impl Context {
+    /// Are the objects of this namespace ours to look after?
+    pub fn watches(&self, namespace: &str) -> bool {
+        self.watched.is_empty() || self.watched.iter().any(|watched| watched == namespace)
+    }
 }
 
 /// What decides which plan an object gets, besides the object and AWS.

@@ -396,6 +396,12 @@ impl Stage {
             .await
     }
 
+    /// Is there a line of metrics that begins like this?
+    pub(super) async fn metrics_have(&self, start: &str) -> Result<bool> {
+        let operator = self.operator.as_ref().context("no operator")?;
+        Ok(operator.metrics().await?.lines().any(|line| line.starts_with(start)))
+    }
+
     /// The sum of a metric of the operator.
     pub(super) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Result<f64> {
         let operator = self.operator.as_ref().context("no operator")?;
