@@ -199,9 +199,7 @@ impl Stage {
     /// Ids of the policy's versions, oldest first.
     pub(super) fn versions(&self, object: &str) -> Result<Vec<String>> {
         let request = iam_model::PageRequest::default();
-        let page = self
-            .iam()
-            .list_policy_versions(&self.policy_arn(object), &request)?;
+        let page = self.iam().list_policy_versions(&self.policy_arn(object), &request)?;
         let mut ids: Vec<String> = page.items.into_iter().map(|version| version.id).collect();
         ids.sort_by_key(|id| id.trim_start_matches('v').parse::<u32>().unwrap_or_default());
         Ok(ids)
@@ -279,10 +277,7 @@ impl Stage {
             "metadata": { "name": name, "namespace": namespace }, "spec": spec,
         });
         let params = PatchParams::apply("aurora-test").force();
-        let applied = self
-            .api_in(namespace)
-            .patch(name, &params, &Patch::Apply(&body))
-            .await;
+        let applied = self.api_in(namespace).patch(name, &params, &Patch::Apply(&body)).await;
         applied.map_err(|error| match error {
             kube::Error::Api(status) => anyhow!("{}", status.message),
             other => other.into(),
