@@ -5,6 +5,7 @@
 
 mod accounts;
 mod admission;
+mod cli;
 mod faults;
 mod kubectl;
 mod laws;
