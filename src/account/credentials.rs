@@ -1,6 +1,6 @@
 //! Credentials that are known to belong to the right account, and to nobody else.
 //!
-//! Clients sign with [`Verified`], which hands out credentials only after `sts:GetCallerIdentity`, made with those very
+//! Clients sign with what a [`Session`] hands out, which it does only after `sts:GetCallerIdentity`, made with those very
 //! credentials, has answered the expected account. So no call can go to a wrong account, whatever is rotated when.
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -70,25 +70,40 @@ async fn load(http: SharedHttpClient) -> SdkConfig {
         .build()
 }
 
-/// A provider that serves only what has been verified.
+/// Verified credentials, and whose they are.
 #[derive(Clone, Debug, Default)]
-pub struct Verified(Arc<RwLock<Option<Credentials>>>);
+struct Verified(Arc<RwLock<Option<(AccountId, Credentials)>>>);
 
 impl Verified {
-    fn set(&self, credentials: Option<Credentials>) {
+    fn set(&self, credentials: Option<(AccountId, Credentials)>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = credentials;
+    }
+
+    fn of(&self, account: &AccountId) -> Result<Credentials, CredentialsError> {
+        let verified = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match &*verified {
+            Some((owner, credentials)) if owner == account => Ok(credentials.clone()),
+            _ => Err(CredentialsError::not_loaded(format!(
+                "no verified credentials of account {account}"
+            ))),
+        }
     }
 }
 
-impl ProvideCredentials for Verified {
+/// A provider that serves only what has been verified, and only while it is of the account that its client was made
+/// for: a reconcile that began before the credentials were exchanged must not end in another account.
+#[derive(Clone, Debug)]
+struct OfAccount {
+    verified: Verified,
+    account: AccountId,
+}
+
+impl ProvideCredentials for OfAccount {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
-        let credentials = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
-        future::ProvideCredentials::ready(
-            credentials.ok_or_else(|| CredentialsError::not_loaded("no verified credentials")),
-        )
+        future::ProvideCredentials::ready(self.verified.of(&self.account))
     }
 }
 
@@ -161,11 +176,15 @@ impl Session {
         }
     }
 
-    /// The configuration for clients that sign with verified credentials only.
-    pub fn client_config(&self) -> SdkConfig {
+    /// The configuration for clients that sign with verified credentials of this account only.
+    pub fn client_config(&self, account: &AccountId) -> SdkConfig {
+        let provider = OfAccount {
+            verified: self.verified.clone(),
+            account: account.clone(),
+        };
         self.config
             .to_builder()
-            .credentials_provider(SharedCredentialsProvider::new(self.verified.clone()))
+            .credentials_provider(SharedCredentialsProvider::new(provider))
             .identity_cache(aws_config::identity::IdentityCache::no_cache())
             .build()
     }
@@ -199,8 +218,10 @@ impl Session {
         {
             return Ok(identity);
         }
-        self.forget();
-        state.chain = None;
+        self.ask_anew(&mut state);
+        if error.class.is_terminal() {
+            self.verified.set(None);
+        }
         state.failed = Some((Instant::now(), error.clone()));
         Err(error)
     }
@@ -221,11 +242,11 @@ impl Session {
             .or_else(|| current.as_ref().map(|current| current.identity.account.clone()))
     }
 
-    /// AWS did not accept the credentials: the next look fetches new ones.
+    /// AWS did not accept the credentials in one call: the next look fetches new ones. Others who are at work go on with
+    /// what they have, which is verified and may well be good.
     pub async fn invalidate(&self) {
         let mut state = self.state.lock().await;
-        self.forget();
-        state.chain = None;
+        self.ask_anew(&mut state);
         // The credentials of a role are its own: those that assumed it serve other accounts as well, and are good.
         if let Source::Same(base) = &self.source {
             Box::pin(base.invalidate()).await;
@@ -240,8 +261,8 @@ impl Session {
             .map(|current| current.identity.clone())
     }
 
-    fn forget(&self) {
-        self.verified.set(None);
+    fn ask_anew(&self, state: &mut State) {
+        state.chain = None;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -267,7 +288,7 @@ impl Session {
                 ),
             });
         }
-        self.verified.set(Some(credentials.clone()));
+        self.verified.set(Some((identity.account.clone(), credentials.clone())));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Current {
             identity: identity.clone(),
             access_key: credentials.access_key_id().to_owned(),
@@ -299,15 +320,14 @@ impl Session {
                     .map_err(|error| no_credentials(&root_cause(&error)))
             }
             Source::Same(base) => {
-                Box::pin(base.identity()).await?;
+                let caller = Box::pin(base.identity()).await?;
                 base.verified
-                    .provide_credentials()
-                    .await
+                    .of(&caller.account)
                     .map_err(|error| no_credentials(&root_cause(&error)))
             }
             Source::Role { base, role, tags } => {
-                Box::pin(base.identity()).await?;
-                let assumed = self.assume(base, role, tags).await;
+                let caller = Box::pin(base.identity()).await?;
+                let assumed = self.assume(base, &caller.account, role, tags).await;
                 if let Err(error) = &assumed
                     && error.class == ErrorClass::CredentialsInvalid
                 {
@@ -321,10 +341,11 @@ impl Session {
     async fn assume(
         &self,
         base: &Session,
+        from: &AccountId,
         role: &AssumeRole,
         tags: &[(String, String)],
     ) -> Result<Credentials, IamError> {
-        let mut config = base.client_config().to_builder();
+        let mut config = base.client_config(from).to_builder();
         config.set_region(self.config.region().cloned());
         let client = aws_sdk_sts::Client::new(&config.build());
         let label = format!("role {}", role.role_arn);

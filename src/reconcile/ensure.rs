@@ -414,6 +414,10 @@ impl Work<'_> {
 
     async fn aws_error(&mut self, error: &IamError) -> Conclusion {
         self.account.note(error).await;
+        // They were good a moment ago: they may just have been exchanged, and the next try takes new ones.
+        if error.class == ErrorClass::CredentialsInvalid && self.memory.failures == 0 {
+            return Conclusion::leave(Again::Soon, ReconcileResult::NotReady(error.class.reason()));
+        }
         refused_by_aws(self.context, self.object, self.memory, error, self.was_ready)
     }
 
