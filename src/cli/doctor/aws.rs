@@ -60,7 +60,7 @@ pub(super) async fn examine(patient: &Patient<'_>, report: &mut Report) -> Optio
         quotas(&inventory, &mut summary),
         service_linked_role(&iam, &mut linked),
         orphans(patient, &identity, &iam, &inventory, &mut left),
-        aws_clock(patient.account, &mut time),
+        aws_clock(patient.account, &identity, &mut time),
     );
     for part in [rights, summary, linked, left, time] {
         report.merge(part);
@@ -81,9 +81,9 @@ fn credentials(error: &IamError, report: &mut Report) {
     report.find(Check::Credentials, error.to_string(), fix);
 }
 
-async fn aws_clock(account: &Account, report: &mut Report) {
+async fn aws_clock(account: &Account, identity: &CallerIdentity, report: &mut Report) {
     let date = DateOf::default();
-    let client = aws_sdk_sts::Client::new(&account.session().client_config());
+    let client = aws_sdk_sts::Client::new(&account.session().client_config(&identity.account));
     let call = client.get_caller_identity().customize().interceptor(date.clone());
     // Its failure is another check's business; its answer has a date all the same.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(3), call.send()).await;

@@ -218,7 +218,10 @@ fn the_earlier_object_goes_first_where_nothing_exists() {
     let (desired, observed) = tagged(json!({ "adoptionPolicy": "Always" }), &tags(&[]));
     let conflict = plan(&desired, &observed, &rival(true, true), &[]).unwrap_err();
     assert!(conflict.policy.is_some() && conflict.role.is_some());
-    let (desired, observed) = tagged(json!({ "adoptionPolicy": "Tagged" }), &tags(&[(CONSENT, "prod/shop/orders")]));
+    let (desired, observed) = tagged(
+        json!({ "adoptionPolicy": "Tagged" }),
+        &tags(&[(CONSENT, "prod/shop/orders")]),
+    );
     assert!(plan(&desired, &observed, &rival(true, true), &[]).is_ok());
     // FullAccess has no use for the policy's name.
     let full = wanted(json!({ "access": "FullAccess" }));
