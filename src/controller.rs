@@ -72,7 +72,7 @@ pub async fn run(
     tokio::pin!(shutdown);
     loop {
         controller.start_reconciles();
-        let timer = controller.queue.next_timer().filter(|_| controller.leads);
+        let timer = controller.queue.next_timer().filter(|_| controller.leads && !controller.is_listing());
         let timer = timer.unwrap_or_else(|| Instant::now() + IDLE);
         tokio::select! {
             () = &mut shutdown => break,
@@ -96,7 +96,8 @@ pub async fn run(
 
 impl Controller {
     fn start_reconciles(&mut self) {
-        while self.leads {
+        // Before the lists are complete nobody knows who was first, or which accounts there are.
+        while self.leads && !self.is_listing() {
             let Some((key, priority)) = self.queue.pop(Instant::now()) else {
                 break;
             };

@@ -16,6 +16,7 @@ use crate::api::{AwsAccountStatus, ConditionType, EventReason, Reason};
 use crate::kubernetes::KubernetesError;
 use crate::queue::backoff;
 use crate::reconcile::Context;
+use crate::scan;
 use crate::telemetry::trace;
 
 /// Between looks at an account that is usable: its identity is verified anew then.
@@ -165,7 +166,7 @@ impl Keeper {
         let count = i64::try_from(self.context.index.users_of(object.name()).len()).unwrap_or(i64::MAX);
         let facts = |policies| Facts {
             policies,
-            drift_scan: drift_scan(&self.context, object.name()),
+            drift_scan: scan::mode(&self.context, &Some(object.name().to_owned())).to_string(),
         };
         let now = Timestamp::now();
         let status = |policies| next(&object.status, outcome, &facts(policies), object.generation(), now);
@@ -217,15 +218,6 @@ impl Keeper {
         self.failures = self.failures.saturating_add(1);
         backoff(self.failures, Duration::from_secs(2), SLOWEST)
     }
-}
-
-/// The drift scan in force, and why.
-fn drift_scan(context: &Context, account: &str) -> String {
-    let mode = context.modes.of(&Some(account.to_owned()));
-    mode.map_or_else(
-        || "not decided yet: no policy refers to the account".to_owned(),
-        |mode| mode.to_string(),
-    )
 }
 
 async fn service_linked_role(

@@ -95,6 +95,14 @@ impl Modes {
     }
 }
 
+/// How an account is looked at, or will be as far as is known before the first sweep.
+pub fn mode(context: &Context, lane: &Lane) -> Mode {
+    context.modes.of(lane).unwrap_or_else(|| match decide(context, lane) {
+        Ok(_) => Mode::Bulk,
+        Err(why) => Mode::PerResource(why),
+    })
+}
+
 /// How often an object that is swept is read by itself, for what sweeps lack.
 pub fn slow_look(sweep_interval: Duration) -> Duration {
     (sweep_interval * SWEEPS_PER_LOOK).min(SLOWEST_LOOK)

@@ -164,7 +164,7 @@ const NEEDS: &[Need] = &[
         group: "auroralogexport.dev",
         resource: "auroralogexportpolicies",
         subresource: "",
-        verbs: &["get", "list", "watch", "patch"],
+        verbs: &["list", "watch", "patch"],
         place: Place::Watched,
     },
     Need {
@@ -178,7 +178,7 @@ const NEEDS: &[Need] = &[
         group: "auroralogexport.dev",
         resource: "awsaccounts",
         subresource: "",
-        verbs: &["get", "list", "watch", "patch"],
+        verbs: &["list", "watch", "patch"],
         place: Place::Cluster,
     },
     Need {
@@ -199,7 +199,7 @@ const NEEDS: &[Need] = &[
         group: "events.k8s.io",
         resource: "events",
         subresource: "",
-        verbs: &["create", "patch"],
+        verbs: &["create"],
         place: Place::Watched,
     },
     Need {
