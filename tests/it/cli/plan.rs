@@ -51,7 +51,8 @@ impl Stage {
     }
 
     fn spec(&mut self) -> Value {
-        let mut spec = json!({});
+        // Never empty: a server-side apply that takes the last field away leaves `spec: null`, which is refused.
+        let mut spec = json!({ "deletionPolicy": "Delete" });
         if self.percent(20) {
             spec["access"] = json!("FullAccess");
         } else if self.percent(60) {
