@@ -6,6 +6,7 @@
 mod accounts;
 mod admission;
 mod faults;
+mod kubectl;
 mod laws;
 mod lifecycle;
 mod pipeline;

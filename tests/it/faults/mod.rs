@@ -1,5 +1,10 @@
 //! Nothing lost, nothing doubled, whatever breaks: AWS, the way to it, credentials, the API server, or the operator
 //! itself, against the real API server and the model of IAM.
 
+mod apiserver;
+mod classes;
+mod credentials;
+mod isolation;
 mod leader;
 mod site;
+mod soak;

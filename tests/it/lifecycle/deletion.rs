@@ -41,7 +41,19 @@ async fn retain_and_abandon_leave_aws_as_it_is_and_make_no_call() -> Result<()> 
     stage
         .annotate("abandoned", "auroralogexport.dev/abandon", "true")
         .await?;
-    stage.ready("abandoned").await?;
+    // The annotation itself asks for a look; its last call is that for the policy.
+    stage
+        .eventually("the look", || {
+            let calls = stage.iam_calls(mark);
+            ensure!(
+                calls
+                    .iter()
+                    .any(|call| call.action == "GetPolicy" && call.outcome == "OK"),
+                "{calls:?}"
+            );
+            Ok(())
+        })
+        .await?;
     let mark = stage.mark();
     stage.deleted("abandoned").await?;
     assert_eq!(stage.iam_calls(mark), []);

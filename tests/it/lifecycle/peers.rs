@@ -48,7 +48,7 @@ async fn a_role_it_never_created_was_deleted_after_a_rename() -> Result<()> {
     for field in ["roleName", "policyName"] {
         let refused = stage.apply("a", json!({ field: stage.name("b") })).await;
         let said = refused.err().map(|error| error.to_string()).unwrap_or_default();
-        ensure!(said.contains(field) && said.contains("immutable"), "{said}");
+        ensure!(said.contains(field) && said.contains("cannot be changed"), "{said}");
     }
     stage.deleted("a").await?;
     stage.role("b")?;
@@ -153,7 +153,7 @@ async fn terminal_errors_are_not_retried_until_the_pod_restarts() -> Result<()> 
 
 #[tokio::test]
 async fn wedged_under_throttling() -> Result<()> {
-    let stage = Stage::start().await?;
+    let stage = Stage::still().await?;
     stage.server.gate().set_faults(FaultPlan {
         rate_limit: Some(RateLimit {
             reads_per_second: 20.0,

@@ -266,12 +266,16 @@ impl Stage {
         Api::namespaced_with(self.client.clone(), namespace, &resource)
     }
 
-    /// Server-side apply, as GitOps tools do: what is no longer in `spec` goes.
+    /// Server-side apply, as GitOps tools do: what is no longer in `spec` goes. An apply that takes the last field away
+    /// makes `spec` null for the API server, so one that says nothing new is always there.
     pub(super) async fn apply(&self, name: &str, spec: Value) -> Result<DynamicObject> {
         self.apply_in(&self.namespace, name, spec).await
     }
 
-    pub(super) async fn apply_in(&self, namespace: &str, name: &str, spec: Value) -> Result<DynamicObject> {
+    pub(super) async fn apply_in(&self, namespace: &str, name: &str, mut spec: Value) -> Result<DynamicObject> {
+        if spec["managementPolicy"].is_null() {
+            spec["managementPolicy"] = json!("Enforce");
+        }
         let body = json!({
             "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AuroraLogExportPolicy",
             "metadata": { "name": name, "namespace": namespace }, "spec": spec,
@@ -390,6 +394,12 @@ impl Stage {
     pub(super) async fn repaired(&self, field: &str) -> Result<f64> {
         self.metric("auroralogexport_drift_repaired_total", &[("field", field)])
             .await
+    }
+
+    /// Is there a line of metrics that begins like this?
+    pub(super) async fn metrics_have(&self, start: &str) -> Result<bool> {
+        let operator = self.operator.as_ref().context("no operator")?;
+        Ok(operator.metrics().await?.lines().any(|line| line.starts_with(start)))
     }
 
     /// The sum of a metric of the operator.

@@ -1,0 +1,248 @@
+//! Everything at once: objects come, change and go while AWS throttles, fails and loses answers, and while the operator
+//! is killed every two seconds. Once that is over, IAM holds exactly what the specs say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
+use aurora_test_support::iam_model::{CreatePolicy, CreateRole, Iam, Rng};
+use aurora_test_support::operator::{Operator, OperatorOptions};
+use aurora_test_support::wait::wait_for;
+use serde_json::{Value, json};
+
+use super::site::{PATH, Site, says};
+
+const LIFE: Duration = Duration::from_secs(2);
+/// Between two changes, so that some of them come to something before the next.
+const PAUSE: Duration = Duration::from_millis(40);
+/// An object that may have been made just before a process died is looked for twice, 15 s apart.
+const CONVERGENCE: Duration = Duration::from_secs(120);
+const FULL_ACCESS: &str = "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess";
+const REGIONS: [&str; 4] = ["eu-central-1", "us-east-1", "ap-south-1", "sa-east-1"];
+const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"rds.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+const DOCUMENT: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#;
+
+/// What an object is to be in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Wanted {
+    Regions(BTreeSet<&'static str>),
+    FullAccess,
+    Gone,
+}
+
+impl Wanted {
+    fn random(rng: &mut Rng) -> Self {
+        if rng.chance(0.2) {
+            return Self::FullAccess;
+        }
+        let mut regions: BTreeSet<_> = REGIONS.into_iter().filter(|_| rng.chance(0.5)).collect();
+        regions.insert(REGIONS[0]);
+        Self::Regions(regions)
+    }
+
+    fn spec(&self) -> Value {
+        match self {
+            Self::Regions(regions) => json!({ "scope": { "regions": regions } }),
+            Self::FullAccess | Self::Gone => json!({ "access": "FullAccess" }),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_storm_of_faults_and_kills_leaves_iam_as_the_specs_say() -> Result<()> {
+    storm(40, Duration::from_secs(9), 7).await
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: cargo test --test it -- --ignored soak"]
+async fn a_long_storm_of_faults_and_kills_leaves_iam_as_the_specs_say() -> Result<()> {
+    storm(200, Duration::from_mins(3), 11).await
+}
+
+async fn storm(objects: usize, duration: Duration, seed: u64) -> Result<()> {
+    let site = Site::start().await?;
+    let bystanders = plant_bystanders(&site)?;
+    let before = site.iam().snapshot();
+    site.aws.gate().set_faults(FaultPlan::of(
+        seed,
+        vec![
+            Rule::new(Effect::Throttle, &["*"]).with_probability(0.3),
+            Rule::new(Effect::ServiceFailure, &["*"]).with_probability(0.05),
+            Rule::new(Effect::LoseAnswer, &["*"]).with_probability(0.05),
+        ],
+    ));
+    let mut options = site.options(&["--drift-check-interval=5s"]);
+    options.pod_name = Some(format!("storm-{}", site.namespace));
+    let end = Instant::now() + duration;
+    let (lives, wanted) = tokio::try_join!(mortal(&site, &options, end), users(&site, objects, end, seed))?;
+    let outcomes = site.aws.gate().outcomes();
+    println!("{lives} lives; calls by outcome: {outcomes:?}");
+    ensure!(
+        ["Throttling", "ServiceFailure", "ConnectionLost"]
+            .iter()
+            .all(|outcome| outcomes.contains_key(*outcome)),
+        "the storm was none: {outcomes:?}"
+    );
+
+    site.aws.gate().clear_faults();
+    let calm = Instant::now();
+    let operator = Operator::start(site.env, options).await?;
+    for (name, wanted) in &wanted {
+        settled(&site, name, wanted)
+            .await
+            .with_context(|| format!("the operator's log: {}", operator.log().display()))?;
+    }
+    println!("calm {:?} after the storm", calm.elapsed());
+    exactly(&site, &wanted, &bystanders)?;
+    let after = site.iam().snapshot();
+    for name in &bystanders {
+        for kind in ["policies", "roles"] {
+            ensure!(after[kind][name] == before[kind][name], "{kind} {name} was touched");
+        }
+    }
+    operator.stop().await?;
+    Ok(())
+}
+
+/// Runs the operator until `end`, each process for two seconds; gives their number.
+async fn mortal(site: &Site<'_>, options: &OperatorOptions, end: Instant) -> Result<u32> {
+    let mut lives = 0;
+    while Instant::now() < end {
+        let operator = Operator::start(site.env, options.clone()).await?;
+        tokio::time::sleep(LIFE.min(end.saturating_duration_since(Instant::now()))).await;
+        operator.kill()?;
+        lives += 1;
+    }
+    Ok(lives)
+}
+
+/// Makes objects and changes them until `end`; gives what each is to be.
+async fn users(site: &Site<'_>, objects: usize, end: Instant, seed: u64) -> Result<BTreeMap<String, Wanted>> {
+    let mut wanted = BTreeMap::new();
+    let mut rng = Rng::new(seed);
+    for number in 0..objects {
+        let first = Wanted::random(&mut rng);
+        site.apply(&format!("o{number}"), first.spec()).await?;
+        wanted.insert(format!("o{number}"), first);
+    }
+    while Instant::now() < end {
+        change_one(site, &mut wanted, &mut rng).await?;
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(wanted)
+}
+
+/// One change by a user: another spec, a deletion, or a new object under an old name.
+async fn change_one(site: &Site<'_>, wanted: &mut BTreeMap<String, Wanted>, rng: &mut Rng) -> Result<()> {
+    let count = u64::try_from(wanted.len())?;
+    let name = format!("o{}", rng.below(count));
+    let now = wanted.get_mut(&name).context("no such object")?;
+    if *now == Wanted::Gone {
+        if site.api().get_opt(&name).await?.is_some() {
+            return Ok(());
+        }
+    } else if rng.chance(0.25) {
+        *now = Wanted::Gone;
+        return site.delete(&name).await;
+    }
+    *now = Wanted::random(rng);
+    site.apply(&name, now.spec()).await.map(|_| ())
+}
+
+async fn settled(site: &Site<'_>, name: &str, wanted: &Wanted) -> Result<()> {
+    let api = site.api();
+    wait_for(&format!("{name} to settle"), CONVERGENCE, async || {
+        let object = api.get_opt(name).await?;
+        match (object, wanted) {
+            (None, Wanted::Gone) => Ok(()),
+            (Some(object), Wanted::Regions(_) | Wanted::FullAccess) if says(&object, "Ready", "True", "InSync") => {
+                Ok(())
+            }
+            (object, _) => anyhow::bail!("{:?}", object.map(|object| object.data["status"].clone())),
+        }
+    })
+    .await
+}
+
+/// Neither more nor less, nor anything else, than the specs say.
+fn exactly(site: &Site<'_>, wanted: &BTreeMap<String, Wanted>, bystanders: &[String]) -> Result<()> {
+    let iam = site.iam();
+    let snapshot = iam.snapshot();
+    let names = |kind: &str| -> BTreeSet<String> {
+        let all = snapshot[kind].as_object().into_iter().flatten();
+        let path = all
+            .filter(|(_, entry)| entry["path"] == PATH)
+            .map(|(name, _)| name.clone());
+        path.filter(|name| !bystanders.contains(name)).collect()
+    };
+    let expected = |keep: fn(&Wanted) -> bool| -> BTreeSet<String> {
+        let kept = wanted.iter().filter(|(_, wanted)| keep(wanted));
+        kept.map(|(name, _)| site.name(name)).collect()
+    };
+    assert_eq!(names("roles"), expected(|wanted| *wanted != Wanted::Gone));
+    assert_eq!(
+        names("policies"),
+        expected(|wanted| matches!(wanted, Wanted::Regions(_)))
+    );
+    for (name, wanted) in wanted {
+        let attached = match wanted {
+            Wanted::Gone => continue,
+            Wanted::FullAccess => FULL_ACCESS.to_owned(),
+            Wanted::Regions(regions) => {
+                assert_eq!(regions_of(&site.document(name)?)?, *regions, "{name}");
+                site.policy_arn(name)
+            }
+        };
+        assert_eq!(iam.attached_to(&site.name(name)), [attached], "{name}");
+    }
+    Ok(())
+}
+
+/// The Regions of the statement about log groups.
+fn regions_of(document: &str) -> Result<BTreeSet<&'static str>> {
+    let document: Value = serde_json::from_str(document)?;
+    let resource = &document["Statement"][1]["Resource"];
+    let one = resource.as_str().into_iter();
+    let many = resource.as_array().into_iter().flatten().filter_map(Value::as_str);
+    let arns: Vec<&str> = one.chain(many).collect();
+    arns.into_iter()
+        .map(|arn| {
+            let region = arn.split(':').nth(3).unwrap_or_default();
+            let known = REGIONS.into_iter().find(|known| *known == region);
+            known.with_context(|| format!("an unexpected Region in {arn}"))
+        })
+        .collect()
+}
+
+/// Policies and roles of others in the operator's own path, one with two of the three tags of ownership.
+fn plant_bystanders(site: &Site<'_>) -> Result<Vec<String>> {
+    let plant = |iam: &mut Iam, name: &str, tags: &[(&str, &str)]| {
+        let tags: BTreeMap<String, String> = tags.iter().map(|&(key, value)| (key.into(), value.into())).collect();
+        let policy = iam.create_policy(&CreatePolicy {
+            name: name.to_owned(),
+            path: Some(PATH.to_owned()),
+            document: DOCUMENT.to_owned(),
+            tags: tags.clone().into_iter().collect(),
+            ..CreatePolicy::default()
+        })?;
+        iam.create_role(&CreateRole {
+            name: name.to_owned(),
+            path: Some(PATH.to_owned()),
+            trust: TRUST.to_owned(),
+            tags: tags.into_iter().collect(),
+            ..CreateRole::default()
+        })?;
+        iam.attach_role_policy(name, &policy.arn)
+    };
+    let cluster = site.cluster();
+    let almost = [
+        ("auroralogexport.dev/managed-by", cluster.as_str()),
+        ("auroralogexport.dev/owner", "shop/o1"),
+    ];
+    let names = vec![format!("{cluster}.o0x"), format!("{cluster}.almost")];
+    site.by_hand(|iam| plant(iam, &names[0], &[("team", "others")]))?;
+    site.by_hand(|iam| plant(iam, &names[1], &almost))?;
+    Ok(names)
+}
