@@ -45,8 +45,7 @@ async fn a_representative_run_is_written_down_for_the_policy_simulator() -> Resu
     let ns = bench.ns().to_owned();
     let boundary = format!("arn:aws:iam::{ID}:policy/aurora-log-export-boundary");
     plant(&bench, &ns)?;
-    let account =
-        json!({ "assumeRole": { "externalId": "external-id" }, "guardrails": { "permissionsBoundary": boundary } });
+    let account = json!({ "assumeRole": { "externalId": "external-id" }, "guardrails": { "permissionsBoundary": boundary, "allowFullAccess": true } });
     let account = bench.account("prod", ID, account).await?;
     let apply = async |name: &str, more: Value| -> Result<()> {
         let mut spec = more;

@@ -16,19 +16,21 @@ const operator = [policy('operator-policy'), policy('operator-policy-adoption')]
 
 async function allowed(identityPolicies, { action, resource, context }) {
   const owner = resource.split(':')[4] || account
+  // Roles are assumed from the operator's own account: across accounts both sides must agree, and here the question is
+  // what the operator's side says.
+  const assumes = action.startsWith('sts:') && action !== 'sts:GetCallerIdentity'
+  const principal = `arn:aws:iam::${assumes ? '100000000000' : account}:role/aurora-log-export-operator`
   const simulation = {
     request: {
-      principal: `arn:aws:iam::${account}:role/aurora-log-export-operator`,
+      principal,
       action,
       resource: { resource, accountId: owner },
       contextVariables: context
     },
     identityPolicies,
-    // In member accounts the trust policy must agree as well; here the question is what the operator's own policy says.
-    resourcePolicy:
-      action === 'sts:AssumeRole' || action === 'sts:TagSession'
-        ? { Version: '2012-10-17', Statement: { Effect: 'Allow', Principal: { AWS: `arn:aws:iam::${account}:role/aurora-log-export-operator` }, Action: action } }
-        : undefined,
+    resourcePolicy: assumes
+      ? { Version: '2012-10-17', Statement: { Effect: 'Allow', Principal: { AWS: principal }, Action: action } }
+      : undefined,
     serviceControlPolicies: [],
     resourceControlPolicies: []
   }
