@@ -1,6 +1,7 @@
 //! What the operator does to Kubernetes: the finalizer, the status, events. Each call has a timeout, and none touches
 //! `spec` or labels.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,12 +11,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
+use tracing::Instrument;
 
 use crate::api::{FIELD_MANAGER, FINALIZER};
 use crate::aws_account::AccountObject;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
 use crate::object::Object;
+use crate::telemetry::trace;
 
 /// No call to the API server takes longer.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -95,6 +98,9 @@ pub trait Managed: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde:
     /// Where the object lives.
     fn api(&self, client: &Client) -> Api<Self>;
 
+    /// Its status as JSON, for comparison.
+    fn status(&self) -> Value;
+
     /// What it is called in errors: kind and name.
     fn describe(&self) -> String {
         let kind = Self::kind(&()).to_lowercase();
@@ -109,11 +115,19 @@ impl Managed for Object {
     fn api(&self, client: &Client) -> Api<Self> {
         Api::namespaced(client.clone(), &self.namespace().unwrap_or_default())
     }
+
+    fn status(&self) -> Value {
+        serde_json::to_value(&self.status).unwrap_or_default()
+    }
 }
 
 impl Managed for AccountObject {
     fn api(&self, client: &Client) -> Api<Self> {
         Api::all(client.clone())
+    }
+
+    fn status(&self) -> Value {
+        serde_json::to_value(&self.status).unwrap_or_default()
     }
 }
 
@@ -195,22 +209,12 @@ impl Kubernetes {
 
     async fn patch_json<K: Managed>(&self, object: &K, operations: Vec<Value>) -> Result<K> {
         self.fenced()?;
-        let patch: kube::core::params::Patch<()> = Patch::Json(
-            serde_json::from_value(Value::Array(operations)).map_err(|error| KubernetesError::Api {
-                verb: "patch",
-                what: object.describe(),
-                source: Box::new(kube::Error::SerdeError(error)),
-            })?,
-        );
-        let params = PatchParams {
-            field_manager: Some(FIELD_MANAGER.into()),
-            ..PatchParams::default()
-        };
+        let patch = json_patch(object, operations)?;
         let api = object.api(&self.client);
         bounded(
             "patch",
             &object.describe(),
-            api.patch(&object.name_any(), &params, &patch),
+            api.patch(&object.name_any(), &updating(), &patch),
         )
         .await
     }
@@ -230,14 +234,39 @@ impl Kubernetes {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let what = format!("status of {}", object.describe());
         let api = object.api(&self.client);
-        let written = bounded(
+        let applied = bounded(
             "patch",
             &what,
             api.patch_status(&object.name_any(), &params, &Patch::Apply(&body)),
         )
-        .await?;
+        .await;
+        let written = match applied {
+            // The API server cannot apply to an object whose spec was stored under another schema than today's
+            // ("failed to create typed live object"), which is when its owner must be told.
+            Err(error) if error.status() == Some(500) => self.replace_status(object, &body["status"]).await?,
+            // What such a replacement wrote, or anybody else, an apply leaves in place.
+            Ok(written) if written.status() != body["status"] => self.replace_status(&written, &body["status"]).await?,
+            applied => applied?,
+        };
         self.metrics.status_written();
         Ok(written)
+    }
+
+    /// The same by JSON Patch, which asks nothing of the rest of the object.
+    async fn replace_status<K: Managed>(&self, object: &K, status: &Value) -> Result<K> {
+        let operations = vec![
+            json!({ "op": "test", "path": "/metadata/uid", "value": object.meta().uid }),
+            json!({ "op": "add", "path": "/status", "value": status }),
+        ];
+        let patch = json_patch(object, operations)?;
+        let what = format!("status of {}", object.describe());
+        let api = object.api(&self.client);
+        bounded(
+            "patch",
+            &what,
+            api.patch_status(&object.name_any(), &updating(), &patch),
+        )
+        .await
     }
 
     /// Publishes an event. Never fails: an event that cannot be published is logged.
@@ -289,13 +318,31 @@ impl Kubernetes {
     }
 }
 
+/// For writes that are no server-side apply.
+fn updating() -> PatchParams {
+    PatchParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PatchParams::default()
+    }
+}
+
+fn json_patch(object: &impl Managed, operations: Vec<Value>) -> Result<Patch<()>> {
+    let operations = serde_json::from_value(Value::Array(operations)).map_err(|error| KubernetesError::Api {
+        verb: "patch",
+        what: object.describe(),
+        source: Box::new(kube::Error::SerdeError(error)),
+    })?;
+    Ok(Patch::Json(operations))
+}
+
 /// A call with a timeout, and an error that names verb and resource.
 pub async fn bounded<T>(
     verb: &'static str,
     what: &str,
     call: impl Future<Output = std::result::Result<T, kube::Error>>,
 ) -> Result<T> {
-    match tokio::time::timeout(TIMEOUT, call).await {
+    let span = trace::kubernetes_call(verb, what);
+    let result = match tokio::time::timeout(TIMEOUT, call).instrument(span.clone()).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(KubernetesError::Api {
             verb,
@@ -306,5 +353,9 @@ pub async fn bounded<T>(
             verb,
             what: what.to_owned(),
         }),
-    }
+    };
+    let outcome = result.as_ref().err().map_or("success", KubernetesError::outcome);
+    let failure = result.as_ref().err().filter(|error| !error.is_not_found());
+    trace::call_ended(&span, outcome, failure.map(|error| error as &dyn Display));
+    result
 }

@@ -365,4 +365,20 @@ mod tests {
             assert_eq!(Owner::from_tag(bad), None, "{bad}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn every_object_has_a_default_name_that_iam_takes_and_no_other_object_has(
+            (namespace, other) in ("[a-z0-9-]{1,63}", "[a-z0-9-]{1,63}"),
+            name in "[a-z0-9.-]{1,128}",
+            prefix in "[a-z-]{0,32}",
+        ) {
+            let made = default_name(&prefix, &Owner::new(&namespace, &name));
+            proptest::prop_assert!(RoleName::parse(&made).is_ok() && PolicyName::parse(&made).is_ok());
+            proptest::prop_assert!(made.starts_with(&prefix));
+            // A namespace has no dot, so the first one parts it from the name.
+            let theirs = default_name(&prefix, &Owner::new(&other, &name));
+            proptest::prop_assert_eq!(made == theirs, namespace == other);
+        }
+    }
 }

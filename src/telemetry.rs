@@ -4,15 +4,20 @@
 //! that one object can be followed through the whole log by that key, in either format. A filter hides spans as it hides
 //! events, so such a span is an `error_span!`: its level says when its fields are shown, not that anything is wrong.
 //!
+//! Spans for traces are apart from these: see [`trace`].
+//!
 //! Logs go to standard error: standard output belongs to what commands print. Every destination filters for itself, so an
 //! [`Exporter`] (OTLP, say) may want spans that the log does not show.
 
 mod json;
+pub mod otlp;
+pub mod trace;
 
 use std::fmt;
 use std::io::IsTerminal;
 
 use tracing::Subscriber;
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
@@ -107,6 +112,10 @@ where
         filter: filter.to_owned(),
         source,
     })?;
+    // The hint is needed: without one, `and` would have none either, and every callsite would be looked at.
+    let not_for_traces =
+        filter_fn(|metadata| metadata.target() != trace::TARGET).with_max_level_hint(LevelFilter::TRACE);
+    let filter = filter.and(not_for_traces);
     layers.push(match format {
         LogFormat::Text => tracing_subscriber::fmt::layer()
             .with_writer(writer)

@@ -11,6 +11,7 @@ use aws_config::SdkConfig;
 
 use crate::iam::aws::AwsIam;
 use crate::iam::gate::Gate;
+use crate::iam::inventory::Inventory;
 use crate::iam::{ErrorClass, Iam, IamError};
 use crate::names::RoleName;
 use budget::{Budget, Caller};
@@ -72,6 +73,12 @@ impl Account {
     pub fn iam(&self, identity: &CallerIdentity, caller: Caller) -> AwsIam {
         let Open { client, gate, .. } = self.open(identity);
         AwsIam::new(client, gate, caller)
+    }
+
+    /// Lists over the whole account, for the command line; the identity must have been asked for before.
+    pub fn inventory(&self, identity: &CallerIdentity, caller: Caller) -> Inventory {
+        let Open { client, gate, .. } = self.open(identity);
+        Inventory::new(client, gate, caller)
     }
 
     /// The budget of the account.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::AccountObject;
 use super::status::{Facts, Outcome, condition, next};
@@ -15,6 +16,7 @@ use crate::api::{AwsAccountStatus, ConditionType, EventReason, Reason};
 use crate::kubernetes::KubernetesError;
 use crate::queue::backoff;
 use crate::reconcile::Context;
+use crate::telemetry::trace;
 
 /// Between looks at an account that is usable: its identity is verified anew then.
 const INTERVAL: Duration = Duration::from_secs(300);
@@ -52,7 +54,7 @@ impl Keeper {
     /// Looks at the account; returns when to look again.
     pub(super) async fn look(&mut self, object: &Arc<AccountObject>) -> Duration {
         let newest = self.newest(object);
-        match self.keep(&newest).await {
+        match self.keep(&newest).instrument(trace::account(newest.name())).await {
             Ok(pause) => pause,
             Err(KubernetesError::NotLeader) => SLOWEST,
             Err(error) if error.is_not_found() => INTERVAL,

@@ -1,19 +1,60 @@
-//! The command line: `aurora-log-export-operator run|crd|render|…`.
+//! The command line: `aurora-log-export-operator run|crd|render|plan|doctor|import|explain`, and `kubectl alep` with
+//! those commands that a user of the cluster needs.
 
+// Documentation comments of arguments are their help texts, which no Markdown reader sees.
+#![allow(clippy::doc_markdown)]
+
+mod connect;
 mod crd;
+mod doctor;
+mod explain;
+mod import;
+mod manifests;
+mod paint;
+mod plan;
 mod render;
 pub mod run;
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::names::Owner;
+
+/// The name of the binary as a kubectl plugin.
+const PLUGIN: &str = "kubectl-alep";
 
 /// Keeps the IAM policy and role for Aurora's log export right, from a Kubernetes object.
 #[derive(Debug, Parser)]
 #[command(name = "aurora-log-export-operator", version, about, max_term_width = 100)]
+#[command(after_help = "Examples:\n  \
+    aurora-log-export-operator crd | kubectl apply --server-side -f -\n  \
+    aurora-log-export-operator plan -f examples/minimal.yaml\n  \
+    aurora-log-export-operator doctor\n\n\
+    Under the name kubectl-alep in PATH, the same binary is `kubectl alep plan|explain|doctor`.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+}
+
+/// Shows and checks AuroraLogExportPolicies.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-alep",
+    bin_name = "kubectl alep",
+    version,
+    about,
+    max_term_width = 100
+)]
+#[command(after_help = "Examples:\n  \
+    kubectl alep explain orders -n shop\n  \
+    kubectl alep plan -A\n  \
+    kubectl alep doctor --context prod")]
+struct Plugin {
+    #[command(subcommand)]
+    command: PluginCommand,
 }
 
 #[derive(Debug, Subcommand)]
@@ -24,21 +65,158 @@ enum Command {
     Crd(crd::CrdArgs),
     /// Print, offline, the policy and trust documents of a manifest.
     Render(render::RenderArgs),
+    /// Write manifests that adopt roles and policies made by hand.
+    Import(Box<import::ImportArgs>),
+    #[command(flatten)]
+    Shared(PluginCommand),
+    /// Print a completion script for a shell.
+    #[command(hide = true)]
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages.
+    #[command(hide = true)]
+    Man {
+        /// Directory to write one page per command into.
+        #[arg(long, value_name = "DIR")]
+        out_dir: Option<std::path::PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginCommand {
+    /// Show what the operator would do to AWS, and change nothing.
+    Plan(Box<plan::PlanArgs>),
+    /// Explain the state of an object, and what to do about it.
+    Explain(explain::ExplainArgs),
+    /// Check cluster, credentials and account, with the fix beside each finding.
+    Doctor(Box<doctor::DoctorArgs>),
 }
 
 /// Parses, runs, and says how it ended.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.command {
-        Command::Run(args) => run::main(*args),
-        Command::Crd(args) => crd::main(&args),
-        Command::Render(args) => render::main(&args),
+    let result = if is_plugin(std::env::args_os().next().as_deref()) {
+        Plugin::parse().command.main()
+    } else {
+        let cli = Cli::parse();
+        match cli.command {
+            Command::Run(args) => run::main(*args),
+            Command::Crd(args) => crd::main(&args),
+            Command::Render(args) => render::main(&args),
+            Command::Import(args) => import::main(&args),
+            Command::Shared(command) => command.main(),
+            Command::Completion { shell } => {
+                let mut command = Cli::command();
+                let name = command.get_name().to_owned();
+                clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Man { out_dir } => man(out_dir.as_deref()),
+        }
     };
     match result {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+impl PluginCommand {
+    fn main(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Plan(args) => plan::main(&args),
+            Self::Explain(args) => explain::main(&args),
+            Self::Doctor(args) => doctor::main(&args),
+        }
+    }
+}
+
+/// Was the binary called as kubectl calls its plugins? A version may follow the name, as package managers add it.
+fn is_plugin(program: Option<&OsStr>) -> bool {
+    program
+        .map(Path::new)
+        .and_then(Path::file_name)
+        .and_then(OsStr::to_str)
+        .is_some_and(|name| name.starts_with(PLUGIN) || name.starts_with("kubectl_alep"))
+}
+
+fn man(out_dir: Option<&Path>) -> anyhow::Result<ExitCode> {
+    match out_dir {
+        Some(dir) => clap_mangen::generate_to(Cli::command(), dir)?,
+        None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `NAMESPACE/NAME`, or a name in the default namespace; `alep/NAME`, as kubectl prints it, is understood too.
+fn key(text: &str, default_namespace: &str) -> Owner {
+    match text.split_once('/') {
+        Some(("alep" | "auroralogexportpolicy.auroralogexport.dev", name)) => Owner::new(default_namespace, name),
+        Some((namespace, name)) => Owner::new(namespace, name),
+        None => Owner::new(default_namespace, text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_lines_are_consistent() {
+        Cli::command().debug_assert();
+        Plugin::command().debug_assert();
+    }
+
+    #[test]
+    fn the_name_of_the_binary_decides_whether_it_is_a_plugin() {
+        for (program, plugin) in [
+            ("/usr/local/bin/kubectl-alep", true),
+            ("kubectl_alep-v1", true),
+            ("aurora-log-export-operator", false),
+            ("/opt/kubectl-alep/aurora-log-export-operator", false),
+        ] {
+            assert_eq!(is_plugin(Some(OsStr::new(program))), plugin, "{program}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_named_as_kubectl_names_it() {
+        let orders = Owner::new("shop", "orders");
+        assert_eq!(key("shop/orders", "other"), orders);
+        assert_eq!(key("orders", "shop"), orders);
+        assert_eq!(key("alep/orders", "shop"), orders);
+    }
+
+    #[test]
+    fn every_flag_of_every_command_has_an_environment_variable_or_is_a_choice_of_the_moment() {
+        let of_the_moment = [
+            "help",
+            "version",
+            "all",
+            "all_namespaces",
+            "files",
+            "file",
+            "objects",
+            "object",
+            "shell",
+        ];
+        let of_the_moment = [
+            &of_the_moment[..],
+            &["exit_code", "only", "out_dir", "observe", "ignore"],
+        ]
+        .concat();
+        for command in Cli::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                assert!(
+                    argument.get_env().is_some() || of_the_moment.contains(&id),
+                    "{} --{id}",
+                    command.get_name()
+                );
+            }
         }
     }
 }

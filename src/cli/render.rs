@@ -1,13 +1,12 @@
 //! `render`: the documents of a manifest, offline.
 
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::manifests;
 use crate::api::policy::DeletionPolicy;
 use crate::desired::{Desired, desired};
 use crate::names::{AccountId, ClusterName, IamPath, Partition};
@@ -26,16 +25,16 @@ pub(super) struct RenderArgs {
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     file: PathBuf,
     /// Account that the policy is for, 12 digits.
-    #[arg(long, env = "ACCOUNT_ID", default_value = "123456789012")]
+    #[arg(long, env = "ALEP_ACCOUNT_ID", default_value = "123456789012")]
     account_id: AccountId,
     /// AWS partition: aws, aws-cn, aws-us-gov, …
-    #[arg(long, env = "AWS_PARTITION", default_value = "aws")]
+    #[arg(long, env = "ALEP_PARTITION", default_value = "aws")]
     partition: Partition,
     /// Name of the cluster in tags.
-    #[arg(long, env = "CLUSTER_NAME", default_value = "example")]
+    #[arg(long, env = "ALEP_CLUSTER_NAME", default_value = "example")]
     cluster_name: ClusterName,
     /// IAM path of policy and role.
-    #[arg(long, env = "IAM_PATH", default_value = "/aurora-log-export/")]
+    #[arg(long, env = "ALEP_IAM_PATH", default_value = "/aurora-log-export/")]
     iam_path: IamPath,
     /// Print one bare document, as `aws iam create-policy --policy-document` and `create-role` take it.
     #[arg(long, value_enum)]
@@ -51,7 +50,7 @@ enum Only {
 }
 
 pub(super) fn main(args: &RenderArgs) -> anyhow::Result<ExitCode> {
-    let objects = read_manifests(&args.file)?;
+    let objects = manifests::read(std::slice::from_ref(&args.file), "default")?.objects;
     if objects.is_empty() {
         bail!("{} holds no AuroraLogExportPolicy", args.file.display());
     }
@@ -105,29 +104,4 @@ fn everything(desired: &Desired) -> Value {
         "policy": policy.unwrap_or_else(|| json!({ "arn": desired.identity.full_access_arn.as_str() })),
         "role": { "name": desired.identity.role_name.as_str(), "arn": desired.identity.role_arn.as_str(), "trust": desired.trust },
     })
-}
-
-/// Every `AuroraLogExportPolicy` in a file of YAML documents; other kinds are passed over.
-pub(super) fn read_manifests(path: &std::path::Path) -> anyhow::Result<Vec<Object>> {
-    let mut text = String::new();
-    if path.as_os_str() == "-" {
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .context("cannot read standard input")?;
-    } else {
-        text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    }
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(&text).with_context(|| format!("{} is not YAML", path.display()))?;
-    let mut objects = Vec::new();
-    for document in documents {
-        if document["kind"] != "AuroraLogExportPolicy" {
-            continue;
-        }
-        let mut object =
-            Object::deserialize(document).with_context(|| format!("{}: metadata cannot be read", path.display()))?;
-        object.metadata.namespace.get_or_insert_with(|| "default".into());
-        objects.push(object);
-    }
-    Ok(objects)
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use clap::ArgAction;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -28,7 +29,7 @@ use crate::reconcile::Context;
 use crate::reconcile::memory::Memories;
 use crate::scan::Modes;
 use crate::settings::{Cluster, Settings};
-use crate::telemetry::{self, LogFormat};
+use crate::telemetry::{self, LogFormat, otlp};
 
 /// The process is stuck if its heart has not beaten for this long.
 const LIVE_LIMIT: Duration = Duration::from_secs(30);
@@ -133,6 +134,11 @@ pub struct RunArgs {
     #[arg(long, env = "ALEP_LOG_FILTER", value_name = "FILTER", default_value = "info")]
     log_filter: String,
 
+    /// Send traces by OTLP over HTTP to this collector, such as `http://collector:4318`; empty: none; unset: to
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` if that is set.
+    #[arg(long, env = "ALEP_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+
     /// Name of this replica.
     #[arg(long, env = "POD_NAME", value_name = "NAME", hide = true)]
     pod_name: Option<String>,
@@ -150,7 +156,7 @@ fn interval(text: &str) -> Result<Duration, String> {
     Ok(parsed.into())
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(super) fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 100_000.0 => Ok(rate),
         _ => Err("must be a number of calls a second above 0".into()),
@@ -166,7 +172,7 @@ fn drift_scan(text: &str) -> Result<DriftScan, String> {
     }
 }
 
-fn deletion_policy(text: &str) -> Result<DeletionPolicy, String> {
+pub(super) fn deletion_policy(text: &str) -> Result<DeletionPolicy, String> {
     match text {
         "Delete" => Ok(DeletionPolicy::Delete),
         "Retain" => Ok(DeletionPolicy::Retain),
@@ -175,11 +181,26 @@ fn deletion_policy(text: &str) -> Result<DeletionPolicy, String> {
 }
 
 pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let _telemetry = telemetry::init(args.log_format, &args.log_filter).context("--log-filter")?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(run(args))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let telemetry = start_telemetry(&args, runtime.handle())?;
+    let ended = runtime.block_on(run(args));
+    // The last traces go out by the runtime; nothing else is waited for.
+    drop(telemetry);
+    runtime.shutdown_background();
+    ended
+}
+
+fn start_telemetry(args: &RunArgs, runtime: &Handle) -> anyhow::Result<telemetry::Guard> {
+    let standard = std::env::var(otlp::STANDARD_VARIABLE).ok();
+    let exporter = || match otlp::Endpoint::choose(args.otlp_endpoint.as_deref(), standard.as_deref())? {
+        Some(endpoint) => otlp::exporter(&endpoint, args.pod_name.as_deref(), runtime).map(Some),
+        None => Ok(None),
+    };
+    let exporter = exporter().with_context(|| match &args.otlp_endpoint {
+        Some(_) => "--otlp-endpoint",
+        None => otlp::STANDARD_VARIABLE,
+    })?;
+    telemetry::init_with(args.log_format, &args.log_filter, exporter.into_iter().collect()).context("--log-filter")
 }
 
 async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -275,6 +296,7 @@ async fn operate(
         memories: Memories::default(),
         metrics: metrics.clone(),
         drift_scan: args.drift_scan,
+        watched: args.watch_namespace.clone(),
         modes: Modes::default(),
         started,
     });

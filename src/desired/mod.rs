@@ -1,32 +1,23 @@
 //! Spec + account facts → what must be in AWS. No I/O, no clock: bad input ends here, with the field's path.
 
 mod guardrails;
+mod references;
 mod scope;
+mod tags;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
+use crate::api::Reason;
 use crate::api::policy::{
     Access, AdoptionPolicy, AttachmentPolicy, AuroraLogExportPolicySpec, DeletionPolicy, ManagementPolicy,
     TrustProtection,
 };
-use crate::api::{RESERVED_TAG_PREFIX, Reason};
 use crate::documents::meaning::Fingerprint;
 use crate::documents::permissions::MANAGED_POLICY_LIMIT;
 use crate::documents::{Document, Meaning, permissions, trust};
 use crate::names::{IamPath, NameError, Owner, PolicyArn, PolicyName, RoleArn, RoleName, default_name};
-use crate::ownership::{Ownership, Tags, is_same_key};
+use crate::ownership::{Ownership, Tags};
 use crate::settings::{AccountFacts, Settings};
-
-/// The most tags that IAM allows on a resource.
-const MAX_TAGS: usize = 50;
-
-/// The longest `metadata.name`: with a namespace before it the owner tag stays below IAM's 256 characters.
-const MAX_OBJECT_NAME: usize = 128;
-
-/// The shortest `driftCheckInterval`.
-const MIN_DRIFT_CHECK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// One thing that is wrong with a spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,8 +236,8 @@ pub fn desired(
     let trust = trust_document(spec, account, &mut problems);
     let description = description(spec, &identity.ownership, &mut problems);
     let boundary = boundary(spec, account, &mut problems);
-    let tags = tags(spec, account, &identity.ownership, &mut problems);
-    kubernetes_fields(owner, spec, &mut problems);
+    let tags = tags::tags(spec, account, &identity.ownership, &mut problems);
+    references::check(owner, spec, &mut problems);
     guardrails::check(owner, spec, settings, account, &mut problems);
 
     if !problems.is_empty() {
@@ -264,55 +255,6 @@ pub fn desired(
         management: spec.management_policy.unwrap_or_default(),
         attachments: spec.attachment_policy.unwrap_or_default(),
     })
-}
-
-/// Fields that say nothing about AWS: an object may have been stored before the API server knew their rules.
-fn kubernetes_fields(owner: &Owner, spec: &AuroraLogExportPolicySpec, problems: &mut Vec<Problem>) {
-    if owner.name.len() > MAX_OBJECT_NAME {
-        let length = owner.name.len();
-        problems.push(Problem::invalid(
-            "metadata.name",
-            format!("has {length} characters; at most {MAX_OBJECT_NAME} are allowed, so that the owner tag fits"),
-        ));
-    }
-    if spec
-        .drift_check_interval
-        .is_some_and(|interval| interval < MIN_DRIFT_CHECK_INTERVAL)
-    {
-        problems.push(Problem::invalid("spec.driftCheckInterval", "must be at least 30s"));
-    }
-    let account = spec.account_ref.as_ref().map(|reference| &reference.name);
-    let outputs = spec
-        .outputs
-        .as_ref()
-        .and_then(|outputs| outputs.config_map_ref.as_ref());
-    for (field, name) in [
-        ("spec.accountRef.name", account),
-        (
-            "spec.outputs.configMapRef.name",
-            outputs.map(|reference| &reference.name),
-        ),
-    ] {
-        if name.is_some_and(|name| !is_object_name(name)) {
-            problems.push(Problem::invalid(
-                field,
-                "must be the name of a Kubernetes object: at most 253 lower-case letters, digits, - and .",
-            ));
-        }
-    }
-}
-
-/// A DNS subdomain.
-fn is_object_name(name: &str) -> bool {
-    let label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    name.len() <= 253 && name.split('.').all(label)
 }
 
 /// What deleting the object does: its own policy, or the default, and never laxer than the account allows.
@@ -374,8 +316,10 @@ fn trust_document(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, prob
         TrustProtection::SourceAccount => Some(&account.id),
         TrustProtection::None => None,
     };
+    if let Some(source_arns) = &trust.source_arns {
+        scope::check_source_arns(source_arns, account, problems);
+    }
     let source_arns = trust.source_arns.unwrap_or_default();
-    scope::check_source_arns(&source_arns, account, problems);
     trust::document(source_account, &source_arns)
 }
 
@@ -423,73 +367,4 @@ fn boundary(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, problems: 
     spec.permissions_boundary
         .clone()
         .or_else(|| account.guardrails()?.permissions_boundary.clone())
-}
-
-/// Default tags, then the spec's, then the required ones, then ownership.
-fn tags(
-    spec: &AuroraLogExportPolicySpec,
-    account: &AccountFacts,
-    ownership: &Ownership,
-    problems: &mut Vec<Problem>,
-) -> Tags {
-    let empty = BTreeMap::new();
-    let own = spec.tags.as_ref().unwrap_or(&empty);
-    let mut by_folded_key: BTreeMap<String, &str> = BTreeMap::new();
-    for (key, value) in own {
-        let field = format!("spec.tags[{key:?}]");
-        let folded = key.to_lowercase();
-        if folded.starts_with("aws:") || folded.starts_with(RESERVED_TAG_PREFIX) {
-            problems.push(Problem::invalid(
-                &field,
-                "keys under aws: and auroralogexport.dev/ are reserved",
-            ));
-        }
-        if let Some(other) = by_folded_key.insert(folded, key) {
-            problems.push(Problem::invalid(
-                &field,
-                format!("differs from {other:?} only in case, which is one key to IAM"),
-            ));
-        }
-        if !(1..=128).contains(&key.chars().count()) || !key.chars().all(is_tag_character) {
-            problems.push(Problem::invalid(
-                &field,
-                "a key has 1 to 128 letters, digits, spaces or _.:/=+-@",
-            ));
-        }
-        if value.chars().count() > 256 || !value.chars().all(is_tag_character) {
-            problems.push(Problem::invalid(
-                &field,
-                "a value has at most 256 letters, digits, spaces or _.:/=+-@",
-            ));
-        }
-    }
-    let mut tags = own.clone();
-    if let Some(guardrails) = account.guardrails() {
-        for (key, value) in guardrails
-            .required_tags
-            .iter()
-            .flatten()
-            .chain(guardrails.default_tags.iter().flatten())
-        {
-            if !tags.keys().any(|own| is_same_key(own, key)) {
-                tags.insert(key.clone(), value.clone());
-            }
-        }
-    }
-    tags.extend(ownership.tags().map(|(key, value)| (key.to_owned(), value)));
-    if tags.len() > MAX_TAGS {
-        problems.push(Problem::invalid(
-            "spec.tags",
-            format!(
-                "gives {} tags with the account's and the three of ownership; IAM takes {MAX_TAGS}",
-                tags.len()
-            ),
-        ));
-    }
-    tags
-}
-
-/// Source: botocore's IAM model, `[\p{L}\p{Z}\p{N}_.:/=+\-@]`.
-fn is_tag_character(c: char) -> bool {
-    c.is_alphanumeric() || c == ' ' || c == '\u{a0}' || (c.is_whitespace() && !c.is_control()) || "_.:/=+-@".contains(c)
 }

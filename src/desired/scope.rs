@@ -148,9 +148,6 @@ pub(super) fn scope(spec: Option<&Scope>, problems: &mut Vec<Problem>) -> Permis
 /// Source: the RDS user guide's page on the confused deputy; wildcards such as `arn:aws:rds:*:123456789012:*` are
 /// allowed there.
 pub(super) fn check_source_arns(arns: &[String], account: &AccountFacts, problems: &mut Vec<Problem>) {
-    if arns.is_empty() {
-        return;
-    }
     SOURCE_ARNS.check(arns, problems);
     for (index, arn) in arns.iter().enumerate() {
         let parts: Vec<_> = arn.splitn(6, ':').collect();

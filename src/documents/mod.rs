@@ -2,6 +2,8 @@
 
 pub mod meaning;
 pub mod permissions;
+#[cfg(test)]
+mod tests;
 pub mod trust;
 
 use serde::Serialize;

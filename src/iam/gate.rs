@@ -2,6 +2,7 @@
 //! and has its error classed.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +11,14 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use tracing::Instrument;
+
 use super::error::{class_of, stable_message};
 use super::{ErrorClass, IamError, Operation, Result};
 use crate::account::budget::{Budget, CallKind, Caller};
 use crate::lease::Fence;
 use crate::metrics::Metrics;
+use crate::telemetry::trace;
 
 /// A write must fit whole into what remains of the lease, so its timeout is short.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,7 +103,8 @@ impl Gate {
             ));
         }
         tracing::trace!(%operation, resource, "calling AWS");
-        let result = match tokio::time::timeout(limit, send()).await {
+        let span = trace::aws_call(operation, resource, &self.account);
+        let result = match tokio::time::timeout(limit, send()).instrument(span.clone()).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 let (class, code, message) = classify(&error);
@@ -119,6 +124,12 @@ impl Gate {
             Err(error) if error.class == ErrorClass::Throttled => self.budget.throttled(kind),
             _ => {}
         }
+        // Something may well not be there: that is an answer.
+        let failure = result
+            .as_ref()
+            .err()
+            .filter(|error| error.class != ErrorClass::NotFound);
+        trace::call_ended(&span, outcome, failure.map(|error| error as &dyn Display));
         self.metrics.iam_request(&self.account, operation.as_str(), outcome);
         tracing::debug!(%operation, resource, outcome, "called AWS");
         result

@@ -6,6 +6,7 @@ pub mod aws;
 pub mod details;
 pub mod error;
 pub mod gate;
+pub mod inventory;
 
 use std::future::Future;
 

@@ -18,6 +18,7 @@ use crate::observe::{Observed, ObservedPolicy, ObservedRole};
 use crate::ownership::{Standing, Tags};
 
 pub use action::{Action, Field, Finding, Part, Repair, Step};
+pub use compare::NONE;
 
 /// What differs, and the writes that end it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -175,10 +176,8 @@ fn judge_tags(
     let consented = desired.adoption != AdoptionPolicy::Never && ownership.has_consent(tags);
     match ownership.judge(tags) {
         Standing::Ours | Standing::OursBeforeRestore => Ok(None),
-        _ if consented => match rival {
-            Some(rival) => Err(claimed(what, rival)),
-            None => Ok(Some(what.to_owned())),
-        },
+        // The consent names this very object: whoever wrote it has decided between the claims.
+        _ if consented => Ok(Some(what.to_owned())),
         Standing::Others { description, .. } => Err(format!("{what} belongs to {description}; {}", consent())),
         Standing::Unowned if desired.adoption == AdoptionPolicy::Always => {
             if let Some(rival) = rival {

@@ -27,10 +27,12 @@ pub(super) async fn conclude(
         .index
         .get(&object.key())
         .filter(|current| current.uid() == object.uid());
+    // So may be its spec, which this outcome says nothing of.
+    let generation = object.generation();
     let object = current.as_deref().unwrap_or(object);
     let before =
         condition(&object.status, ConditionType::Ready).map(|ready| (ready.reason.clone(), ready.status.clone()));
-    let Some(after) = write(context, object, outcome).await? else {
+    let Some(after) = write(context, object, outcome, generation).await? else {
         return Ok(());
     };
     if Some(&(after.reason.clone(), after.status.clone())) != before.as_ref()
@@ -50,7 +52,8 @@ pub(super) async fn conclude(
     Ok(())
 }
 
-/// Writes the status if it differs from the object's; returns `Ready` as written.
+/// Writes the status if it differs from the object's; returns `Ready` as written. `generation` is that of the spec
+/// which the outcome speaks of.
 ///
 /// # Errors
 /// Those of the status write.
@@ -58,8 +61,9 @@ pub(super) async fn write(
     context: &Context,
     object: &Object,
     outcome: &Outcome,
+    generation: i64,
 ) -> Result<Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>, KubernetesError> {
-    let status = next(&object.status, outcome, object.generation(), Timestamp::now());
+    let status = next(&object.status, outcome, generation, Timestamp::now());
     if status == object.status {
         return Ok(None);
     }

@@ -141,7 +141,7 @@ impl Work<'_> {
         // taken is looked at closely.
         let new = !self.object.has_finalizer() && self.object.status.role.is_none();
         let rivals = claims::rivals(self.context.view(), self.object, &self.desired.identity, &self.caller);
-        let mut object = None;
+        let mut claimed = self.object.has_finalizer();
         for closely in [!new, true] {
             let looked = if closely {
                 observe(&self.iam, &self.desired, &mut self.memory.versions).await
@@ -168,15 +168,13 @@ impl Work<'_> {
                 return self.published(conclusion).await;
             }
             if plan.is_empty() {
+                // What it finds to be its own without a write (retained before, say) must go with it too.
+                self.claim(&mut claimed).await?;
                 let conclusion = self.in_sync(&observed, &Applied::default(), &plan).await;
                 return self.published(conclusion).await;
             }
             self.announce().await?;
-            if object.is_none() && !self.object.has_finalizer() {
-                let claimed = self.context.kubernetes.add_finalizer(self.object).await?;
-                self.context.remember_written(&claimed);
-                object = Some(claimed);
-            }
+            self.claim(&mut claimed).await?;
             let mut applied = Applied::default();
             let result = self.apply(&plan, &mut applied).await;
             self.tell(&plan, &applied).await;
@@ -194,6 +192,16 @@ impl Work<'_> {
             }
         }
         Ok(Conclusion::leave(Again::Soon, ReconcileResult::Waiting))
+    }
+
+    /// Makes sure that deletion passes by here.
+    async fn claim(&self, claimed: &mut bool) -> Result<()> {
+        if !*claimed {
+            let object = self.context.kubernetes.add_finalizer(self.object).await?;
+            self.context.remember_written(&object);
+            *claimed = true;
+        }
+        Ok(())
     }
 
     async fn apply(&mut self, plan: &Plan, applied: &mut Applied) -> std::result::Result<(), ApplyError> {
@@ -243,7 +251,9 @@ impl Work<'_> {
             self.desired.identity.role_name
         );
         let outcome = Outcome::Progressing { message, tag_keys };
-        conclude::write(self.context, self.object, &outcome).await.map(drop)
+        conclude::write(self.context, self.object, &outcome, self.object.generation())
+            .await
+            .map(drop)
     }
 
     async fn in_sync(&mut self, observed: &Observed, applied: &Applied, plan: &Plan) -> Conclusion {

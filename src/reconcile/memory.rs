@@ -16,7 +16,12 @@ pub const RECONCILE_AT_PAUSE: Duration = Duration::from_secs(10);
 
 /// Memories of all objects.
 #[derive(Default)]
-pub struct Memories(Mutex<HashMap<Owner, Memory>>);
+pub struct Memories {
+    of: Mutex<HashMap<Owner, Memory>>,
+    /// The last `reconcile-at` that was honoured, and when: asked for also while the object is at work and its memory
+    /// is out.
+    honoured: Mutex<HashMap<Owner, (String, Instant)>>,
+}
 
 /// What is remembered of one object.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +52,6 @@ pub struct Memory {
     /// Failures in a row.
     pub failures: u32,
     failed_generation: i64,
-    reconcile_at: Option<(String, Instant)>,
 }
 
 impl Memories {
@@ -56,7 +60,7 @@ impl Memories {
     /// `process_began`: a create may have happened right before the process that made it ended.
     pub(super) fn take(&self, object: &Object, process_began: Instant) -> Memory {
         let known = self
-            .0
+            .of
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&object.key());
@@ -67,7 +71,7 @@ impl Memories {
 
     /// Puts it back.
     pub(super) fn put(&self, key: &Owner, memory: Memory) {
-        self.0
+        self.of
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(key.clone(), memory);
@@ -75,7 +79,7 @@ impl Memories {
 
     /// Does an account scan show the policy as it was last seen to be right?
     pub fn knows_version(&self, key: &Owner, policy_id: &str, version: &str, wanted: Fingerprint) -> bool {
-        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memories = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         memories
             .get(key)
             .is_some_and(|memory| memory.versions.says(policy_id, version, wanted))
@@ -83,18 +87,18 @@ impl Memories {
 
     /// When the operator last wrote to AWS for an object; `None`: never, as far as is known.
     pub fn last_write(&self, key: &Owner) -> Option<Instant> {
-        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memories = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         memories.get(key).and_then(|memory| memory.last_write)
     }
 
     /// Has this process looked at an object (and so decided when to look again)?
     pub fn has_looked(&self, key: &Owner) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+        self.of.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
     }
 
     /// An account scan saw these objects in sync.
     pub fn seen_in_sync<'a>(&self, keys: impl IntoIterator<Item = &'a Owner>, at: Instant) {
-        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memories = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys {
             if let Some(memory) = memories.get_mut(key) {
                 memory.last_good_look = memory.last_good_look.max(Some(at));
@@ -104,21 +108,29 @@ impl Memories {
 
     /// The object is gone.
     pub fn forget(&self, key: &Owner) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.of.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.honoured.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     /// When the annotation `reconcile-at`, if its value is new, may be honoured; `None`: it is not new.
     pub fn reconcile_at_due(&self, object: &Object) -> Option<Instant> {
         let value = object.reconcile_at()?;
-        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match memories
-            .get(&object.key())
-            .and_then(|memory| memory.reconcile_at.as_ref())
-        {
+        let honoured = self.honoured.lock().unwrap_or_else(PoisonError::into_inner);
+        match honoured.get(&object.key()) {
             Some((known, _)) if known == value => None,
             Some((_, at)) => Some(*at + RECONCILE_AT_PAUSE),
             None => Some(Instant::now()),
         }
+    }
+
+    /// The object is looked at: this value of `reconcile-at` has been honoured. Is it a new one?
+    pub(super) fn honour_reconcile_at(&self, key: &Owner, value: &str) -> bool {
+        let mut honoured = self.honoured.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = honoured.get(key).is_none_or(|(known, _)| known != value);
+        if new {
+            honoured.insert(key.clone(), (value.to_owned(), Instant::now()));
+        }
+        new
     }
 }
 
@@ -152,12 +164,10 @@ impl Memory {
         self.failures = self.failures.saturating_add(1);
     }
 
-    pub(super) fn honour_reconcile_at(&mut self, value: &str) {
-        if self.reconcile_at.as_ref().is_none_or(|(known, _)| known != value) {
-            self.reconcile_at = Some((value.to_owned(), Instant::now()));
-            self.outputs = None;
-            self.failures = 0;
-        }
+    /// Somebody asked for a look: everything is looked at.
+    pub(super) fn asked(&mut self) {
+        self.outputs = None;
+        self.failures = 0;
     }
 
     /// A create of this part is about to be sent.

@@ -11,6 +11,8 @@ pub mod preview;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tracing::Instrument;
+
 use crate::account::Accounts;
 use crate::account::budget::{Caller, Priority};
 use crate::api::account::DriftScan;
@@ -23,6 +25,7 @@ use crate::queue::backoff;
 use crate::scan::{self, Mode, Modes};
 use crate::settings::Settings;
 use crate::status::Outcome;
+use crate::telemetry::trace;
 use memory::{Memories, Memory};
 
 /// Between looks at an object where nothing else says how long, without account scans.
@@ -48,8 +51,17 @@ pub struct Context {
     pub drift_scan: DriftScan,
     /// How each account is looked at now.
     pub modes: Modes,
+    /// The namespaces that are watched; none: all.
+    pub watched: Vec<String>,
     /// When this process began: before that, nothing is remembered.
     pub started: Instant,
+}
+
+impl Context {
+    /// Are the objects of this namespace ours to look after?
+    pub fn watches(&self, namespace: &str) -> bool {
+        self.watched.is_empty() || self.watched.iter().any(|watched| watched == namespace)
+    }
 }
 
 /// What decides which plan an object gets, besides the object and AWS.
@@ -114,23 +126,28 @@ pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Op
     let object = context.index.get(key)?;
     let began = Instant::now();
     let mut memory = context.memories.take(&object, context.started);
-    let next = run(context, &object, &mut memory, priority).await;
+    let span = trace::reconcile(key, priority);
+    let next = run(context, &object, &mut memory, priority)
+        .instrument(span.clone())
+        .await;
+    let count = |result| {
+        context.metrics.reconciled(result, began.elapsed());
+        trace::reconciled(&span, result);
+    };
     let again = match next {
         Ok(Conclusion { again, result, .. }) => {
-            context.metrics.reconciled(result, began.elapsed());
+            count(result);
             pause(context, &object, &mut memory, again)
         }
         // Either another replica goes on, or this one may write again in a moment: the queue knows which.
         Err(KubernetesError::NotLeader) => {
-            context.metrics.reconciled(ReconcileResult::Fenced, began.elapsed());
+            count(ReconcileResult::Fenced);
             pause(context, &object, &mut memory, Again::Soon)
         }
         // The object has changed or gone: the watch brings its new state.
         Err(error) if error.is_not_found() => None,
         Err(error) => {
-            context
-                .metrics
-                .reconciled(ReconcileResult::KubernetesError, began.elapsed());
+            count(ReconcileResult::KubernetesError);
             if error.is_conflict() {
                 tracing::debug!(%error, "the object has changed meanwhile");
             } else {
@@ -140,7 +157,25 @@ pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Op
         }
     };
     context.memories.put(key, memory);
-    again
+    match (again, missed(context, &object)) {
+        (Some(again), Some(missed)) => Some(again.min(missed)),
+        (again, missed) => again.or(missed),
+    }
+}
+
+/// What changed while the object was being reconciled. The answers to our own writes may have shown it first, and the
+/// watch's event is then old news that nobody acts upon.
+fn missed(context: &Context, began: &Object) -> Option<Duration> {
+    let current = context.index.get(&began.key())?;
+    let changed = current.uid() != began.uid()
+        || current.generation() != began.generation()
+        || current.is_deleting() != began.is_deleting()
+        || current.is_abandoned() != began.is_abandoned();
+    if changed {
+        return Some(Duration::ZERO);
+    }
+    let due = context.memories.reconcile_at_due(&current)?;
+    Some(due.saturating_duration_since(Instant::now()))
 }
 
 async fn run(
@@ -149,8 +184,10 @@ async fn run(
     memory: &mut Memory,
     priority: Priority,
 ) -> Result<Conclusion, KubernetesError> {
-    if let Some(value) = object.reconcile_at() {
-        memory.honour_reconcile_at(value);
+    if let Some(value) = object.reconcile_at()
+        && context.memories.honour_reconcile_at(&object.key(), value)
+    {
+        memory.asked();
     }
     let caller = Caller {
         namespace: Arc::from(object.metadata.namespace.as_deref().unwrap_or_default()),

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tracing::Instrument;
 
 use crate::api::account::DriftScan;
 use crate::iam::{ErrorClass, IamError};
@@ -20,6 +21,7 @@ use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::Lane;
 use crate::reconcile::Context;
+use crate::telemetry::trace;
 
 /// Between sweeps where nothing else is set.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
@@ -206,7 +208,8 @@ enum NotSwept {
 async fn look(context: &Context, lane: &Lane) -> Result<Vec<Owner>, NotSwept> {
     // More objects may make a sweep worth it at any time.
     let forced = decide(context, lane).map_err(|why| NotSwept::One(why, DEFAULT_INTERVAL))?;
-    match sweep::sweep(context, lane).await {
+    let swept = sweep::sweep(context, lane).instrument(trace::sweep(lane.as_deref()));
+    match swept.await {
         Ok(swept) if forced || swept.pages * PACE <= swept.objects * READS_PER_OBJECT => {
             context.modes.set(lane, Mode::Bulk);
             Ok(swept.suspects)

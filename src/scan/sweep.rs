@@ -13,6 +13,7 @@ use crate::iam::details::ScannedPolicy;
 use crate::names::Owner;
 use crate::object::Object;
 use crate::observe::ObservedRole;
+use crate::orphans::is_orphan;
 use crate::queue::Lane;
 use crate::reconcile::Context;
 use crate::settings::{AccountFacts, Cluster};
@@ -108,11 +109,12 @@ pub(super) async fn sweep(context: &Context, lane: &Lane) -> Result<Swept, IamEr
 
 impl Sweep<'_> {
     fn role(&mut self, role: &ObservedRole) {
-        let Some(owner) = owner_here(role, &self.context.settings.cluster) else {
-            return;
-        };
+        let cluster = &self.context.settings.cluster;
+        // Namespaces that others watch are theirs to judge.
+        let exists = |owner: &Owner| !self.context.watches(&owner.namespace) || self.context.index.get(owner).is_some();
+        self.orphans += u64::from(is_orphan(cluster, &role.tags, exists));
+        let Some(owner) = owner_here(role, cluster) else { return };
         let Some(object) = self.context.index.get(&owner) else {
-            self.orphans += 1;
             return;
         };
         if !self.concerns(&object) {

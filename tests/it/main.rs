@@ -5,7 +5,9 @@
 
 mod accounts;
 mod admission;
+mod cli;
 mod faults;
+mod kubectl;
 mod laws;
 mod lifecycle;
 mod pipeline;

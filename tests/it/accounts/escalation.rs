@@ -245,6 +245,19 @@ async fn the_api_server_refuses_what_is_not_the_teams_business() -> Result<()> {
             422,
         ),
         (
+            "a path of AWS's own roles",
+            scene.policy(
+                hostile,
+                "service-path",
+                via(
+                    &scene.shared,
+                    json!({ "rolePath": "/aws-service-role/rds.amazonaws.com/" }),
+                ),
+            ),
+            None,
+            422,
+        ),
+        (
             "a statement by way of a log stream",
             scene.policy(
                 hostile,
@@ -274,9 +287,15 @@ async fn the_api_server_refuses_what_is_not_the_teams_business() -> Result<()> {
         let error = seen.err().map(|error| format!("{error:#}")).unwrap_or_default();
         ensure!(error.contains("forbidden"), "{what}: {error}");
     }
+    // Whether a new name is free only IAM can say: an attempt to create is refused by it, and not counted.
+    let writes: Vec<_> = scene
+        .bench
+        .writes_since(mark)
+        .into_iter()
+        .filter(|call| call.executed)
+        .collect();
+    assert!(writes.is_empty(), "{writes:#?}");
     assert_eq!(scene.all(), before);
-    let writes = scene.bench.writes_since(mark);
-    assert!(writes.is_empty(), "{writes:?}");
     Ok(())
 }
 
@@ -365,7 +384,7 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
             Some(shared),
             json!({ "roleName": "Billing-Role" }),
             "Conflict",
-            &good_owner,
+            "Billing-Role",
         ),
         (
             "role-tagged",
@@ -387,13 +406,6 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
             json!({ "access": "FullAccess" }),
             "NotPermitted",
             "allowFullAccess",
-        ),
-        (
-            "service-path",
-            Some(shared),
-            json!({ "rolePath": "/aws-service-role/rds.amazonaws.com/" }),
-            "InvalidSpec",
-            "rolePath",
         ),
         (
             "path",
@@ -476,7 +488,7 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
 
     // The finalizer by hand, so that the deletion is taken for one that has something to remove.
     let api = scene.bench.policies(hostile);
-    for name in ["role", "role-case", "policy", "admin", "offered", "prod"] {
+    for name in ["role-tagged", "policy", "offered", "prod"] {
         let mut object = scene.policy(hostile, name, Value::Null);
         object.as_object_mut().context("an object")?.remove("spec");
         object["metadata"]["finalizers"] = json!(["auroralogexport.dev/cleanup"]);
@@ -498,9 +510,15 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
     .await
     .with_context(|| scene.bench.log())?;
 
+    // Whether a new name is free only IAM can say: an attempt to create is refused by it, and not counted.
+    let writes: Vec<_> = scene
+        .bench
+        .writes_since(mark)
+        .into_iter()
+        .filter(|call| call.executed)
+        .collect();
+    assert!(writes.is_empty(), "{writes:#?}");
     assert_eq!(scene.all(), before);
-    let writes = scene.bench.writes_since(mark);
-    assert!(writes.is_empty(), "{writes:?}");
     // And the good team never noticed.
     for name in ["orders", "billing"] {
         scene.bench.wait_policy(&scene.good, name, "InSync").await?;

@@ -40,7 +40,7 @@ async fn converge(faults: FaultPlan) -> Result<(Bench, Duration)> {
             .await
     }))
     .await?;
-    wait_for("the other accounts to be in sync", LIMIT, async || {
+    wait_for("the other accounts to be in sync", LIMIT * 2, async || {
         let listed = bench.policies(&ns).list(&ListParams::default()).await?;
         let late: Vec<_> = listed
             .items
@@ -74,34 +74,28 @@ async fn converge(faults: FaultPlan) -> Result<(Bench, Duration)> {
 }
 
 #[tokio::test]
-async fn an_account_that_is_throttled_to_a_halt_delays_no_other() -> Result<()> {
+async fn an_account_that_is_throttled_to_a_halt_or_hangs_delays_no_other() -> Result<()> {
     let (_, alone) = converge(FaultPlan::none()).await?;
-    let throttled = Rule::new(Effect::Throttle, &["*"]).in_account(&id(0));
-    let (bench, beside) = converge(FaultPlan::of(1, vec![throttled])).await?;
-    println!("49 accounts in sync after {alone:?} without, {beside:?} beside a throttled one");
-    assert_eq!(bench.holds(&id(0)), (0, 0), "it stands still");
-    // What the machine does to a measurement of seconds is larger than what a held-up pool would be forgiven.
-    ensure!(
-        beside < alone * 2 + Duration::from_secs(5),
-        "{beside:?} beside a throttled account, {alone:?} without"
-    );
-    bench.server.gate().clear_faults();
-    bench.wait_policy(bench.ns(), "p0", "InSync").await?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_account_whose_calls_hang_delays_no_other() -> Result<()> {
+    let throttles = Effect::Throttle;
     let hangs = Effect::Latency {
         ms: 30_000,
         jitter_ms: 0,
     };
-    let (bench, beside) = converge(FaultPlan::of(1, vec![Rule::new(hangs, &["*"]).in_account(&id(0))])).await?;
-    println!("49 accounts in sync after {beside:?} beside one that hangs");
-    assert_eq!(bench.holds(&id(0)), (0, 0));
-    ensure!(
-        beside < Duration::from_secs(19),
-        "{beside:?}: no sooner than a call to it times out"
-    );
+    for (effect, recovers) in [(throttles, true), (hangs, false)] {
+        let rule = Rule::new(effect.clone(), &["*"]).in_account(&id(0));
+        let (bench, beside) = converge(FaultPlan::of(1, vec![rule])).await?;
+        println!("49 accounts in sync after {alone:?} without, {beside:?} beside one with {effect:?}");
+        assert_eq!(bench.holds(&id(0)), (0, 0), "it stands still, and the others are done");
+        // What a busy machine does to a measurement of seconds is forgiven; what a shared pool of places would do is not:
+        // the crowd would fill it several times over, 20 s each.
+        ensure!(
+            beside < alone * 2 + Duration::from_secs(10),
+            "{beside:?} beside one with {effect:?}, {alone:?} without"
+        );
+        if recovers {
+            bench.server.gate().clear_faults();
+            bench.wait_policy(bench.ns(), "p0", "InSync").await?;
+        }
+    }
     Ok(())
 }

@@ -1,9 +1,12 @@
 //! Many AWS accounts, many teams: who may work where, and what happens to an account that fails.
 
+mod admission;
+mod aws_calls;
 mod bench;
 mod credentials;
 mod escalation;
 mod guardrails;
 mod isolation;
 mod lifecycle;
+mod rbac;
 mod selection;

@@ -1,4 +1,4 @@
-//! AwsAccounts that the API server refuses.
+//! Accounts that the API server refuses.
 
 use anyhow::Result;
 

@@ -3,6 +3,7 @@
 mod accepted;
 mod accounts;
 mod policies;
+mod policy_cases;
 mod stored;
 mod updates;
 

@@ -1,11 +1,12 @@
 //! Deletion leaves nothing of ours, and everything of others.
 
+use aurora_log_export_operator::api::policy::AttachmentPolicy;
 use aurora_test_support::iam_model::Iam;
 use proptest::prelude::*;
 
 use super::cases;
 use super::strategies::{edits, foreigner, spec};
-use super::world::{OTHER_DOCUMENT, World, wanted};
+use super::world::{ACCOUNT, BOUNDARIES, OTHER_DOCUMENT, World, wanted};
 
 /// A way in which others hold what is ours.
 type Hold = fn(&mut Iam, role: &str, policy: &str) -> Result<(), aurora_test_support::iam_model::ApiError>;
@@ -80,7 +81,7 @@ proptest! {
             }
         }
         // Exclusive removes what is attached; that is the test beside this one.
-        prop_assume!(world.desired.attachments == Default::default() && !expected.is_empty());
+        prop_assume!(world.desired.attachments == AttachmentPolicy::Additive && !expected.is_empty());
         let before = world.snapshot();
         let blockers = world.delete().err().unwrap_or_default();
         prop_assert_eq!(blockers.len(), expected.len(), "{:?}", blockers);
@@ -89,4 +90,41 @@ proptest! {
         }
         prop_assert_eq!(world.snapshot(), before);
     }
+}
+
+/// Between a look and the write that follows from it, somebody may do by hand what was to be done.
+#[test]
+fn what_is_gone_already_when_it_is_to_go_is_no_failure() {
+    let spec = aurora_log_export_operator::api::AuroraLogExportPolicySpec {
+        attachment_policy: Some(AttachmentPolicy::Exclusive),
+        ..Default::default()
+    };
+    let Some(desired) = wanted(&spec) else {
+        unreachable!("the spec is valid")
+    };
+    let mut world = World::new(desired, &[]);
+    world.converge();
+    let role = world.desired.identity.role_name.to_string();
+    let boundary = format!("arn:aws:iam::{ACCOUNT}:policy/{}", BOUNDARIES[0]);
+    let other = "arn:aws:iam::aws:policy/ReadOnlyAccess";
+    let by_hand = |iam: &mut Iam| {
+        iam.attach_role_policy(&role, other)?;
+        iam.put_role_policy(&role, "byhand", OTHER_DOCUMENT)?;
+        iam.put_role_permissions_boundary(&role, &boundary)
+    };
+    assert_eq!(by_hand(&mut world.iam.0.lock()), Ok(()));
+    let Ok(observed) = world.look() else {
+        unreachable!("there is no fault")
+    };
+    let steps = world.plan(&observed).map(|plan| plan.steps).unwrap_or_default();
+    assert_eq!(steps.len(), 3, "{steps:?}");
+    let undone = |iam: &mut Iam| {
+        iam.detach_role_policy(&role, other)?;
+        iam.delete_role_policy(&role, "byhand")?;
+        iam.delete_role_permissions_boundary(&role)
+    };
+    assert_eq!(undone(&mut world.iam.0.lock()), Ok(()));
+    let result = world.run(&steps);
+    assert!(result.is_ok(), "{result:?}");
+    world.converge();
 }

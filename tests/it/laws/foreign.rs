@@ -11,6 +11,7 @@ use super::strategies::{edits, foreign_tags, foreigner, spec};
 use super::world::{OTHER_DOCUMENT, OTHER_TRUST, Pass, World, wanted};
 
 /// Somebody's policy, role or both under our names, perhaps under another path or in other case.
+#[allow(clippy::fn_params_excessive_bools)] // each is one independent circumstance
 fn squat(world: &World, policy: bool, role: bool, elsewhere: bool, upper: bool, tags: &BTreeMap<String, String>) {
     let identity = &world.desired.identity;
     let spelt = |name: &str| if upper { name.to_uppercase() } else { name.to_owned() };

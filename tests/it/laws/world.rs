@@ -15,7 +15,7 @@ use aurora_log_export_operator::observe::{Observed, VersionMemory, observe, obse
 use aurora_log_export_operator::plan::{Conflict, Plan, Rivals, Step, deletion, plan};
 use aurora_log_export_operator::settings::{AccountFacts, Cluster, Settings};
 use aurora_test_support::iam_model::handle::Shared;
-use aurora_test_support::iam_model::{CreatePolicy, CreateRole, Iam, PageRequest, PolicyVersion};
+use aurora_test_support::iam_model::{Action, CreatePolicy, CreateRole, Iam, PageRequest, PolicyVersion};
 use serde_json::Value;
 
 use super::model_iam::ModelIam;
@@ -232,9 +232,7 @@ impl World {
     pub(super) fn writes_since(&self, seq: u64) -> Vec<String> {
         let calls = self.iam.0.calls_since(seq).into_iter();
         calls
-            .filter(|call| {
-                aurora_test_support::iam_model::Action::parse(&call.action).is_some_and(|action| action.is_write())
-            })
+            .filter(|call| Action::parse(&call.action).is_some_and(Action::is_write))
             .map(|call| call.action)
             .collect()
     }

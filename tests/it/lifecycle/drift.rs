@@ -29,19 +29,52 @@ async fn every_kind_of_drift_is_repaired_and_counted_by_its_field() -> Result<()
         let now = stage.iam().snapshot();
         ensure!(now["roles"][&name] == role, "{what}: {}", now["roles"][&name]);
         for field in ["arn", "description", "defaultVersion", "tags"] {
-            ensure!(now["policies"][&name][field] == policy[field], "{what}: {}", now["policies"][&name]);
+            ensure!(
+                now["policies"][&name][field] == policy[field],
+                "{what}: {}",
+                now["policies"][&name]
+            );
         }
         Ok(())
     };
     type Edit<'a> = (&'a str, Box<dyn Fn() -> Result<()> + 'a>);
     let edits: Vec<Edit<'_>> = vec![
-        ("document", Box::new(|| stage.by_hand(|iam| iam.create_policy_version(&arn, OTHER_DOCUMENT, true)).map(drop))),
-        ("trust", Box::new(|| stage.by_hand(|iam| iam.update_assume_role_policy(&name, OTHER_TRUST)))),
-        ("description", Box::new(|| stage.by_hand(|iam| iam.update_role_description(&name, "theirs")).map(drop))),
-        ("permissionsBoundary", Box::new(|| stage.by_hand(|iam| iam.put_role_permissions_boundary(&name, READ_ONLY)))),
-        ("attachments", Box::new(|| stage.by_hand(|iam| iam.detach_role_policy(&name, &arn)))),
-        ("tags", Box::new(|| stage.by_hand(|iam| iam.untag_role(&name, &["team".to_owned()])))),
-        ("tags", Box::new(|| stage.by_hand(|iam| iam.tag_policy(&arn, &tags(&[("team", "theirs")]))))),
+        (
+            "document",
+            Box::new(|| {
+                stage
+                    .by_hand(|iam| iam.create_policy_version(&arn, OTHER_DOCUMENT, true))
+                    .map(drop)
+            }),
+        ),
+        (
+            "trust",
+            Box::new(|| stage.by_hand(|iam| iam.update_assume_role_policy(&name, OTHER_TRUST))),
+        ),
+        (
+            "description",
+            Box::new(|| {
+                stage
+                    .by_hand(|iam| iam.update_role_description(&name, "theirs"))
+                    .map(drop)
+            }),
+        ),
+        (
+            "permissionsBoundary",
+            Box::new(|| stage.by_hand(|iam| iam.put_role_permissions_boundary(&name, READ_ONLY))),
+        ),
+        (
+            "attachments",
+            Box::new(|| stage.by_hand(|iam| iam.detach_role_policy(&name, &arn))),
+        ),
+        (
+            "tags",
+            Box::new(|| stage.by_hand(|iam| iam.untag_role(&name, &["team".to_owned()]))),
+        ),
+        (
+            "tags",
+            Box::new(|| stage.by_hand(|iam| iam.tag_policy(&arn, &tags(&[("team", "theirs")])))),
+        ),
     ];
     for (field, edit) in &edits {
         let before = stage.repaired(field).await?;
@@ -52,7 +85,12 @@ async fn every_kind_of_drift_is_repaired_and_counted_by_its_field() -> Result<()
     drop(edits);
     // Neither do repairs make versions, nor are they mistaken for changes of the spec.
     assert_eq!(stage.versions("a")?, ["v1", "v2"]);
-    ensure!(stage.event("a", "DriftRepaired").await?.contains("undid a change made in AWS"));
+    ensure!(
+        stage
+            .event("a", "DriftRepaired")
+            .await?
+            .contains("undid a change made in AWS")
+    );
     stage.ready("a").await?;
     stage.finish().await
 }
@@ -62,19 +100,40 @@ async fn a_policy_or_role_deleted_behind_our_back_is_made_again() -> Result<()> 
     let stage = Stage::start().await?;
     stage.applied("a", json!({})).await?;
     let (name, arn) = (stage.name("a"), stage.policy_arn("a"));
-    stage.by_hand(|iam| iam.detach_role_policy(&name, &arn).and_then(|()| iam.delete_role(&name)))?;
+    stage.by_hand(|iam| {
+        iam.detach_role_policy(&name, &arn)
+            .and_then(|()| iam.delete_role(&name))
+    })?;
     repaired(&stage, "existence", 0.0).await?;
-    stage.eventually("the role", || { ensure!(stage.attached("a") == [arn.clone()]); Ok(()) }).await?;
+    stage
+        .eventually("the role", || {
+            ensure!(stage.attached("a") == [arn.clone()]);
+            Ok(())
+        })
+        .await?;
     let before = stage.repaired("existence").await?;
-    stage.by_hand(|iam| iam.detach_role_policy(&name, &arn).and_then(|()| iam.delete_policy(&arn)))?;
+    stage.by_hand(|iam| {
+        iam.detach_role_policy(&name, &arn)
+            .and_then(|()| iam.delete_policy(&arn))
+    })?;
     repaired(&stage, "existence", before).await?;
-    stage.eventually("the policy", || { ensure!(stage.attached("a") == [arn.clone()]); Ok(()) }).await?;
+    stage
+        .eventually("the policy", || {
+            ensure!(stage.attached("a") == [arn.clone()]);
+            Ok(())
+        })
+        .await?;
     stage.by_hand(|iam| {
         iam.detach_role_policy(&name, &arn)?;
         iam.delete_policy(&arn)?;
         iam.delete_role(&name)
     })?;
-    stage.eventually("both", || { ensure!(stage.attached("a") == [arn.clone()]); Ok(()) }).await?;
+    stage
+        .eventually("both", || {
+            ensure!(stage.attached("a") == [arn.clone()]);
+            Ok(())
+        })
+        .await?;
     stage.deleted("a").await?;
     stage.nothing_left("a")?;
     stage.finish().await
@@ -86,10 +145,18 @@ async fn tags_of_others_are_left_alone() -> Result<()> {
     stage.applied("a", json!({ "tags": { "team": "shop" } })).await?;
     let (name, arn) = (stage.name("a"), stage.policy_arn("a"));
     let theirs = tags(&[("cost-centre", "7"), ("Owner", "audit")]);
-    stage.by_hand(|iam| iam.tag_role(&name, &theirs).and_then(|()| iam.tag_policy(&arn, &theirs)))?;
+    stage.by_hand(|iam| {
+        iam.tag_role(&name, &theirs)
+            .and_then(|()| iam.tag_policy(&arn, &theirs))
+    })?;
     // A repair that touches tags is proof that the others were seen and left.
     stage.by_hand(|iam| iam.untag_role(&name, &["team".to_owned()]))?;
-    stage.eventually("the tag", || { ensure!(stage.role("a")?.tags.contains_key("team")); Ok(()) }).await?;
+    stage
+        .eventually("the tag", || {
+            ensure!(stage.role("a")?.tags.contains_key("team"));
+            Ok(())
+        })
+        .await?;
     stage.applied("a", json!({})).await?;
     ensure!(!stage.role("a")?.tags.contains_key("team"));
     for (key, value) in &theirs {

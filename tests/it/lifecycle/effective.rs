@@ -35,7 +35,9 @@ async fn the_service_linked_role_overrides_ours_and_ready_does_not_care() -> Res
         .plant_service_linked_role(SERVICE_LINKED, "rds.amazonaws.com");
     stage.start_operator().await?;
     stage.applied("a", json!({})).await?;
-    let status = stage.until("a", "Effective", "False", "ServiceLinkedRoleOverrides").await?;
+    let status = stage
+        .until("a", "Effective", "False", "ServiceLinkedRoleOverrides")
+        .await?;
     ensure!(message(&status, "Effective").contains(SERVICE_LINKED), "{status}");
     stage.finish().await
 }

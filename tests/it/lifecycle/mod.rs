@@ -10,6 +10,7 @@ mod deletion;
 mod drift;
 mod effective;
 mod emulator;
+mod orphans;
 mod outputs;
 mod ownership;
 mod peers;

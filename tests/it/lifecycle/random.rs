@@ -50,7 +50,11 @@ async fn a_hundred_random_lives_end_as_the_spec_says_and_leave_nothing() -> Resu
         failed = restarts => failed?,
     }
     let stage = Arc::into_inner(stage).context("still in use")?.into_inner();
-    assert_eq!(stage.iam().snapshot(), before, "LIFECYCLE_SEED={seed}: something is left over");
+    assert_eq!(
+        stage.iam().snapshot(),
+        before,
+        "LIFECYCLE_SEED={seed}: something is left over"
+    );
     stage.finish().await
 }
 
@@ -122,7 +126,12 @@ impl Life {
     }
 
     async fn apply(&self) -> Result<()> {
-        self.stage.read().await.apply(&self.name, self.spec.clone()).await.map(drop)
+        self.stage
+            .read()
+            .await
+            .apply(&self.name, self.spec.clone())
+            .await
+            .map(drop)
     }
 
     async fn delete(&self) -> Result<()> {
@@ -151,7 +160,9 @@ impl Life {
             let regions = ["us-east-1", "eu-west-1", "ap-south-1", "us-west-2"];
             let count = 1 + self.rng.below(3);
             let first = self.rng.below(4);
-            let chosen: Vec<_> = (0..count).map(|at| regions[usize::try_from((first + at) % 4).unwrap_or(0)]).collect();
+            let chosen: Vec<_> = (0..count)
+                .map(|at| regions[usize::try_from((first + at) % 4).unwrap_or(0)])
+                .collect();
             spec["scope"] = json!({ "regions": chosen });
         }
         if self.rng.chance(0.5) {
@@ -159,7 +170,8 @@ impl Life {
             spec["tags"] = json!({ "team": team, format!("key{}", self.rng.below(3)): "value" });
         }
         if self.rng.chance(0.3) {
-            spec["permissionsBoundary"] = json!([READ_ONLY, FULL_ACCESS][usize::try_from(self.rng.below(2)).unwrap_or(0)]);
+            spec["permissionsBoundary"] =
+                json!([READ_ONLY, FULL_ACCESS][usize::try_from(self.rng.below(2)).unwrap_or(0)]);
         }
         if self.rng.chance(0.3) {
             spec["description"] = json!(format!("description {}", self.rng.below(3)));
@@ -233,15 +245,33 @@ impl Life {
             },
         )?;
         let role = stage.role(&self.name)?;
-        ensure!(Meaning::of(role.trust.as_str()) == wanted.trust_meaning, "trust {:?}", role.trust);
+        ensure!(
+            Meaning::of(role.trust.as_str()) == wanted.trust_meaning,
+            "trust {:?}",
+            role.trust
+        );
         ensure!(role.boundary == wanted.boundary, "boundary {:?}", role.boundary);
-        ensure!(role.description.unwrap_or_default() == wanted.description, "description");
+        ensure!(
+            role.description.unwrap_or_default() == wanted.description,
+            "description"
+        );
         has_tags(&role.tags, &wanted.tags)?;
         let attached = stage.attached(&self.name);
-        ensure!(attached.iter().any(|arn| arn == wanted.attachment().as_str()), "{attached:?}");
-        ensure!(!attached.iter().any(|arn| arn == wanted.superseded_attachment().as_str()), "{attached:?}");
+        ensure!(
+            attached.iter().any(|arn| arn == wanted.attachment().as_str()),
+            "{attached:?}"
+        );
+        ensure!(
+            !attached
+                .iter()
+                .any(|arn| arn == wanted.superseded_attachment().as_str()),
+            "{attached:?}"
+        );
         match &wanted.policy {
-            None => ensure!(stage.policy(&self.name).is_err(), "a policy that FullAccess does not manage"),
+            None => ensure!(
+                stage.policy(&self.name).is_err(),
+                "a policy that FullAccess does not manage"
+            ),
             Some(policy) => {
                 has_tags(&stage.policy(&self.name)?.tags, &wanted.tags)?;
                 let document = stage.document(&self.name)?;
@@ -253,11 +283,16 @@ impl Life {
 }
 
 /// All wanted tags, and of those that specs here ever set no other.
-fn has_tags(actual: &aurora_test_support::iam_model::Tags, wanted: &aurora_test_support::iam_model::Tags) -> Result<()> {
+fn has_tags(
+    actual: &aurora_test_support::iam_model::Tags,
+    wanted: &aurora_test_support::iam_model::Tags,
+) -> Result<()> {
     for (key, value) in wanted {
         ensure!(actual.get(key) == Some(value), "tag {key} of {actual:?}");
     }
-    let surplus = ["key0", "key1", "key2"].iter().find(|key| actual.contains_key(**key) && !wanted.contains_key(**key));
+    let surplus = ["key0", "key1", "key2"]
+        .iter()
+        .find(|key| actual.contains_key(**key) && !wanted.contains_key(**key));
     ensure!(surplus.is_none(), "tag {surplus:?} of {actual:?}");
     Ok(())
 }

@@ -199,9 +199,7 @@ impl Stage {
     /// Ids of the policy's versions, oldest first.
     pub(super) fn versions(&self, object: &str) -> Result<Vec<String>> {
         let request = iam_model::PageRequest::default();
-        let page = self
-            .iam()
-            .list_policy_versions(&self.policy_arn(object), &request)?;
+        let page = self.iam().list_policy_versions(&self.policy_arn(object), &request)?;
         let mut ids: Vec<String> = page.items.into_iter().map(|version| version.id).collect();
         ids.sort_by_key(|id| id.trim_start_matches('v').parse::<u32>().unwrap_or_default());
         Ok(ids)
@@ -268,21 +266,22 @@ impl Stage {
         Api::namespaced_with(self.client.clone(), namespace, &resource)
     }
 
-    /// Server-side apply, as GitOps tools do: what is no longer in `spec` goes.
+    /// Server-side apply, as GitOps tools do: what is no longer in `spec` goes. An apply that takes the last field away
+    /// makes `spec` null for the API server, so one that says nothing new is always there.
     pub(super) async fn apply(&self, name: &str, spec: Value) -> Result<DynamicObject> {
         self.apply_in(&self.namespace, name, spec).await
     }
 
-    pub(super) async fn apply_in(&self, namespace: &str, name: &str, spec: Value) -> Result<DynamicObject> {
+    pub(super) async fn apply_in(&self, namespace: &str, name: &str, mut spec: Value) -> Result<DynamicObject> {
+        if spec["managementPolicy"].is_null() {
+            spec["managementPolicy"] = json!("Enforce");
+        }
         let body = json!({
             "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AuroraLogExportPolicy",
             "metadata": { "name": name, "namespace": namespace }, "spec": spec,
         });
         let params = PatchParams::apply("aurora-test").force();
-        let applied = self
-            .api_in(namespace)
-            .patch(name, &params, &Patch::Apply(&body))
-            .await;
+        let applied = self.api_in(namespace).patch(name, &params, &Patch::Apply(&body)).await;
         applied.map_err(|error| match error {
             kube::Error::Api(status) => anyhow!("{}", status.message),
             other => other.into(),
@@ -395,6 +394,12 @@ impl Stage {
     pub(super) async fn repaired(&self, field: &str) -> Result<f64> {
         self.metric("auroralogexport_drift_repaired_total", &[("field", field)])
             .await
+    }
+
+    /// Is there a line of metrics that begins like this?
+    pub(super) async fn metrics_have(&self, start: &str) -> Result<bool> {
+        let operator = self.operator.as_ref().context("no operator")?;
+        Ok(operator.metrics().await?.lines().any(|line| line.starts_with(start)))
     }
 
     /// The sum of a metric of the operator.

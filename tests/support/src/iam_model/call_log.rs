@@ -22,6 +22,9 @@ pub struct CallRecord {
     pub action: String,
     /// The name or ARN it was about; empty for account-wide calls.
     pub resource: String,
+    /// What a call that changes something was sent with, documents aside: what policies can set conditions on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
     /// `pending`, `OK`, an error code, or `ConnectionLost`, `TruncatedBody`, `Unavailable`.
     pub outcome: String,
     /// Whether the operation took effect (or, for a proxy, was forwarded and answered with success).
@@ -39,6 +42,8 @@ pub struct CallInfo {
     pub action: String,
     /// See [`CallRecord::resource`].
     pub resource: String,
+    /// See [`CallRecord::parameters`].
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// Counts of everything and the records of the last calls.
@@ -86,6 +91,7 @@ impl CallLog {
                 access_key: info.access_key,
                 action: info.action,
                 resource: info.resource,
+                parameters: info.parameters,
                 outcome: "pending".to_owned(),
                 executed: false,
             });

@@ -70,6 +70,7 @@ impl Service {
             access_key,
             action: query.action.clone(),
             resource: query.resource().to_owned(),
+            parameters: query.conditions(),
         };
         let (seq, decision) = self.gate.enter(&info);
         // The emulator executes what it has received, also when the caller has gone: this must outlive the connection.

@@ -1,5 +1,6 @@
 //! What a Query request says: the operation, its parameters, the key it was signed with.
 
+use super::super::action::name_is_read;
 use super::super::error::ApiError;
 use super::super::types::Tags;
 use percent_encoding::percent_decode;
@@ -40,6 +41,16 @@ impl Query {
             "DBClusterIdentifier",
         ];
         NAMING.iter().find_map(|name| self.params.get(name)).unwrap_or_default()
+    }
+
+    /// The parameters that a policy can set conditions on; none of a read but what `AssumeRole` is told.
+    pub fn conditions(&self) -> BTreeMap<String, String> {
+        if name_is_read(&self.action) && self.action != "AssumeRole" {
+            return BTreeMap::new();
+        }
+        let told = |name: &str| !name.ends_with("Document") && !matches!(name, "Action" | "Version");
+        let parameters = self.params.0.iter().filter(|(name, _)| told(name));
+        parameters.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 }
 

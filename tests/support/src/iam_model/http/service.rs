@@ -42,6 +42,7 @@ pub(super) async fn serve(world: World, gate: Gate, request: Request<Incoming>) 
         access_key: query.access_key.clone().unwrap_or_default(),
         action: query.action.clone(),
         resource: query.resource().to_owned(),
+        parameters: query.conditions(),
     };
     let (seq, decision) = gate.enter(&info);
     let delay = decision.delay_ms;

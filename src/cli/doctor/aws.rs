@@ -1,0 +1,411 @@
+//! AWS's half: credentials, rights, quotas, what overrides us, what we left behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::clock::{self, DateOf};
+use super::report::{Check, Report};
+use crate::account::credentials::CallerIdentity;
+use crate::account::{Account, SERVICE_LINKED_ROLE};
+use crate::api::{TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
+use crate::cli::connect::asking;
+use crate::iam::aws::AwsIam;
+use crate::iam::inventory::Inventory;
+use crate::iam::{ErrorClass, Iam, IamError, Operation};
+use crate::names::{Owner, PolicyArn, PolicyName, RoleArn, RoleName};
+use crate::ownership::Tags;
+use crate::settings::{Cluster, Settings};
+
+const POLICY_FILE: &str = "deploy/aws/operator-policy.json";
+/// Nothing has this name: asking for it changes nothing and tells whether one may ask.
+const PROBE: &str = "alep-doctor-probe";
+/// Share of a quota from which on it is a finding.
+const NEARLY: f64 = 0.9;
+/// At most so many policies are asked for their tags, one call each.
+const MAX_POLICIES: usize = 60;
+
+/// One account, as the doctor looks at it.
+pub(super) struct Patient<'a> {
+    pub(super) account: &'a Account,
+    pub(super) settings: &'a Settings,
+    /// All objects of the cluster; `None` if they could not be listed.
+    pub(super) owners: Option<BTreeSet<Owner>>,
+    /// ARNs that a status names: no need to ask whose they are.
+    pub(super) known_arns: BTreeSet<String>,
+    /// The boundary that the operator must put on roles.
+    pub(super) boundary: Option<&'a str>,
+    /// Whose rights to simulate, if not the caller's.
+    pub(super) principal: Option<&'a str>,
+}
+
+/// All checks of AWS.
+pub(super) async fn examine(patient: &Patient<'_>, report: &mut Report) -> Option<CallerIdentity> {
+    let identity = match patient.account.identity().await {
+        Ok(identity) => identity,
+        Err(error) => {
+            credentials(&error, report);
+            return None;
+        }
+    };
+    report.pass(
+        Check::Credentials,
+        format!("AWS knows us as {} in account {}", identity.arn, identity.account),
+    );
+    let iam = patient.account.iam(&identity, asking("doctor"));
+    let inventory = patient.account.inventory(&identity, asking("doctor"));
+    let [mut rights, mut summary, mut linked, mut left, mut time] = [(); 5].map(|()| Report::default());
+    tokio::join!(
+        permissions(patient, &identity, &iam, &inventory, &mut rights),
+        quotas(&inventory, &mut summary),
+        service_linked_role(&iam, &mut linked),
+        orphans(patient, &identity, &iam, &inventory, &mut left),
+        aws_clock(patient.account, &mut time),
+    );
+    for part in [rights, summary, linked, left, time] {
+        report.merge(part);
+    }
+    Some(identity)
+}
+
+fn credentials(error: &IamError, report: &mut Report) {
+    let fix = match error.class {
+        ErrorClass::AccountMismatch => {
+            "give the operator credentials of that account, or correct --account-id".to_owned()
+        }
+        ErrorClass::Transient | ErrorClass::Throttled => {
+            "check the network, AWS_ENDPOINT_URL and the Region: aws sts get-caller-identity".to_owned()
+        }
+        class => format!("{}: aws sts get-caller-identity", class.next_step()),
+    };
+    report.find(Check::Credentials, error.to_string(), fix);
+}
+
+async fn aws_clock(account: &Account, report: &mut Report) {
+    let date = DateOf::default();
+    let client = aws_sdk_sts::Client::new(&account.session().client_config());
+    let call = client.get_caller_identity().customize().interceptor(date.clone());
+    // Its failure is another check's business; its answer has a date all the same.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(3), call.send()).await;
+    clock::compare(report, "AWS", date.get().as_deref(), Timestamp::now());
+}
+
+/// Each right that the operator needs: by IAM's simulator where it is allowed, else by reads that change nothing.
+async fn permissions(
+    patient: &Patient<'_>,
+    identity: &CallerIdentity,
+    iam: &AwsIam,
+    inventory: &Inventory,
+    report: &mut Report,
+) {
+    let Some(probe) = Probe::new(patient.settings, identity) else {
+        return;
+    };
+    let principal = match patient.principal {
+        Some(principal) => Some(principal.to_owned()),
+        None => principal_of(iam, &identity.arn).await,
+    };
+    if let Some(principal) = principal {
+        match simulate(patient, &probe, inventory, &principal, report).await {
+            Ok(()) => return,
+            Err(error) => report.skip(
+                Check::Permissions,
+                format!("the rights to write are not simulated: {}", error.for_people()),
+            ),
+        }
+    }
+    Box::pin(read_probes(&probe, iam, report)).await;
+}
+
+/// The names that rights are tried on.
+struct Probe {
+    role: RoleName,
+    role_arn: String,
+    policy: PolicyArn,
+}
+
+impl Probe {
+    fn new(settings: &Settings, identity: &CallerIdentity) -> Option<Self> {
+        let role = RoleName::parse(PROBE).ok()?;
+        let policy = PolicyName::parse(PROBE).ok()?;
+        let (partition, account, path) = (&identity.partition, &identity.account, &settings.iam_path);
+        Some(Self {
+            role_arn: RoleArn::derive(partition, account, path, &role).to_string(),
+            policy: PolicyArn::derive(partition, account, path, &policy),
+            role,
+        })
+    }
+}
+
+/// The simulator takes roles and users, not sessions of roles.
+async fn principal_of(iam: &AwsIam, arn: &str) -> Option<String> {
+    if arn.ends_with(":root") {
+        return None;
+    }
+    let Some((_, session)) = arn.split_once(":assumed-role/") else {
+        return Some(arn.to_owned());
+    };
+    let name = RoleName::parse(session.split('/').next()?).ok()?;
+    // The session's ARN lacks the role's path.
+    iam.role(&name).await.ok()?.map(|role| role.arn)
+}
+
+const ON_ROLES: &[Operation] = &[
+    Operation::GetRole,
+    Operation::ListAttachedRolePolicies,
+    Operation::ListRolePolicies,
+    Operation::ListInstanceProfilesForRole,
+    Operation::CreateRole,
+    Operation::UpdateAssumeRolePolicy,
+    Operation::UpdateRoleDescription,
+    Operation::TagRole,
+    Operation::UntagRole,
+    Operation::PutRolePermissionsBoundary,
+    Operation::AttachRolePolicy,
+    Operation::DetachRolePolicy,
+    Operation::DeleteRole,
+];
+
+const ON_POLICIES: &[Operation] = &[
+    Operation::GetPolicy,
+    Operation::GetPolicyVersion,
+    Operation::ListPolicyVersions,
+    Operation::ListEntitiesForPolicy,
+    Operation::CreatePolicy,
+    Operation::CreatePolicyVersion,
+    Operation::SetDefaultPolicyVersion,
+    Operation::DeletePolicyVersion,
+    Operation::TagPolicy,
+    Operation::UntagPolicy,
+    Operation::DeletePolicy,
+];
+
+async fn simulate(
+    patient: &Patient<'_>,
+    probe: &Probe,
+    inventory: &Inventory,
+    principal: &str,
+    report: &mut Report,
+) -> Result<(), IamError> {
+    let context = context(patient, probe);
+    let mut allowed = 0;
+    for (operations, resource) in [
+        (ON_ROLES, probe.role_arn.as_str()),
+        (ON_POLICIES, probe.policy.as_str()),
+    ] {
+        let names: Vec<String> = operations.iter().map(|operation| operation.permission()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for result in inventory.simulate(principal, &names, resource, &context).await? {
+            if result.allowed {
+                allowed += 1;
+            } else if result.missing_context.is_empty() {
+                denied(report, &result.action, resource);
+            } else {
+                report.skip(
+                    Check::Permissions,
+                    format!(
+                        "{} on {resource} depends on {}: give --permissions-boundary if that is it",
+                        result.action,
+                        result.missing_context.join(", ")
+                    ),
+                );
+            }
+        }
+    }
+    if allowed == ON_ROLES.len() + ON_POLICIES.len() {
+        report.pass(Check::Permissions, format!("{principal} may make all {allowed} calls"));
+    }
+    Ok(())
+}
+
+/// What a request of the operator's carries: its policy has conditions on it.
+fn context(patient: &Patient<'_>, probe: &Probe) -> BTreeMap<String, String> {
+    let Cluster { name, uid, .. } = &patient.settings.cluster;
+    let mut context = BTreeMap::from([("iam:PolicyARN".to_owned(), probe.policy.to_string())]);
+    for (tag, value) in [
+        (TAG_MANAGED_BY, name.to_string()),
+        (TAG_CLUSTER_UID, uid.clone()),
+        (TAG_OWNER, format!("doctor/{PROBE}")),
+    ] {
+        context.insert(format!("aws:RequestTag/{tag}"), value.clone());
+        context.insert(format!("aws:ResourceTag/{tag}"), value);
+    }
+    if let Some(boundary) = patient.boundary {
+        context.insert("iam:PermissionsBoundary".into(), boundary.to_owned());
+    }
+    context
+}
+
+fn denied(report: &mut Report, action: &str, resource: &str) {
+    report.find(
+        Check::Permissions,
+        format!("{action} on {resource} is not allowed"),
+        format!("allow it in the operator's IAM policy ({POLICY_FILE})"),
+    );
+}
+
+async fn read_probes(probe: &Probe, iam: &AwsIam, report: &mut Report) {
+    let (role, policy) = (&probe.role, &probe.policy);
+    let answers = tokio::join!(
+        async { iam.role(role).await.err() },
+        async { iam.attached_policies(role).await.err() },
+        async { iam.inline_policies(role).await.err() },
+        async { iam.instance_profiles(role).await.err() },
+        async { iam.policy(policy).await.err() },
+        async { iam.policy_versions(policy).await.err() },
+        async { iam.policy_document(policy, "v1").await.err() },
+        async { iam.policy_users(policy).await.err() },
+    );
+    let answers: [Option<IamError>; 8] = answers.into();
+    let mut refused = 0;
+    for error in answers.into_iter().flatten() {
+        match error.class {
+            // It may ask: there is no such thing.
+            ErrorClass::NotFound => {}
+            ErrorClass::AccessDenied => {
+                refused += 1;
+                let resource = if error.operation.as_str().contains("Role") {
+                    probe.role_arn.as_str()
+                } else {
+                    policy.as_str()
+                };
+                denied(report, &error.operation.permission(), resource);
+            }
+            ErrorClass::Throttled => {
+                refused += 1;
+                report.find(
+                    Check::Permissions,
+                    "IAM throttles this account: somebody calls it too often",
+                    "lower --iam-reads-per-second, or find the caller in CloudTrail",
+                );
+            }
+            _ => {
+                refused += 1;
+                report.find(Check::Permissions, error.to_string(), error.class.next_step());
+            }
+        }
+    }
+    if refused == 0 {
+        report.pass(Check::Permissions, "all 8 reading calls are allowed");
+    }
+}
+
+async fn quotas(inventory: &Inventory, report: &mut Report) {
+    let summary = match inventory.summary().await {
+        Ok(summary) => summary,
+        Err(error) => {
+            report.skip(Check::Quotas, error.for_people());
+            return;
+        }
+    };
+    for (what, quota) in [("Roles", "RolesQuota"), ("Policies", "PoliciesQuota")] {
+        let (Some(used), Some(limit)) = (summary.get(what), summary.get(quota)) else {
+            continue;
+        };
+        let name = what.to_lowercase();
+        if f64::from(*used) >= f64::from(*limit) * NEARLY {
+            report.find(
+                Check::Quotas,
+                format!("{used} of {limit} {name} of the account are used"),
+                format!("raise the quota for {name} in AWS Service Quotas (IAM), or remove what is not needed"),
+            );
+        } else {
+            report.pass(Check::Quotas, format!("{used} of {limit} {name}"));
+        }
+    }
+}
+
+async fn service_linked_role(iam: &AwsIam, report: &mut Report) {
+    let Ok(name) = RoleName::parse(SERVICE_LINKED_ROLE) else {
+        return;
+    };
+    match iam.role(&name).await {
+        Ok(None) => report.pass(
+            Check::ServiceLinkedRole,
+            format!("the account has no {SERVICE_LINKED_ROLE}"),
+        ),
+        Ok(Some(_)) => report.find(
+            Check::ServiceLinkedRole,
+            format!("the account has {SERVICE_LINKED_ROLE}, which overrides custom roles for log export"),
+            "nothing, if logs arrive: RDS uses that role; then give --ignore service-linked-role",
+        ),
+        Err(error) => report.skip(Check::ServiceLinkedRole, error.for_people()),
+    }
+}
+
+/// Roles and policies that carry this cluster's tags and whose object is gone.
+async fn orphans(
+    patient: &Patient<'_>,
+    identity: &CallerIdentity,
+    iam: &AwsIam,
+    inventory: &Inventory,
+    report: &mut Report,
+) {
+    let Some(owners) = &patient.owners else {
+        report.skip(Check::Orphans, "objects of all namespaces could not be listed");
+        return;
+    };
+    let mut count = 0;
+    match inventory.tagged_roles().await {
+        Ok(roles) => {
+            for (arn, tags) in roles {
+                if let Some(owner) = orphaned(&tags, &patient.settings.cluster, owners) {
+                    count += 1;
+                    found_orphan(report, "role", &arn, &owner);
+                }
+            }
+        }
+        Err(error) => report.skip(Check::Orphans, format!("roles: {}", error.for_people())),
+    }
+    match inventory.policies().await {
+        Ok(policies) => {
+            let path = format!(
+                "arn:{}:iam::{}:policy{}",
+                identity.partition, identity.account, patient.settings.iam_path
+            );
+            let mut suspects: Vec<_> = policies
+                .into_iter()
+                .map(|policy| policy.arn)
+                .filter(|arn| arn.starts_with(&path) && !patient.known_arns.contains(arn))
+                .collect();
+            if suspects.len() > MAX_POLICIES {
+                report.skip(
+                    Check::Orphans,
+                    format!("only {MAX_POLICIES} of {} policies were looked at", suspects.len()),
+                );
+                suspects.truncate(MAX_POLICIES);
+            }
+            for arn in suspects {
+                let Ok(Some(policy)) = iam.policy(&PolicyArn::from_aws(&arn)).await else {
+                    continue;
+                };
+                if let Some(owner) = orphaned(&policy.tags, &patient.settings.cluster, owners) {
+                    count += 1;
+                    found_orphan(report, "policy", &arn, &owner);
+                }
+            }
+        }
+        Err(error) => report.skip(Check::Orphans, format!("policies: {}", error.for_people())),
+    }
+    if count == 0 {
+        report.pass(Check::Orphans, "no role or policy without its object");
+    }
+}
+
+/// The owner, if it is of this cluster and does not exist.
+fn orphaned(tags: &Tags, cluster: &Cluster, owners: &BTreeSet<Owner>) -> Option<Owner> {
+    let ours = tags
+        .get(TAG_MANAGED_BY)
+        .is_some_and(|name| name == cluster.name.as_str())
+        && tags.get(TAG_CLUSTER_UID).is_some_and(|uid| *uid == cluster.uid);
+    let owner = Owner::from_tag(tags.get(TAG_OWNER)?)?;
+    (ours && !owners.contains(&owner)).then_some(owner)
+}
+
+fn found_orphan(report: &mut Report, what: &str, arn: &str, owner: &Owner) {
+    report.find(
+        Check::Orphans,
+        format!("{what} {arn} is tagged as {owner}'s, and there is no such object"),
+        format!("make {owner} again to manage it (deletionPolicy: Retain leaves such remains on purpose), or delete the {what}"),
+    );
+}

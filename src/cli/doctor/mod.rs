@@ -1,0 +1,248 @@
+//! `doctor`: is everything there that the operator needs? With the fix beside each finding, and one line if so.
+
+mod aws;
+mod clock;
+mod cluster;
+mod objects;
+mod report;
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::Api;
+
+use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, cluster_uid, list};
+use super::paint::Paint;
+use crate::api::AwsAccount;
+use crate::object::Object;
+use report::{Check, Report};
+
+/// Check cluster, credentials and account, with the fix beside each finding.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    aurora-log-export-operator doctor\n  \
+    kubectl alep doctor -n shop --ignore service-linked-role\n  \
+    kubectl exec -n aurora-log-export-system deploy/aurora-log-export-operator -- aurora-log-export-operator doctor\n\n\
+    The last looks with the operator's own credentials and rights. Exit code: 0 healthy, 1 with findings. Changes nothing.")]
+pub(super) struct DoctorArgs {
+    /// Format.
+    #[arg(short, long, env = "ALEP_OUTPUT", value_enum, default_value_t = Format::Text)]
+    output: Format,
+    /// A check whose findings do not count; repeatable.
+    #[arg(long, value_enum, value_name = "CHECK", value_delimiter = ',')]
+    ignore: Vec<Check>,
+    /// Objects of all namespaces, whatever the context's.
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+    /// Namespace that the operator runs in.
+    #[arg(
+        long,
+        env = "ALEP_OPERATOR_NAMESPACE",
+        value_name = "NAMESPACE",
+        default_value = "aurora-log-export-system"
+    )]
+    operator_namespace: String,
+    /// ServiceAccount whose rights are checked, [NAMESPACE/]NAME; default: your own.
+    #[arg(long, env = "ALEP_OPERATOR_SERVICE_ACCOUNT", value_name = "NAME")]
+    operator_service_account: Option<String>,
+    /// ARN of the role or user whose rights in AWS are simulated; default: the credentials' own.
+    #[arg(long, env = "ALEP_OPERATOR_PRINCIPAL", value_name = "ARN")]
+    operator_principal: Option<String>,
+    /// ARN of the permissions boundary that the operator's policy demands.
+    #[arg(long, env = "ALEP_PERMISSIONS_BOUNDARY", value_name = "ARN")]
+    permissions_boundary: Option<String>,
+    #[command(flatten)]
+    kube: KubeArgs,
+    #[command(flatten)]
+    operator: OperatorArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+pub(super) fn main(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let (report, about) = block_on(examine(args))?;
+    let report = report.finish(&args.ignore);
+    match args.output {
+        Format::Text => print!("{}", render(&report, &about, Paint::stdout())),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+    }
+    Ok(if report.healthy {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Of what the report is, for the healthy line.
+#[derive(Default)]
+struct About {
+    cluster: Option<String>,
+    account: Option<String>,
+    objects: usize,
+}
+
+async fn examine(args: &DoctorArgs) -> anyhow::Result<(Report, About)> {
+    let mut report = Report::default();
+    let mut about = About::default();
+    let kube = match args.kube.connect().await {
+        Ok(kube) => cluster::api_server(&kube, &mut report).await.then_some(kube),
+        Err(error) => {
+            report.find(
+                Check::ApiServer,
+                format!("{error:#}"),
+                "set KUBECONFIG, or give --kubeconfig and --context",
+            );
+            None
+        }
+    };
+    let uid = match &kube {
+        Some(kube) => cluster_uid(kube).await.ok(),
+        None => None,
+    };
+    // Without the cluster AWS can still be looked at; only whose is what cannot be told.
+    let known = uid.is_some();
+    let mut state = match args.operator.state(uid).await {
+        Ok(state) => state,
+        Err(_) if !known => args.operator.state(Some("unknown".into())).await?,
+        Err(error) => return Err(error),
+    };
+    let mut all_listed = false;
+    if let Some(kube) = &kube {
+        all_listed = look_at_cluster(args, kube, &mut state, &mut report).await;
+        about.cluster = Some(state.settings.cluster.name.to_string());
+    }
+    let watched = watched(args, &state);
+    about.objects = watched.len();
+    for object in &watched {
+        objects::object(object, Timestamp::now(), &mut report);
+    }
+    if let Some(kube) = &kube {
+        accounts(args, kube, &watched, &mut report).await;
+    }
+    let all = state.index.all();
+    let patient = aws::Patient {
+        account: state.accounts.own(),
+        settings: &state.settings,
+        owners: (known && all_listed).then(|| all.iter().map(|object| object.key()).collect()),
+        known_arns: all
+            .iter()
+            .filter_map(|object| object.status.policy.as_ref().map(|policy| policy.arn.clone()))
+            .collect(),
+        boundary: args.permissions_boundary.as_deref(),
+        principal: args.operator_principal.as_deref(),
+    };
+    let identity = Box::pin(aws::examine(&patient, &mut report)).await;
+    about.account = identity.map(|identity| identity.account.to_string());
+    Ok((report, about))
+}
+
+/// The cluster's checks; true if the objects of all namespaces are known.
+async fn look_at_cluster(args: &DoctorArgs, kube: &Kube, state: &mut State, report: &mut Report) -> bool {
+    let scope = cluster::Scope {
+        namespace: args.kube.namespace.as_deref(),
+        operator_namespace: &args.operator_namespace,
+        service_account: args.operator_service_account.as_deref(),
+    };
+    let [mut crds, mut rights, mut leader] = [(); 3].map(|()| Report::default());
+    let ((), (), (), loaded) = tokio::join!(
+        cluster::custom_resources(kube, &mut crds),
+        cluster::rights(kube, &scope, &mut rights),
+        cluster::leader(kube, &args.operator_namespace, &mut leader),
+        state.load(kube),
+    );
+    for part in [crds, rights, leader] {
+        report.merge(part);
+    }
+    if let Err(error) = loaded {
+        // Missing CRDs are a finding of their own.
+        report.skip(Check::Objects, format!("{error:#}"));
+        return false;
+    }
+    for note in &state.notes {
+        report.skip(Check::Objects, note.clone());
+    }
+    state.notes.is_empty()
+}
+
+fn watched(args: &DoctorArgs, state: &State) -> Vec<std::sync::Arc<Object>> {
+    let mut objects = state.index.all();
+    if let Some(namespace) = args.kube.namespace.as_ref().filter(|_| !args.all_namespaces) {
+        objects.retain(|object| object.key().namespace == *namespace);
+    }
+    objects.sort_by_key(|object| object.key());
+    objects
+}
+
+/// All accounts, or, for one namespace, those that its objects refer to.
+async fn accounts(args: &DoctorArgs, kube: &Kube, watched: &[std::sync::Arc<Object>], report: &mut Report) {
+    let wanted: BTreeSet<&str> = watched.iter().filter_map(|object| object.account_ref()).collect();
+    let Ok(accounts) = list(&Api::<AwsAccount>::all(kube.client.clone())).await else {
+        report.skip(Check::Accounts, "AwsAccounts could not be listed");
+        return;
+    };
+    let all = args.kube.namespace.is_none();
+    for account in &accounts {
+        if all || wanted.contains(account.name_any().as_str()) {
+            objects::account(account, report);
+        }
+    }
+    for name in wanted {
+        if !accounts.iter().any(|account| account.name_any() == name) {
+            report.find(
+                Check::Accounts,
+                format!("objects refer to AwsAccount {name}, which does not exist"),
+                "make it, or delete the objects",
+            );
+        }
+    }
+}
+
+fn render(report: &Report, about: &About, paint: Paint) -> String {
+    use std::fmt::Write;
+    let of = match (&about.cluster, &about.account) {
+        (Some(cluster), Some(account)) => format!("cluster {cluster}, account {account}, {} objects", about.objects),
+        (Some(cluster), None) => format!("cluster {cluster}, {} objects", about.objects),
+        (None, Some(account)) => format!("account {account}"),
+        (None, None) => "nothing could be reached".to_owned(),
+    };
+    let skipped = match report.skipped.len() {
+        0 => String::new(),
+        count => format!("; {count} not checked, see -o json"),
+    };
+    if report.healthy {
+        return format!(
+            "{} {} checks passed ({of}){skipped}\n",
+            paint.green("healthy:"),
+            report.passed.len()
+        );
+    }
+    let mut out = String::new();
+    for finding in &report.findings {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "{} {}\n    {} {}",
+            paint.red(&format!("✗ {}:", finding.check.name())),
+            finding.message,
+            paint.bold("fix:"),
+            finding.fix
+        );
+    }
+    let count = report.findings.len();
+    let _ = writeln!(
+        out,
+        "{count} {}, {} checks passed ({of}){skipped}",
+        if count == 1 { "finding" } else { "findings" },
+        report.passed.len()
+    );
+    out
+}

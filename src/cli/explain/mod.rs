@@ -1,0 +1,263 @@
+//! `explain`: one screen on what an object's state means and what to do about it.
+
+mod advice;
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use kube::api::Api;
+
+use super::connect::{KubeArgs, block_on, unreachable};
+use super::paint::Paint;
+use crate::api::policy::{Access, ManagementPolicy};
+use crate::api::{ConditionType, Reason};
+use crate::object::Object;
+use crate::status::condition;
+use advice::Advice;
+pub(super) use advice::advice;
+
+/// Explain the state of an object: what it means, who owns what, and the command that helps.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    aurora-log-export-operator explain shop/orders\n  \
+    kubectl alep explain orders -n shop\n\n\
+    Needs no AWS credentials.")]
+pub(super) struct ExplainArgs {
+    /// The object: NAMESPACE/NAME, or NAME in the namespace of -n.
+    #[arg(value_name = "NAMESPACE/NAME")]
+    object: String,
+    #[command(flatten)]
+    kube: KubeArgs,
+}
+
+pub(super) fn main(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let object = block_on(async {
+        let kube = args.kube.connect().await?;
+        let key = super::key(&args.object, &kube.namespace);
+        let api: Api<Object> = Api::namespaced(kube.client.clone(), &key.namespace);
+        api.get_opt(&key.name)
+            .await
+            .map_err(|error| unreachable(&kube, &error))?
+            .with_context(|| format!("there is no AuroraLogExportPolicy {key}: see kubectl get alep -A"))
+    })?;
+    print!("{}", explain(&object, Timestamp::now(), Paint::stdout()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The screen.
+pub(super) fn explain(object: &Object, now: Timestamp, paint: Paint) -> String {
+    let mut out = String::new();
+    let state = State::of(object);
+    let Advice {
+        meaning,
+        next_step,
+        command,
+    } = state.advice(object);
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        out,
+        "{}  {}",
+        paint.bold(&object.key().to_string()),
+        state.headline(paint)
+    );
+    let _ = writeln!(out, "  {meaning}");
+    if let Some(message) = state.message(object) {
+        let _ = writeln!(out, "\n{}\n  {message}", paint.bold("The operator says"));
+    }
+    let _ = writeln!(out, "\n{}\n  {next_step}", paint.bold("What to do"));
+    if !command.is_empty() {
+        let key = object.key();
+        let command = command
+            .replace("{namespace}", &key.namespace)
+            .replace("{name}", &key.name);
+        let _ = writeln!(out, "  $ {command}");
+    }
+    conditions(&mut out, object, now, paint);
+    resources(&mut out, object, paint);
+    settings(&mut out, object, paint);
+    drift(&mut out, object, paint);
+    out
+}
+
+/// What a person wants to know first.
+enum State {
+    /// No operator has looked at this object.
+    Unseen,
+    /// The spec has changed since the operator looked last.
+    Stale,
+    /// It is being deleted.
+    Deleting(Option<Reason>),
+    /// `Ready` is true.
+    Ready,
+    /// `Ready` is false for this reason.
+    NotReady(Option<Reason>),
+}
+
+impl State {
+    fn of(object: &Object) -> Self {
+        let ready = condition(&object.status, ConditionType::Ready);
+        let reason = ready.and_then(|ready| Reason::from_name(&ready.reason));
+        if object.is_deleting() {
+            return Self::Deleting(reason.filter(|reason| *reason != Reason::InSync));
+        }
+        match ready {
+            None => Self::Unseen,
+            Some(ready) if ready.observed_generation != Some(object.generation()) => Self::Stale,
+            Some(ready) if ready.status == "True" => Self::Ready,
+            Some(_) => Self::NotReady(reason),
+        }
+    }
+
+    fn headline(&self, paint: Paint) -> String {
+        match self {
+            Self::Unseen => paint.yellow("not looked at yet"),
+            Self::Stale => paint.yellow("changed since the operator looked last"),
+            Self::Deleting(None) => paint.yellow("being deleted"),
+            Self::Deleting(Some(reason)) => paint.red(&format!("being deleted: {reason}")),
+            Self::Ready => paint.green("Ready"),
+            Self::NotReady(Some(reason)) => paint.red(&format!("not ready: {reason}")),
+            Self::NotReady(None) => paint.red("not ready"),
+        }
+    }
+
+    fn advice(&self, object: &Object) -> Advice {
+        match self {
+            Self::Unseen | Self::Stale => Advice {
+                meaning: "No operator has reported on this version of the spec.",
+                next_step: "Look whether the operator runs, leads, and watches this namespace (--watch-namespace).",
+                command: "kubectl alep doctor -n {namespace}",
+            },
+            Self::Deleting(None) => Advice {
+                meaning: "Policy and role are being removed from AWS; the object goes when they are gone.",
+                next_step: "Wait a minute. If it stays, look at the events.",
+                command: "kubectl describe alep {name} -n {namespace}",
+            },
+            Self::Ready => match condition(&object.status, ConditionType::Effective) {
+                Some(effective) if effective.status == "False" => advice(Reason::ServiceLinkedRoleOverrides),
+                _ => match condition(&object.status, ConditionType::Drifted) {
+                    Some(drifted) if drifted.status == "True" => {
+                        advice(Reason::from_name(&drifted.reason).unwrap_or(Reason::InSync))
+                    }
+                    _ => advice(Reason::InSync),
+                },
+            },
+            Self::Deleting(Some(reason)) | Self::NotReady(Some(reason)) => advice(*reason),
+            Self::NotReady(None) => advice(Reason::Unknown),
+        }
+    }
+
+    fn message<'a>(&self, object: &'a Object) -> Option<&'a str> {
+        let type_ = match self {
+            Self::Unseen | Self::Stale | Self::Deleting(None) => return None,
+            Self::Ready => ConditionType::Drifted,
+            Self::Deleting(Some(_)) | Self::NotReady(_) => ConditionType::Ready,
+        };
+        condition(&object.status, type_)
+            .filter(|condition| type_ == ConditionType::Ready || condition.status == "True")
+            .map(|condition| condition.message.as_str())
+    }
+}
+
+fn conditions(out: &mut String, object: &Object, now: Timestamp, paint: Paint) {
+    let _ = writeln!(out, "\n{}", paint.bold("Conditions"));
+    if object.status.conditions.is_empty() {
+        let _ = writeln!(out, "  none");
+    }
+    for condition in &object.status.conditions {
+        let good = match ConditionType::from_name(&condition.type_) {
+            Some(ConditionType::Reconciling | ConditionType::Stalled | ConditionType::Drifted) => "False",
+            _ => "True",
+        };
+        let line = format!("{:<14} {:<8} {}", condition.type_, condition.status, condition.reason);
+        let line = if condition.status == good {
+            paint.green(&line)
+        } else if condition.status == "Unknown" {
+            paint.yellow(&line)
+        } else {
+            paint.red(&line)
+        };
+        let since = ago(condition.last_transition_time.0, now);
+        let _ = writeln!(out, "  {line} {}", paint.dim(&format!("for {since}")));
+    }
+}
+
+fn resources(out: &mut String, object: &Object, paint: Paint) {
+    let status = &object.status;
+    let _ = writeln!(out, "\n{}", paint.bold("In AWS"));
+    let Some(role) = &status.role else {
+        let _ = writeln!(out, "  nothing that the operator has reported");
+        return;
+    };
+    let account = status.account_id.as_deref().unwrap_or("unknown");
+    let through = object
+        .account_ref()
+        .map_or_else(|| "the operator's own".to_owned(), |name| format!("AwsAccount {name}"));
+    let _ = writeln!(out, "  account  {account} ({through})");
+    if let Some(policy) = &status.policy {
+        let version = policy.version_id.as_deref().unwrap_or("?");
+        let _ = writeln!(out, "  policy   {} (version {version})", policy.arn);
+    }
+    let _ = writeln!(out, "  role     {}", role.arn);
+    let _ = writeln!(
+        out,
+        "  owner    {} by tags auroralogexport.dev/*; nothing without them is ever changed",
+        object.key()
+    );
+}
+
+fn settings(out: &mut String, object: &Object, paint: Paint) {
+    let Ok(spec) = &object.spec else { return };
+    let mut notes = Vec::new();
+    if spec.management_policy == Some(ManagementPolicy::Observe) {
+        notes.push("managementPolicy: Observe: AWS is read and never changed".to_owned());
+    }
+    if spec.access == Some(Access::FullAccess) {
+        notes.push("access: FullAccess: the AWS-managed CloudWatchLogsFullAccess is attached".to_owned());
+    }
+    if let Some(policy) = spec.deletion_policy {
+        notes.push(format!("deletionPolicy: {policy:?}"));
+    }
+    if let Some(policy) = spec.adoption_policy {
+        notes.push(format!("adoptionPolicy: {policy:?}"));
+    }
+    if object.is_abandoned() {
+        notes.push("abandoned by annotation: deletion leaves AWS as it is".to_owned());
+    }
+    if notes.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{}", paint.bold("In force"));
+    for note in notes {
+        let _ = writeln!(out, "  {note}");
+    }
+}
+
+fn drift(out: &mut String, object: &Object, paint: Paint) {
+    if object.status.drift.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{}", paint.bold("Differences in AWS that stay"));
+    for entry in &object.status.drift {
+        let _ = writeln!(
+            out,
+            "  {} {}: {} instead of {}",
+            entry.resource, entry.field, entry.actual, entry.expected
+        );
+    }
+}
+
+/// `3d`, `2h`, `5m`, `12s`: the largest unit, as kubectl shows ages.
+pub(super) fn ago(since: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(since).as_secs().max(0);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests;

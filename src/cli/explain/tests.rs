@@ -1,0 +1,104 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::FINALIZER;
+
+fn object(metadata: Value, status: Value) -> Object {
+    let mut whole = json!({ "namespace": "shop", "name": "orders", "generation": 2, "finalizers": [FINALIZER] });
+    for (key, value) in metadata.as_object().unwrap() {
+        whole[key] = value.clone();
+    }
+    serde_json::from_value(json!({ "metadata": whole, "spec": {}, "status": status })).unwrap()
+}
+
+fn ready(status: &str, reason: &str, message: &str, more: Value) -> Value {
+    let condition = |type_: &str, status: &str, reason: &str, message: &str| {
+        json!({ "type": type_, "status": status, "reason": reason, "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 2 })
+    };
+    let mut conditions = vec![condition("Ready", status, reason, message)];
+    conditions.extend(more.as_array().unwrap().clone());
+    json!({ "observedGeneration": 2, "conditions": conditions })
+}
+
+fn text(object: &Object) -> String {
+    let now = "2026-01-01T02:30:00Z".parse().unwrap();
+    explain(object, now, Paint::plain())
+}
+
+#[test]
+fn every_reason_has_a_meaning_and_a_next_step() {
+    for reason in Reason::ALL {
+        let Advice { meaning, next_step, .. } = advice(*reason);
+        assert!(meaning.ends_with('.') && next_step.ends_with(['.', ')']), "{reason}");
+        let shown = text(&object(json!({}), ready("False", reason.as_str(), "why", json!([]))));
+        assert!(
+            shown.contains(meaning) && shown.contains(next_step),
+            "{reason}: {shown}"
+        );
+        assert!(!shown.contains("{name"), "{reason}: {shown}");
+    }
+}
+
+#[test]
+fn a_healthy_object_says_so_and_names_its_role() {
+    let mut status = ready("True", "InSync", "all is well", json!([]));
+    status["accountId"] = json!("123456789012");
+    status["role"] = json!({ "name": "r", "arn": "arn:aws:iam::123456789012:role/r" });
+    let shown = text(&object(json!({}), status));
+    assert!(shown.starts_with("shop/orders  Ready\n"), "{shown}");
+    assert!(shown.contains("role     arn:aws:iam::123456789012:role/r"), "{shown}");
+    assert!(shown.contains("for 2h"), "{shown}");
+    assert!(!shown.contains("The operator says"), "{shown}");
+}
+
+#[test]
+fn a_conflict_says_whose_it_is_and_what_helps() {
+    let shown = text(&object(
+        json!({}),
+        ready("False", "Conflict", "role r belongs to web/x", json!([])),
+    ));
+    assert!(shown.contains("not ready: Conflict"), "{shown}");
+    assert!(
+        shown.contains("The operator says\n  role r belongs to web/x"),
+        "{shown}"
+    );
+    assert!(shown.contains("$ kubectl alep plan shop/orders"), "{shown}");
+}
+
+#[test]
+fn the_word_of_an_older_generation_is_not_taken_for_the_present() {
+    let shown = text(&object(
+        json!({ "generation": 3 }),
+        ready("True", "InSync", "", json!([])),
+    ));
+    assert!(shown.contains("changed since the operator looked last"), "{shown}");
+    let shown = text(&object(json!({}), json!({ "observedGeneration": -1 })));
+    assert!(shown.contains("not looked at yet"), "{shown}");
+}
+
+#[test]
+fn a_blocked_deletion_offers_the_way_out() {
+    let shown = text(&object(
+        json!({ "deletionTimestamp": "2026-01-01T00:00:00Z" }),
+        ready(
+            "False",
+            "DeletionBlocked",
+            "role r is in the instance profile p",
+            json!([]),
+        ),
+    ));
+    assert!(shown.contains("being deleted: DeletionBlocked"), "{shown}");
+    assert!(
+        shown.contains("kubectl annotate alep orders -n shop auroralogexport.dev/abandon=true"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_role_that_is_overridden_is_told_although_it_is_ready() {
+    let effective = json!([{ "type": "Effective", "status": "False", "reason": "ServiceLinkedRoleOverrides", "message": "",
+                             "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 2 }]);
+    let shown = text(&object(json!({}), ready("True", "InSync", "", effective)));
+    assert!(shown.contains("AWSServiceRoleForRDS, which overrides"), "{shown}");
+}

@@ -1,0 +1,158 @@
+//! The way back: from a document's meaning to the fields of a spec that give it, or why there are none. Pure.
+
+use std::collections::BTreeSet;
+
+use super::derive::FoundPolicy;
+use crate::api::policy::{GroupCreation, Scope, Trust, TrustProtection};
+use crate::documents::Meaning;
+use crate::documents::permissions::PermissionScope;
+use crate::documents::trust::PRINCIPAL;
+use crate::names::Partition;
+use crate::settings::AccountFacts;
+
+/// Does anything in a trust policy name RDS?
+pub(super) fn concerns_rds(trust: &Meaning) -> bool {
+    let rds = format!("Service:{PRINCIPAL}");
+    matches!(trust, Meaning::Grants { grants, .. } if grants.iter().any(|grant| grant.principal.as_deref() == Some(rds.as_str())))
+}
+
+/// Why a policy that has to do with logs is not like the guide's.
+pub(super) fn why_not(policy: &FoundPolicy) -> Option<String> {
+    let arn = &policy.policy.arn;
+    let Meaning::Grants { version, grants } = Meaning::of(&policy.document) else {
+        return Some(format!("its policy {arn} cannot be read"));
+    };
+    let is_logs = |action: &Option<String>| action.as_deref().is_some_and(|action| action.starts_with("logs:"));
+    if !grants.iter().any(|grant| is_logs(&grant.action)) {
+        return None;
+    }
+    let guide = [
+        "logs:getlogevents",
+        "logs:putlogevents",
+        "logs:createlogstream",
+        "logs:describelogstreams",
+        "logs:putretentionpolicy",
+        "logs:createloggroup",
+    ];
+    let other: BTreeSet<&str> = grants
+        .iter()
+        .filter_map(|grant| grant.action.as_deref())
+        .filter(|action| !guide.contains(action))
+        .collect();
+    if !other.is_empty() {
+        let other: Vec<_> = other.into_iter().collect();
+        return Some(format!("its policy {arn} allows other actions ({})", other.join(", ")));
+    }
+    if grants
+        .iter()
+        .any(|grant| grant.effect != "Allow" || !grant.condition.is_empty())
+    {
+        return Some(format!("its policy {arn} has conditions or Deny statements"));
+    }
+    if version != crate::documents::LANGUAGE_VERSION {
+        return Some(format!("its policy {arn} declares the language version {version}"));
+    }
+    let missing: Vec<_> = guide
+        .into_iter()
+        .filter(|action| !grants.iter().any(|grant| grant.action.as_deref() == Some(action)))
+        .collect();
+    if !missing.is_empty() {
+        return Some(format!(
+            "its policy {arn} lacks actions of the guide ({})",
+            missing.join(", ")
+        ));
+    }
+    Some(format!("its policy {arn} covers resources that no scope describes"))
+}
+
+/// The scope that gives a policy of this meaning; the guide's own is the default.
+pub(super) fn scope_of(meaning: &Meaning, partition: &Partition) -> Option<Scope> {
+    let Meaning::Grants { grants, .. } = meaning else {
+        return None;
+    };
+    let resources = |wanted: &str| -> BTreeSet<&str> {
+        grants
+            .iter()
+            .filter(|grant| grant.action.as_deref() == Some(wanted))
+            .filter_map(|grant| grant.resource.as_deref())
+            .collect()
+    };
+    let mut regions = BTreeSet::new();
+    let mut account_ids = BTreeSet::new();
+    let mut log_groups = BTreeSet::new();
+    let mut log_streams = BTreeSet::new();
+    let prefix = format!("arn:{partition}:logs:");
+    for arn in resources("logs:putlogevents") {
+        let mut parts = arn.strip_prefix(&prefix)?.splitn(3, ':');
+        regions.insert(parts.next()?.to_owned());
+        account_ids.insert(parts.next()?.to_owned());
+        let (group, stream) = parts.next()?.strip_prefix("log-group:")?.split_once(":log-stream:")?;
+        log_groups.insert(group.to_owned());
+        log_streams.insert(stream.to_owned());
+    }
+    let scope = PermissionScope {
+        regions: regions.into_iter().collect(),
+        account_ids: account_ids.into_iter().collect(),
+        log_groups: log_groups.into_iter().collect(),
+        log_streams: log_streams.into_iter().collect(),
+        creation_limited_to_groups: resources("logs:createloggroup") != BTreeSet::from(["*"]),
+    };
+    // The lists were taken apart; only if multiplying them out gives the whole again do they describe it.
+    if crate::documents::permissions::document(&scope, partition).meaning() != *meaning {
+        return None;
+    }
+    let guide = PermissionScope::default();
+    let unless = |items: Vec<String>, default: &Vec<String>| (items != *default).then_some(items);
+    Some(Scope {
+        regions: unless(scope.regions, &guide.regions),
+        account_ids: unless(scope.account_ids, &guide.account_ids),
+        log_groups: unless(scope.log_groups, &guide.log_groups),
+        log_streams: unless(scope.log_streams, &guide.log_streams),
+        group_creation: scope.creation_limited_to_groups.then_some(GroupCreation::LogGroups),
+    })
+}
+
+/// The `trust` that gives a trust policy of this meaning.
+pub(super) fn trust_of(meaning: &Meaning, account: &AccountFacts) -> Result<Option<Trust>, String> {
+    if !meaning.trusts_only_rds() {
+        let others: BTreeSet<&str> = match meaning {
+            Meaning::Grants { grants, .. } => grants
+                .iter()
+                .filter_map(|grant| grant.principal.as_deref())
+                .filter(|principal| *principal != "Service:rds.amazonaws.com")
+                .collect(),
+            Meaning::Opaque(_) => BTreeSet::new(),
+        };
+        let others: Vec<_> = others.into_iter().collect();
+        return Err(format!("trusts others than RDS ({})", others.join(", ")));
+    }
+    let candidates = [
+        (Some(TrustProtection::None), source_arns(meaning)),
+        (None, source_arns(meaning)),
+    ];
+    for (protection, arns) in candidates {
+        let id = protection.is_none().then_some(&account.id);
+        let document = crate::documents::trust::document(id, arns.as_deref().unwrap_or_default());
+        if document.meaning() == *meaning {
+            let trust = Trust {
+                protection,
+                source_arns: arns,
+            };
+            return Ok((trust != Trust::default()).then_some(trust));
+        }
+    }
+    Err("has a trust policy whose conditions, actions or language version the API cannot express".into())
+}
+
+fn source_arns(meaning: &Meaning) -> Option<Vec<String>> {
+    let Meaning::Grants { grants, .. } = meaning else {
+        return None;
+    };
+    let condition = grants
+        .iter()
+        .map(|grant| &grant.condition)
+        .find(|text| !text.is_empty())?;
+    let parsed: serde_json::Value = serde_json::from_str(condition).ok()?;
+    let arns = parsed["Condition"]["ArnLike"]["aws:sourcearn"].as_array()?;
+    Some(arns.iter().filter_map(|arn| arn.as_str().map(str::to_owned)).collect())
+}

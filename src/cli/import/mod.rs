@@ -1,0 +1,212 @@
+//! `import`: roles and policies made by hand, as manifests that adopt them unchanged.
+
+mod derive;
+mod inverse;
+mod write;
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+
+use super::connect::{KubeArgs, OperatorArgs, State, asking, block_on, cluster_uid};
+use crate::account::credentials::CallerIdentity;
+use crate::documents::Meaning;
+use crate::iam::aws::AwsIam;
+use crate::iam::inventory::ListedRole;
+use crate::iam::{Iam, IamError};
+use crate::names::{PolicyArn, RoleName};
+use crate::settings::AccountFacts;
+use derive::{Choices, FoundPolicy, FoundRole, Import, Verdict, derive};
+
+/// Write manifests that adopt roles and policies made by hand, unchanged.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    aurora-log-export-operator import --namespace shop --out-dir imported\n  \
+    aurora-log-export-operator import --observe --cluster-name prod > observed.yaml\n\n\
+    Then: look at the manifests, give consent with the tag commands (imported/consent.sh), and apply. Until the tags are\n\
+    there the objects report Conflict and change nothing; `plan -f imported` then shows nothing but ownership tags.\n\
+    AWS credentials need iam:ListRoles, iam:GetRole, iam:GetPolicy, iam:GetPolicyVersion and the lists beside them.")]
+pub(super) struct ImportArgs {
+    /// Only report differences (managementPolicy: Observe): the first, read-only step.
+    #[arg(long)]
+    observe: bool,
+    /// Write one file per object, and consent.sh, into this directory instead of printing.
+    #[arg(long, env = "ALEP_OUT_DIR", value_name = "DIR")]
+    out_dir: Option<PathBuf>,
+    /// The AwsAccount that the manifests refer to.
+    #[arg(long, env = "ALEP_ACCOUNT_REF", value_name = "NAME")]
+    account_ref: Option<String>,
+    #[command(flatten)]
+    kube: KubeArgs,
+    #[command(flatten)]
+    operator: OperatorArgs,
+}
+
+/// What was found in an account.
+struct Found {
+    roles: Vec<FoundRole>,
+    policies: BTreeMap<String, FoundPolicy>,
+    /// What could not be looked at.
+    notes: Vec<String>,
+}
+
+pub(super) fn main(args: &ImportArgs) -> anyhow::Result<ExitCode> {
+    let (import, cluster) = block_on(run(args))?;
+    match &args.out_dir {
+        Some(dir) => write::to_directory(&import, &cluster, dir)?,
+        None => print!("{}", write::to_stream(&import, &cluster)?),
+    }
+    eprintln!("{}", write::summary(&import, args.out_dir.as_deref()));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(args: &ImportArgs) -> anyhow::Result<(Import, String)> {
+    let kube = args.kube.connect().await;
+    let uid = match &kube {
+        Ok(kube) => cluster_uid(kube).await,
+        Err(error) => Err(anyhow!("{error:#}")),
+    };
+    let namespace = match (&args.kube.namespace, &kube) {
+        (Some(namespace), _) => namespace.clone(),
+        (None, Ok(kube)) => kube.namespace.clone(),
+        (None, Err(_)) => "default".to_owned(),
+    };
+    let uid = match uid {
+        Ok(uid) => Some(uid),
+        // Consent needs the cluster's name only.
+        Err(_) if args.operator.cluster_name.is_some() => Some("unknown".to_owned()),
+        Err(error) => {
+            return Err(error.context("the consent tags need the cluster's name: give --cluster-name, or a cluster"));
+        }
+    };
+    let mut state = args.operator.state(uid).await?;
+    if let (Some(_), Ok(kube)) = (&args.account_ref, &kube) {
+        state.load(kube).await?;
+    }
+    let resolved = state
+        .accounts
+        .resolve(args.account_ref.as_deref(), &namespace, false)
+        .map_err(|error| anyhow!("{}", error.message))?;
+    let identity = resolved
+        .account
+        .identity()
+        .await
+        .map_err(|error| anyhow!("{}", error.for_people()))?;
+    let found = gather(&state, args.account_ref.as_deref(), &namespace, &identity)
+        .await
+        .map_err(|error| anyhow!("{}", error.for_people()))?;
+    let facts = AccountFacts {
+        id: identity.account.clone(),
+        partition: identity.partition.clone(),
+        via: resolved.via,
+    };
+    let choices = Choices {
+        namespace,
+        observe: args.observe,
+        account_ref: args.account_ref.clone(),
+    };
+    let mut import = derive(&found.roles, &found.policies, &choices, &state.settings, &facts);
+    import.notes.extend(found.notes);
+    Ok((import, state.settings.cluster.name.to_string()))
+}
+
+/// Every role that trusts RDS, closely, and every customer policy that such a role has or that nobody has.
+async fn gather(
+    state: &State,
+    account_ref: Option<&str>,
+    namespace: &str,
+    identity: &CallerIdentity,
+) -> Result<Found, IamError> {
+    let account = match state.accounts.resolve(account_ref, namespace, false) {
+        Ok(resolved) => resolved.account,
+        // Resolved a moment ago, and nothing changes it here.
+        Err(_) => state.accounts.own().clone(),
+    };
+    let iam = account.iam(identity, asking("import"));
+    let inventory = account.inventory(identity, asking("import"));
+    let listed = inventory.roles().await?;
+    let candidates: Vec<ListedRole> = listed
+        .into_iter()
+        .filter(|role| inverse::concerns_rds(&Meaning::of(&role.trust)) && !role.path.starts_with("/aws-service-role/"))
+        .collect();
+    let mut found = Found {
+        roles: Vec::new(),
+        policies: BTreeMap::new(),
+        notes: Vec::new(),
+    };
+    let progress = std::io::stderr().is_terminal();
+    for (index, listed) in candidates.iter().enumerate() {
+        if progress {
+            eprint!("\r{}/{} roles looked at", index + 1, candidates.len());
+        }
+        if let Some(role) = look(&iam, listed).await? {
+            for arn in role.attached.iter().filter(|arn| !arn.contains(":iam::aws:")) {
+                if !found.policies.contains_key(arn)
+                    && let Some(policy) = look_at_policy(&iam, arn).await?
+                {
+                    found.policies.insert(arn.clone(), policy);
+                }
+            }
+            found.roles.push(role);
+        }
+    }
+    if progress && !candidates.is_empty() {
+        eprintln!();
+    }
+    match inventory.policies().await {
+        Ok(policies) => {
+            for listed in policies.into_iter().filter(|policy| policy.attachments == 0) {
+                if let Some(policy) = look_at_policy(&iam, &listed.arn).await? {
+                    found.policies.insert(listed.arn, policy);
+                }
+            }
+        }
+        Err(error) => found.notes.push(format!(
+            "policies attached to nothing were not looked at: {}",
+            error.for_people()
+        )),
+    }
+    Ok(found)
+}
+
+async fn look(iam: &AwsIam, listed: &ListedRole) -> Result<Option<FoundRole>, IamError> {
+    let Ok(name) = RoleName::parse(listed.name.clone()) else {
+        return Ok(None);
+    };
+    let Some(role) = iam.role(&name).await? else {
+        return Ok(None);
+    };
+    Ok(Some(FoundRole {
+        attached: iam.attached_policies(&name).await?,
+        inline: iam.inline_policies(&name).await?,
+        instance_profiles: iam.instance_profiles(&name).await?,
+        name: listed.name.clone(),
+        path: listed.path.clone(),
+        role,
+    }))
+}
+
+async fn look_at_policy(iam: &AwsIam, arn: &str) -> Result<Option<FoundPolicy>, IamError> {
+    let arn = PolicyArn::from_aws(arn);
+    let Some(policy) = iam.policy(&arn).await? else {
+        return Ok(None);
+    };
+    let document = iam.policy_document(&arn, &policy.default_version).await?;
+    Ok(Some(FoundPolicy {
+        document: document.unwrap_or_default(),
+        users: iam.policy_users(&arn).await?,
+        policy,
+    }))
+}
+
+impl Import {
+    fn not_imported(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.verdicts.iter().filter_map(|(what, verdict)| match verdict {
+            Verdict::Left(why) => Some((what, why)),
+            Verdict::Imported(_) => None,
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! `plan`: what the operator would do, printed instead of done.
+
+mod diff;
+mod report;
+mod text;
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use futures::{StreamExt, stream};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, cluster_uid};
+use super::manifests;
+use super::paint::Paint;
+use crate::names::Owner;
+use crate::object::Object;
+use crate::reconcile::preview::preview;
+use report::Report;
+
+/// Objects that are looked at at once; the account's budget of calls is the real limit.
+const AT_ONCE: usize = 8;
+
+/// Exit code with `--exit-code` where something would change, as `terraform plan -detailed-exitcode` has it.
+const CHANGES: u8 = 2;
+
+/// Show what the operator would do to AWS, and change nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    aurora-log-export-operator plan shop/orders          one object of the cluster\n  \
+    aurora-log-export-operator plan --all                every object of the cluster\n  \
+    aurora-log-export-operator plan -f policy.yaml       a manifest before it is applied\n  \
+    aurora-log-export-operator plan -f deploy/ --exit-code -o json    for pull-request checks\n\n\
+    Exit code: 0; with --exit-code 0 without changes, 2 with changes, 1 if an object is refused or AWS does not answer.\n\
+    AWS credentials come from the SDK's own chain; reading rights are enough.")]
+pub(super) struct PlanArgs {
+    /// Objects of the cluster: NAMESPACE/NAME, or NAME in the namespace of -n.
+    #[arg(value_name = "NAMESPACE/NAME", conflicts_with_all = ["all", "files"])]
+    objects: Vec<String>,
+    /// Manifests: files, directories, - for standard input; repeatable.
+    #[arg(short = 'f', long = "filename", value_name = "FILE", conflicts_with = "all")]
+    files: Vec<PathBuf>,
+    /// All objects of the cluster, or of the namespace of -n.
+    #[arg(long)]
+    all: bool,
+    /// All objects of all namespaces.
+    #[arg(short = 'A', long, conflicts_with_all = ["namespace", "objects", "files"])]
+    all_namespaces: bool,
+    /// Format.
+    #[arg(short, long, env = "ALEP_OUTPUT", value_enum, default_value_t = Format::Text)]
+    output: Format,
+    /// Exit with 2 if something would change, with 1 if an object is refused.
+    #[arg(long)]
+    exit_code: bool,
+    #[command(flatten)]
+    kube: KubeArgs,
+    #[command(flatten)]
+    operator: OperatorArgs,
+}
+
+/// Format of what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For programs.
+    Yaml,
+}
+
+pub(super) fn main(args: &PlanArgs) -> anyhow::Result<ExitCode> {
+    if args.objects.is_empty() && args.files.is_empty() && !args.all && !args.all_namespaces {
+        bail!("nothing to plan: give NAMESPACE/NAME, --all, or -f FILE");
+    }
+    let report = block_on(run(args))?;
+    match args.output {
+        Format::Text => print!("{}", text::render(&report, Paint::stdout())),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        Format::Yaml => print!("{}", serde_saphyr::to_string(&report)?),
+    }
+    let code = if !args.exit_code {
+        0
+    } else if report.summary.refused > 0 {
+        1
+    } else if report.has_changes() {
+        CHANGES
+    } else {
+        0
+    };
+    Ok(ExitCode::from(code))
+}
+
+async fn run(args: &PlanArgs) -> anyhow::Result<Report> {
+    let mut kube = args.kube.connect().await;
+    // A manifest can be judged without its cluster, if told whose it would be.
+    let uid = match &kube {
+        Ok(kube) => cluster_uid(kube).await,
+        Err(error) => Err(anyhow::anyhow!("{error:#}")),
+    };
+    let alone = match &uid {
+        Ok(_) => None,
+        Err(error) if args.files.is_empty() => bail!("{error:#}"),
+        Err(error) => Some(format!("{error:#}")),
+    };
+    let mut state = match args.operator.state(uid.ok()).await {
+        Ok(state) => state,
+        Err(error) => match alone {
+            Some(why) => bail!("{why}; {error:#}"),
+            None => return Err(error),
+        },
+    };
+    if let (Some(why), Ok(_)) = (&alone, &kube) {
+        kube = Err(anyhow::anyhow!("{why}"));
+    }
+    match &kube {
+        Ok(kube) => state.load(kube).await?,
+        Err(error) => state.notes.push(format!(
+            "{error:#}; planned without the cluster: every object is taken for new, and claims of others are not seen"
+        )),
+    }
+    let targets = targets(args, &mut state, kube.as_ref().ok())?;
+    let mut report = Report::new(&state.settings.cluster, std::mem::take(&mut state.notes));
+    let progress = std::io::stderr().is_terminal() && targets.len() > AT_ONCE;
+    let view = state.view();
+    let objects: Vec<_> = targets.iter().filter_map(|key| state.index.get(key)).collect();
+    let mut looks = stream::iter(
+        objects
+            .iter()
+            .map(|object| async move { (object, preview(view, object).await) }),
+    )
+    .buffered(AT_ONCE);
+    let mut done = 0;
+    while let Some((object, preview)) = looks.next().await {
+        report.add(object, &preview);
+        done += 1;
+        if progress {
+            eprint!("\r{done}/{} objects looked at", targets.len());
+        }
+    }
+    if progress {
+        eprintln!();
+    }
+    Ok(report)
+}
+
+/// The objects to plan, in order; those of manifests are taken in as the cluster would have them after an apply.
+fn targets(args: &PlanArgs, state: &mut State, kube: Option<&Kube>) -> anyhow::Result<Vec<Owner>> {
+    let namespace = || {
+        let given = args.kube.namespace.clone();
+        given.unwrap_or_else(|| kube.map_or_else(|| "default".to_owned(), |kube| kube.namespace.clone()))
+    };
+    if !args.files.is_empty() {
+        let manifests = manifests::read(&args.files, &namespace())?;
+        if manifests.objects.is_empty() {
+            bail!("the given files hold no AuroraLogExportPolicy");
+        }
+        for (name, spec) in &manifests.accounts {
+            state.accounts.upsert(name, Ok(spec));
+        }
+        let mut keys = Vec::new();
+        for object in manifests.objects {
+            let object = as_applied(object, state);
+            if !keys.contains(&object.key()) {
+                keys.push(object.key());
+            }
+            state.take(object);
+        }
+        return Ok(keys);
+    }
+    if args.all || args.all_namespaces {
+        let only = args.kube.namespace.as_ref();
+        let keys: BTreeSet<_> = state.index.keys().into_iter().collect();
+        let keys: Vec<_> = keys
+            .into_iter()
+            .filter(|key| only.is_none_or(|namespace| key.namespace == *namespace))
+            .collect();
+        return Ok(keys);
+    }
+    let mut keys = Vec::new();
+    for text in &args.objects {
+        let key = super::key(text, &namespace());
+        state
+            .index
+            .get(&key)
+            .with_context(|| format!("there is no AuroraLogExportPolicy {key}: see kubectl get alep -A"))?;
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// The object as it would be after an apply: what the cluster knows of it stays.
+fn as_applied(mut object: Object, state: &State) -> Object {
+    match state.index.get(&object.key()) {
+        Some(live) => {
+            object.metadata = live.metadata.clone();
+            object.status = live.status.clone();
+        }
+        None => {
+            // New objects come after all others.
+            object.metadata.creation_timestamp = Some(Time(Timestamp::now()));
+        }
+    }
+    object
+}

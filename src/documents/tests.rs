@@ -1,0 +1,184 @@
+//! Laws of meaning: how a document is written does not matter, what it grants does.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::Meaning;
+
+/// One statement as lists, before it is written down in some way.
+#[derive(Clone, Debug)]
+struct Plain {
+    effect: &'static str,
+    actions: Vec<String>,
+    resources: Vec<String>,
+    condition: Option<Vec<String>>,
+}
+
+fn plain() -> impl Strategy<Value = Plain> {
+    let few = |pattern: &'static str| prop::collection::btree_set(pattern, 1..4);
+    (
+        prop::sample::select(vec!["Allow", "Deny"]),
+        few("(logs|rds):[A-Z][a-z]{1,4}"),
+        few("arn:aws:logs:[*a-c]:[*1-3]:[a-z/*]{1,6}"),
+        prop::option::of(few("[0-9]{1,3}")),
+    )
+        .prop_map(|(effect, actions, resources, condition)| Plain {
+            effect,
+            actions: actions.into_iter().collect(),
+            resources: resources.into_iter().collect(),
+            condition: condition.map(|values| values.into_iter().collect()),
+        })
+}
+
+/// How a document may be written without changing what it means.
+#[allow(clippy::struct_excessive_bools)] // each is one independent liberty
+#[derive(Clone, Debug)]
+struct Style {
+    scalars: bool,
+    upper: bool,
+    sids: bool,
+    reversed: bool,
+    split: bool,
+    pretty: bool,
+}
+
+fn style() -> impl Strategy<Value = Style> {
+    any::<[bool; 6]>().prop_map(|[scalars, upper, sids, reversed, split, pretty]| Style {
+        scalars,
+        upper,
+        sids,
+        reversed,
+        split,
+        pretty,
+    })
+}
+
+fn list(items: &[String], style: &Style) -> Value {
+    let mut items = items.to_vec();
+    if style.reversed {
+        items.reverse();
+    }
+    match items.as_slice() {
+        [only] if style.scalars => json!(only),
+        items => json!(items),
+    }
+}
+
+fn written(statements: &[Plain], style: &Style) -> String {
+    let mut parts: Vec<Plain> = Vec::new();
+    for statement in statements {
+        if style.split {
+            parts.extend(statement.actions.iter().map(|action| Plain {
+                actions: vec![action.clone()],
+                ..statement.clone()
+            }));
+        } else {
+            parts.push(statement.clone());
+        }
+    }
+    if style.reversed {
+        parts.reverse();
+    }
+    let statement = |(index, part): (usize, &Plain)| {
+        let actions: Vec<String> = part.actions.iter().map(|action| recased(action, style)).collect();
+        let mut value = json!({
+            "Effect": part.effect, "Action": list(&actions, style), "Resource": list(&part.resources, style),
+        });
+        if style.sids {
+            value["Sid"] = format!("S{index}").into();
+        }
+        if let Some(values) = &part.condition {
+            value["Condition"] =
+                json!({ "StringEquals": { recased("aws:SourceAccount", style): list(values, style) } });
+        }
+        value
+    };
+    let statements: Vec<Value> = parts.iter().enumerate().map(statement).collect();
+    let document = match statements.as_slice() {
+        [only] if style.scalars => json!({ "Version": "2012-10-17", "Statement": only }),
+        statements => json!({ "Version": "2012-10-17", "Statement": statements }),
+    };
+    if style.pretty {
+        format!("{document:#}")
+    } else {
+        document.to_string()
+    }
+}
+
+fn recased(text: &str, style: &Style) -> String {
+    if style.upper {
+        text.to_uppercase()
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Every single grant, computed apart from the code under test.
+fn grants(statements: &[Plain]) -> std::collections::BTreeSet<(String, String, String, Option<Vec<String>>)> {
+    let mut grants = std::collections::BTreeSet::new();
+    for Plain {
+        effect,
+        actions,
+        resources,
+        condition,
+    } in statements
+    {
+        for action in actions {
+            for resource in resources {
+                grants.insert((
+                    (*effect).to_owned(),
+                    action.to_lowercase(),
+                    resource.clone(),
+                    condition.clone(),
+                ));
+            }
+        }
+    }
+    grants
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
+
+    #[test]
+    fn two_ways_to_write_the_same_grants_mean_the_same(
+        statements in prop::collection::vec(plain(), 1..4),
+        (one, other) in (style(), style()),
+    ) {
+        let (one, other) = (Meaning::of(&written(&statements, &one)), Meaning::of(&written(&statements, &other)));
+        prop_assert!(matches!(one, Meaning::Grants { .. }), "not understood");
+        prop_assert_eq!(one.fingerprint(), other.fingerprint());
+        prop_assert_eq!(one, other);
+    }
+
+    #[test]
+    fn documents_mean_the_same_only_if_they_grant_the_same(
+        one in prop::collection::vec(plain(), 1..3),
+        mut other in prop::collection::vec(plain(), 1..3),
+        copied in any::<bool>(),
+        style in style(),
+    ) {
+        if copied {
+            // Nearly the same is the hard case: one resource more or less.
+            other = one.clone();
+            other[0].resources.pop();
+            if other[0].resources.is_empty() {
+                other[0].resources.push("*".to_owned());
+            }
+        }
+        let same = grants(&one) == grants(&other);
+        let (one, other) = (Meaning::of(&written(&one, &style)), Meaning::of(&written(&other, &style)));
+        prop_assert_eq!(one == other, same);
+        prop_assert_eq!(one.fingerprint() == other.fingerprint(), same);
+    }
+
+    #[test]
+    fn any_text_has_a_meaning(text in ".{0,60}", key in "(Statement|Version|Effect|Principal|Condition|x)") {
+        let inner = json!({ &key: &text }).to_string();
+        for text in [text.clone(), inner.clone(), format!(r#"{{"Statement":[{inner}]}}"#)] {
+            let meaning = Meaning::of(&text);
+            prop_assert_eq!(meaning.fingerprint(), Meaning::of(&text).fingerprint());
+            prop_assert!(!meaning.trusts_only_rds());
+        }
+    }
+}

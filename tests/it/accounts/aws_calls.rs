@@ -1,0 +1,294 @@
+//! A representative run of the operator, every call of it written down with what AWS's policies can see: the input of
+//! `tests/support/iam-simulate`, which proves that `deploy/aws` allows each of them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use aurora_test_support::iam_model::call_log::CallRecord;
+use aurora_test_support::iam_model::{CreatePolicy, CreateRole};
+use aurora_test_support::paths::workspace;
+use aurora_test_support::wait::wait_for;
+use serde_json::{Map, Value, json};
+
+use super::bench::{Bench, LIMIT};
+
+const ID: &str = "111111111111";
+const PATH: &str = "/aurora-log-export/";
+const RDS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"rds.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
+const LOGS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"logs:*","Resource":"*"}]}"#;
+
+/// Every call that the operator may change IAM with.
+const WRITES: [&str; 18] = [
+    "AttachRolePolicy",
+    "CreatePolicy",
+    "CreatePolicyVersion",
+    "CreateRole",
+    "DeletePolicy",
+    "DeletePolicyVersion",
+    "DeleteRole",
+    "DeleteRolePolicy",
+    "DetachRolePolicy",
+    "PutRolePermissionsBoundary",
+    "SetDefaultPolicyVersion",
+    "TagPolicy",
+    "TagRole",
+    "UntagPolicy",
+    "UntagRole",
+    "UpdateAssumeRolePolicy",
+    "UpdateRoleDescription",
+    "AssumeRole",
+];
+
+#[tokio::test]
+async fn a_representative_run_is_written_down_for_the_policy_simulator() -> Result<()> {
+    let bench = Bench::start(1, &[]).await?;
+    let ns = bench.ns().to_owned();
+    let boundary = format!("arn:aws:iam::{ID}:policy/aurora-log-export-boundary");
+    plant(&bench, &ns)?;
+    let account =
+        json!({ "assumeRole": { "externalId": "external-id" }, "guardrails": { "permissionsBoundary": boundary } });
+    let account = bench.account("prod", ID, account).await?;
+    let apply = async |name: &str, more: Value| -> Result<()> {
+        let mut spec = more;
+        spec["accountRef"] = json!({ "name": account });
+        bench.policy(&ns, name, spec).await?;
+        bench.wait_policy(&ns, name, "InSync").await?;
+        Ok(())
+    };
+    let (role, policy) = ("life-role", format!("arn:aws:iam::{ID}:policy{PATH}life-policy"));
+    let named = |more: Value| {
+        let mut spec = json!({ "roleName": role, "policyName": "life-policy" });
+        for (key, value) in more.as_object().into_iter().flatten() {
+            spec[key] = value.clone();
+        }
+        spec
+    };
+    // A life: made, edited in every field, pruned, switched both ways.
+    apply("life", named(json!({ "tags": { "team": "a" } }))).await?;
+    for region in [
+        "eu-west-1",
+        "eu-west-2",
+        "eu-west-3",
+        "eu-north-1",
+        "eu-south-1",
+        "eu-north-1",
+    ] {
+        apply(
+            "life",
+            named(json!({ "scope": { "regions": [region] }, "tags": { "team": region } })),
+        )
+        .await?;
+    }
+    apply("life", named(json!({ "description": "edited" }))).await?;
+    apply("life", named(json!({ "access": "FullAccess" }))).await?;
+    apply("life", named(json!({ "attachmentPolicy": "Exclusive" }))).await?;
+    // Drift of each kind.
+    {
+        let shared = bench.server.world().account(ID);
+        let mut iam = shared.lock();
+        iam.update_assume_role_policy(role, RDS)?;
+        iam.put_role_permissions_boundary(role, "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess")?;
+        iam.put_role_policy(role, "inline", LOGS)?;
+        iam.attach_role_policy(role, "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess")?;
+    }
+    wait_for("the drift to be repaired", LIMIT, async || {
+        let state = bench.snapshot(ID)["roles"][role].clone();
+        let clean = state["boundary"] == boundary.as_str()
+            && state["inline"] == json!({})
+            && state["attached"] == json!([policy]);
+        ensure!(clean, "{state}");
+        Ok(())
+    })
+    .await
+    .with_context(|| bench.log())?;
+    // Taken over with consent, and given up again.
+    apply(
+        "offered",
+        json!({ "roleName": "offered-role", "policyName": "offered-policy", "adoptionPolicy": "Tagged" }),
+    )
+    .await?;
+    bench.delete_policy(&ns, "life").await?;
+    bench.delete_policy(&ns, "offered").await?;
+    bench.delete_account(&account).await?;
+
+    let calls = bench.server.gate().calls_since(0);
+    for action in WRITES {
+        ensure!(
+            calls.iter().any(|call| call.action == action && call.outcome == "OK"),
+            "the run made no {action}: it is not representative"
+        );
+    }
+    let mut ledger = Ledger::planted(&ns);
+    let requests: Vec<_> = calls
+        .iter()
+        .filter(|call| call.outcome == "OK" || call.outcome == "NoSuchEntity")
+        .flat_map(|call| ledger.requests(call))
+        .collect();
+    let file = workspace().join("target/iam-calls.json");
+    let run = json!({
+        "placeholders": { "Partition": "aws", "AccountId": ID, "IamPath": PATH, "ClusterName": "bench", "PermissionsBoundaryArn": boundary },
+        "requests": requests,
+    });
+    std::fs::write(&file, serde_json::to_vec_pretty(&run)?)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    println!("{} requests in {}", requests.len(), file.display());
+    Ok(())
+}
+
+/// The boundary, and a role and a policy that consent to be taken over.
+fn plant(bench: &Bench, ns: &str) -> Result<()> {
+    let shared = bench.server.world().account(ID);
+    let mut iam = shared.lock();
+    iam.create_policy(&CreatePolicy {
+        name: "aurora-log-export-boundary".into(),
+        document: LOGS.into(),
+        ..CreatePolicy::default()
+    })?;
+    let consent = [(
+        "auroralogexport.dev/adoptable-by".to_owned(),
+        format!("bench/{ns}/offered"),
+    )];
+    iam.create_policy(&CreatePolicy {
+        name: "offered-policy".into(),
+        path: Some(PATH.into()),
+        document: LOGS.into(),
+        tags: consent.clone().into(),
+        ..CreatePolicy::default()
+    })?;
+    iam.create_role(&CreateRole {
+        name: "offered-role".into(),
+        path: Some(PATH.into()),
+        trust: RDS.into(),
+        tags: consent.into(),
+        ..CreateRole::default()
+    })?;
+    Ok(())
+}
+
+/// What AWS knows of each entity at the time of a call: the context that it judges by.
+#[derive(Default)]
+struct Ledger {
+    entities: BTreeMap<String, Entity>,
+}
+
+#[derive(Clone, Default)]
+struct Entity {
+    arn: String,
+    tags: BTreeMap<String, String>,
+    boundary: Option<String>,
+}
+
+impl Ledger {
+    fn planted(ns: &str) -> Self {
+        let tags = BTreeMap::from([(
+            "auroralogexport.dev/adoptable-by".to_owned(),
+            format!("bench/{ns}/offered"),
+        )]);
+        let entity = |arn: String| Entity {
+            arn,
+            tags: tags.clone(),
+            boundary: None,
+        };
+        let policy = format!("arn:aws:iam::{ID}:policy{PATH}offered-policy");
+        let role = format!("arn:aws:iam::{ID}:role{PATH}offered-role");
+        Self {
+            entities: BTreeMap::from([(policy.clone(), entity(policy)), ("offered-role".into(), entity(role))]),
+        }
+    }
+
+    /// The requests that a call means to policies, and what it changes.
+    fn requests(&mut self, call: &CallRecord) -> Vec<Value> {
+        let parameter = |name: &str| call.parameters.get(name).cloned();
+        let mut context = Map::new();
+        let tags: BTreeMap<String, String> = (1..)
+            .map_while(|index| {
+                Some((
+                    parameter(&format!("Tags.member.{index}.Key"))?,
+                    parameter(&format!("Tags.member.{index}.Value"))?,
+                ))
+            })
+            .collect();
+        let untagged: Vec<String> = (1..)
+            .map_while(|index| parameter(&format!("TagKeys.member.{index}")))
+            .collect();
+        for (key, value) in &tags {
+            context.insert(format!("aws:RequestTag/{key}"), json!(value));
+        }
+        let keys: Vec<&String> = tags.keys().chain(&untagged).collect();
+        if !keys.is_empty() {
+            context.insert("aws:TagKeys".into(), json!(keys));
+        }
+        let arn = match call.action.as_str() {
+            "AssumeRole" => {
+                if let Some(id) = parameter("ExternalId") {
+                    context.insert("sts:ExternalId".into(), json!(id));
+                }
+                let request = |action: &str| json!({ "action": action, "resource": call.resource, "context": context });
+                return vec![request("sts:AssumeRole"), request("sts:TagSession")];
+            }
+            "GetCallerIdentity" => {
+                return vec![json!({ "action": "sts:GetCallerIdentity", "resource": "*", "context": {} })];
+            }
+            "GetAccountAuthorizationDetails" | "GetAccountSummary" => "*".to_owned(),
+            "CreateRole" | "CreatePolicy" => {
+                let kind = if call.action == "CreateRole" { "role" } else { "policy" };
+                let name = parameter("RoleName").or(parameter("PolicyName")).unwrap_or_default();
+                let arn = format!(
+                    "arn:aws:iam::{ID}:{kind}{}{name}",
+                    parameter("Path").unwrap_or("/".into())
+                );
+                let entity = Entity {
+                    arn: arn.clone(),
+                    tags: tags.clone(),
+                    boundary: parameter("PermissionsBoundary"),
+                };
+                if let Some(boundary) = &entity.boundary {
+                    context.insert("iam:PermissionsBoundary".into(), json!(boundary));
+                }
+                self.entities
+                    .insert(if kind == "role" { name } else { arn.clone() }, entity);
+                arn
+            }
+            _ => self.existing(call, &tags, &untagged, &mut context),
+        };
+        vec![json!({ "action": format!("iam:{}", call.action), "resource": arn, "context": context })]
+    }
+
+    fn existing(
+        &mut self,
+        call: &CallRecord,
+        tags: &BTreeMap<String, String>,
+        untagged: &[String],
+        context: &mut Map<String, Value>,
+    ) -> String {
+        let Some(entity) = self.entities.get_mut(&call.resource) else {
+            // IAM knows no path of what does not exist.
+            let is_arn = call.resource.starts_with("arn:");
+            return if is_arn {
+                call.resource.clone()
+            } else {
+                format!("arn:aws:iam::{ID}:role/{}", call.resource)
+            };
+        };
+        for (key, value) in &entity.tags {
+            context.insert(format!("aws:ResourceTag/{key}"), json!(value));
+            context.insert(format!("iam:ResourceTag/{key}"), json!(value));
+        }
+        if let Some(policy) = call
+            .parameters
+            .get("PolicyArn")
+            .filter(|policy| **policy != call.resource)
+        {
+            context.insert("iam:PolicyARN".into(), json!(policy));
+        }
+        if call.action == "PutRolePermissionsBoundary" {
+            entity.boundary = call.parameters.get("PermissionsBoundary").cloned();
+        }
+        if let Some(boundary) = &entity.boundary {
+            context.insert("iam:PermissionsBoundary".into(), json!(boundary));
+        }
+        entity.tags.extend(tags.clone());
+        entity.tags.retain(|key, _| !untagged.contains(key));
+        entity.arn.clone()
+    }
+}
