@@ -177,15 +177,6 @@ impl<'a> Site<'a> {
         Ok(())
     }
 
-    /// Sets the annotation that asks for a reconcile now.
-    pub(super) async fn nudge(&self, name: &str, value: &str) -> Result<()> {
-        let body = json!({ "metadata": { "annotations": { "auroralogexport.dev/reconcile-at": value } } });
-        self.api()
-            .patch(name, &PatchParams::default(), &Patch::Merge(&body))
-            .await?;
-        Ok(())
-    }
-
     pub(super) async fn object(&self, name: &str) -> Result<DynamicObject> {
         Ok(self.api().get(name).await?)
     }
