@@ -13,6 +13,7 @@ mod lifecycle;
 mod pipeline;
 mod scan;
 mod smoke;
+mod tracing;
 
 use anyhow::{Result, anyhow};
 use aurora_test_support::controlplane::ControlPlaneOptions;
