@@ -72,7 +72,10 @@ pub async fn run(
     tokio::pin!(shutdown);
     loop {
         controller.start_reconciles();
-        let timer = controller.queue.next_timer().filter(|_| controller.leads && !controller.is_listing());
+        let timer = controller
+            .queue
+            .next_timer()
+            .filter(|_| controller.leads && !controller.is_listing());
         let timer = timer.unwrap_or_else(|| Instant::now() + IDLE);
         tokio::select! {
             () = &mut shutdown => break,
