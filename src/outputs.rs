@@ -16,8 +16,8 @@ use crate::kubernetes::{Kubernetes, Result, bounded};
 use crate::object::Object;
 use crate::status::Publication;
 
-/// ConfigMaps are not watched: one that was edited or deleted by hand is made right again within this time.
-const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+/// `ConfigMaps` are not watched: one that was edited or deleted by hand is made right again within this time.
+const LOOK_AGAIN: Duration = Duration::from_hours(1);
 
 /// The values that are published.
 #[derive(Clone, Debug, PartialEq, Eq)]

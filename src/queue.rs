@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(queue.pop(now).map(|(object, _)| object), Some(object.clone()));
         queue.add(&object, &None, now, Priority::Change);
         assert_eq!(queue.pop(now), None, "it is running");
-        queue.done(&object, Some((now + Duration::from_secs(600), Priority::Periodic)));
+        queue.done(&object, Some((now + Duration::from_mins(10), Priority::Periodic)));
         assert_eq!(
             queue.pop(now).map(|(object, _)| object),
             Some(object.clone()),
@@ -358,7 +358,7 @@ mod tests {
     fn the_earlier_of_two_times_counts() {
         let (mut queue, now) = (Queue::new(10), Instant::now());
         let object = owner("a", "1");
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         queue.add(&object, &None, later, Priority::Periodic);
         assert_eq!(queue.pop(now), None);
         assert_eq!(queue.next_timer(), Some(later));
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn backoff_doubles_up_to_its_limit() {
-        let (first, most) = (Duration::from_secs(1), Duration::from_secs(60));
+        let (first, most) = (Duration::from_secs(1), Duration::from_mins(1));
         for (failures, longest) in [(1, 1), (2, 2), (3, 4), (7, 60), (100, 60)] {
             let wait = backoff(failures, first, most);
             assert!(

@@ -15,6 +15,8 @@ use crate::aws_account::AccountObject;
 use crate::object::Object;
 
 /// What a watch brings.
+// It lives from the stream to the index.
+#[allow(clippy::large_enum_variant)]
 pub enum News {
     /// Of a policy.
     Policy(Event<Object>),

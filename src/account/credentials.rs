@@ -22,14 +22,14 @@ use crate::iam::{ErrorClass, IamError, Operation};
 use crate::names::{AccountId, Partition};
 
 /// How long an identity is taken for verified when the credentials have not changed.
-const VERIFIED_FOR: Duration = Duration::from_secs(300);
+const VERIFIED_FOR: Duration = Duration::from_mins(5);
 /// A failure is the answer for everybody who asks this soon after it: a thousand objects of an account that cannot be
 /// entered must not ask STS a thousand times.
 const FAILED_FOR: Duration = Duration::from_secs(1);
 /// Where STS cannot be reached, verified credentials that still hold are used on, and STS is asked again so soon.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// Credentials are replaced this long before they expire.
-const RENEW_BEFORE: Duration = Duration::from_secs(120);
+const RENEW_BEFORE: Duration = Duration::from_mins(2);
 /// Where nothing names a Region: IAM is global in the commercial partition, and signs for this one.
 const DEFAULT_REGION: &str = "us-east-1";
 /// Session name of assumed roles, seen in CloudTrail.
@@ -302,16 +302,15 @@ impl Session {
     async fn fetch(&self, state: &mut State) -> Result<Credentials, IamError> {
         match &self.source {
             Source::Chain => {
-                let chain = match &state.chain {
-                    Some(chain) => chain.clone(),
-                    None => {
-                        // Anew, because profile files are read once per chain.
-                        let Some(http) = self.config.http_client() else {
-                            return Err(no_credentials("no HTTP client"));
-                        };
-                        let provider = load(http).await.credentials_provider();
-                        provider.ok_or_else(|| no_credentials("the chain of credential providers is empty"))?
-                    }
+                let chain = if let Some(chain) = &state.chain {
+                    chain.clone()
+                } else {
+                    // Anew, because profile files are read once per chain.
+                    let Some(http) = self.config.http_client() else {
+                        return Err(no_credentials("no HTTP client"));
+                    };
+                    let provider = load(http).await.credentials_provider();
+                    provider.ok_or_else(|| no_credentials("the chain of credential providers is empty"))?
                 };
                 state.chain = Some(chain.clone());
                 chain

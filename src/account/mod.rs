@@ -22,7 +22,7 @@ pub use registry::{Accounts, Resolved, Unresolved};
 /// The role that AWS documents as taking precedence for log export.
 pub const SERVICE_LINKED_ROLE: &str = "AWSServiceRoleForRDS";
 /// How long the answer about it holds.
-const SERVICE_LINKED_ROLE_HOLDS: Duration = Duration::from_secs(3600);
+const SERVICE_LINKED_ROLE_HOLDS: Duration = Duration::from_hours(1);
 
 /// One AWS account, or the operator's own.
 pub struct Account {

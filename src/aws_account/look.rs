@@ -20,11 +20,11 @@ use crate::scan;
 use crate::telemetry::trace;
 
 /// Between looks at an account that is usable: its identity is verified anew then.
-const INTERVAL: Duration = Duration::from_secs(300);
+const INTERVAL: Duration = Duration::from_mins(5);
 /// The count of policies alone is written at most this often.
-const COUNT_PAUSE: Duration = Duration::from_secs(60);
+const COUNT_PAUSE: Duration = Duration::from_mins(1);
 /// Longest pause between tries to enter an account.
-const SLOWEST: Duration = Duration::from_secs(60);
+const SLOWEST: Duration = Duration::from_mins(1);
 /// The look for the service-linked role waits in the account's budget; the status does not wait longer for it.
 const SIDE_LOOK: Duration = Duration::from_secs(2);
 

@@ -71,22 +71,19 @@ impl AwsAccounts {
         let name = object.name().to_owned();
         let spec = object.spec.as_ref().map(AsRef::as_ref);
         let changed = self.context.accounts.upsert(&name, spec);
-        match self.known.get(&name) {
-            Some(known) => {
-                known.object.send_if_modified(|old| {
-                    let matters = differs(old, &object);
-                    *old = Arc::new(object);
-                    matters
-                });
-            }
-            None => {
-                let known = Known {
-                    object: watch::Sender::new(Arc::new(object)),
-                    poke: Arc::default(),
-                    task: None,
-                };
-                self.known.insert(name.clone(), known);
-            }
+        if let Some(known) = self.known.get(&name) {
+            known.object.send_if_modified(|old| {
+                let matters = differs(old, &object);
+                *old = Arc::new(object);
+                matters
+            });
+        } else {
+            let known = Known {
+                object: watch::Sender::new(Arc::new(object)),
+                poke: Arc::default(),
+                task: None,
+            };
+            self.known.insert(name.clone(), known);
         }
         self.look_after(&name);
         changed

@@ -3,6 +3,18 @@
 //! Every test has a tokio runtime of its own and connections belong to a runtime: take a new client from
 //! [`environment`] in each test. What tests share is the cluster and the account; names keep them apart.
 
+// Scenarios read from top to bottom: what they need stands where they need it, and a table is as long as its cases.
+#![allow(
+    clippy::assigning_clones,
+    clippy::cloned_ref_to_slice_refs,
+    clippy::default_trait_access,
+    clippy::format_push_string,
+    clippy::items_after_statements,
+    clippy::too_many_lines,
+    clippy::unnecessary_wraps,
+    clippy::unused_self
+)]
+
 mod accounts;
 mod admission;
 mod cli;

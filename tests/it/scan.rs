@@ -11,7 +11,7 @@ use aurora_test_support::wait::wait_for;
 
 use crate::environment;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const ACCOUNT: &str = "222233334444";
 const OBJECTS: usize = 30;
 const SWEEP: &str = "GetAccountAuthorizationDetails";
@@ -23,7 +23,7 @@ struct Swept<'a> {
     aws: Server,
 }
 
-impl<'a> Swept<'a> {
+impl Swept<'_> {
     async fn new() -> Result<Self> {
         let env = environment().await?;
         let aws = Server::start(ServerOptions::default())?;

@@ -1,4 +1,4 @@
-//! The ValidatingAdmissionPolicies that `deploy/` offers, on the real API server.
+//! The `ValidatingAdmissionPolicies` that `deploy/` offers, on the real API server.
 
 use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::api::{ABANDON, AuroraLogExportPolicy, AwsAccount};

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use crate::environment;
 
 /// Generous: two cores are shared by the whole suite.
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_mins(1);
 /// The account of the operator's own credentials.
 pub(super) const HUB: &str = "100000000000";
 

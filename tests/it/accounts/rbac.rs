@@ -93,7 +93,7 @@ async fn the_operator_uses_every_right_it_has_and_asks_for_no_other() -> Result<
         !(resource == "configmaps" && verb == "create") && resource != "auroralogexportpolicies/finalizers"
     });
     ensure!(rights.len() > 10, "{rights:?}");
-    wait_for("every right in the audit log", Duration::from_secs(60), async || {
+    wait_for("every right in the audit log", Duration::from_mins(1), async || {
         let (used, refused) = requests(&bench.env.audit_events()?);
         ensure!(refused.is_empty(), "refused: {refused:#?}");
         let idle: Vec<_> = rights.difference(&used).collect();

@@ -65,7 +65,7 @@ async fn broken_objects_delay_nobody() -> Result<()> {
     let took = began.elapsed();
     println!("a sound object was ready after {took:?}");
     // Less than one call of the one that hangs.
-    assert!(took < Duration::from_millis(4000), "{took:?}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
     site.aws.gate().clear_faults();
     operator.stop().await?;
     Ok(())

@@ -22,7 +22,7 @@ use crate::environment;
 pub(super) const ACCOUNT: &str = "111122223333";
 pub(super) const PATH: &str = "/aurora-log-export/";
 /// Generous: the machine is shared, and a pass ends early.
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_mins(1);
 /// The access key of an operator that is given no other.
 pub(super) const KEY: &str = "test";
 

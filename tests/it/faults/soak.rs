@@ -17,7 +17,7 @@ const LIFE: Duration = Duration::from_secs(2);
 /// Between two changes, so that some of them come to something before the next.
 const PAUSE: Duration = Duration::from_millis(40);
 /// An object that may have been made just before a process died is looked for twice, 15 s apart.
-const CONVERGENCE: Duration = Duration::from_secs(120);
+const CONVERGENCE: Duration = Duration::from_mins(2);
 const FULL_ACCESS: &str = "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess";
 const REGIONS: [&str; 4] = ["eu-central-1", "us-east-1", "ap-south-1", "sa-east-1"];
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"rds.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;

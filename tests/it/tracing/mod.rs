@@ -14,7 +14,7 @@ use aurora_test_support::wait::wait_for;
 use crate::environment;
 use collector::{Collector, Span};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const ACCOUNT: &str = "111122223333";
 /// The exporter's thread, as the kernel shows it: cut at 15 characters.
 const EXPORTER: &str = "OpenTelemetry.T";

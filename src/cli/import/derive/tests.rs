@@ -156,7 +156,7 @@ fn what_the_api_cannot_express_is_left_with_the_reason() {
                 role.role.trust = role
                     .role
                     .trust
-                    .replace("\"rds.amazonaws.com\"", "[\"rds.amazonaws.com\",\"ec2.amazonaws.com\"]")
+                    .replace("\"rds.amazonaws.com\"", "[\"rds.amazonaws.com\",\"ec2.amazonaws.com\"]");
             }),
             policy(&guide()),
             "trusts others than RDS (Service:ec2.amazonaws.com)",
