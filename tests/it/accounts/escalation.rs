@@ -395,13 +395,6 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
             "allowFullAccess",
         ),
         (
-            "service-path",
-            Some(shared),
-            json!({ "rolePath": "/aws-service-role/rds.amazonaws.com/" }),
-            "InvalidSpec",
-            "rolePath",
-        ),
-        (
             "path",
             Some(sandbox),
             json!({ "rolePath": "/" , "scope": fits }),
