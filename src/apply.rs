@@ -45,10 +45,7 @@ pub async fn apply<I: Iam>(
             Ok(()) => {}
             Err(error) if error.class == ErrorClass::NotFound && removes(&step.action) => {}
             Err(error) => {
-                return Err(ApplyError {
-                    step: step.clone(),
-                    error,
-                });
+                return Err(ApplyError { step: step.clone(), error });
             }
         }
         applied.done.push(step.clone());

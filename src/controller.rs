@@ -72,10 +72,7 @@ pub async fn run(
     tokio::pin!(shutdown);
     loop {
         controller.start_reconciles();
-        let timer = controller
-            .queue
-            .next_timer()
-            .filter(|_| controller.leads && !controller.is_listing());
+        let timer = controller.queue.next_timer().filter(|_| controller.leads && !controller.is_listing());
         let timer = timer.unwrap_or_else(|| Instant::now() + IDLE);
         tokio::select! {
             () = &mut shutdown => break,
@@ -127,8 +124,7 @@ impl Controller {
             }
         };
         if let Some(key) = self.tasks.remove(&id) {
-            self.queue
-                .done(&key, again.map(|pause| (Instant::now() + pause, Priority::Periodic)));
+            self.queue.done(&key, again.map(|pause| (Instant::now() + pause, Priority::Periodic)));
         }
     }
 
@@ -252,8 +248,7 @@ impl Controller {
         let Some(object) = self.context.index.get(key) else {
             return;
         };
-        self.queue
-            .add(key, &object.account_ref().map(str::to_owned), Instant::now(), priority);
+        self.queue.add(key, &object.account_ref().map(str::to_owned), Instant::now(), priority);
     }
 
     /// Leadership came or went, or the first lists are complete: what is at work is looked at now; what is said to be in
@@ -268,8 +263,7 @@ impl Controller {
             self.scans.follow(&lane);
             if is_judged_by_sweeps(&object) {
                 let later = slow_look(crate::scan::DEFAULT_INTERVAL).mul_f64(0.1 + 0.9 * fastrand::f64());
-                self.queue
-                    .add(&object.key(), &lane, Instant::now() + later, Priority::Periodic);
+                self.queue.add(&object.key(), &lane, Instant::now() + later, Priority::Periodic);
             } else {
                 self.queue.add(&object.key(), &lane, Instant::now(), Priority::Change);
             }
@@ -340,10 +334,7 @@ impl Controller {
         while !self.running.is_empty() {
             let ended = tokio::time::timeout_at(deadline, self.running.join_next()).await;
             if ended.is_err() {
-                tracing::warn!(
-                    stopped = self.running.len(),
-                    "reconciles did not end in time and were stopped"
-                );
+                tracing::warn!(stopped = self.running.len(), "reconciles did not end in time and were stopped");
                 self.running.shutdown().await;
             }
         }

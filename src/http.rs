@@ -109,23 +109,14 @@ async fn answer_all(stream: TcpStream, metrics: Metrics, health: Health, mut sto
 fn answer<B>(request: &Request<B>, metrics: &Metrics, health: &Health) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !["/metrics", "/livez", "/readyz"].contains(&path) {
-        return respond(
-            StatusCode::NOT_FOUND,
-            PLAIN,
-            "not found: there are /metrics, /livez and /readyz\n",
-        );
+        return respond(StatusCode::NOT_FOUND, PLAIN, "not found: there are /metrics, /livez and /readyz\n");
     }
     if ![Method::GET, Method::HEAD].contains(request.method()) {
         let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n");
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let verbose = request
-        .uri()
-        .query()
-        .is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
+    let verbose = request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
     match path {
         "/metrics" => {
             let format = negotiate(request.headers());
@@ -140,11 +131,7 @@ fn probe(report: &Report, verbose: bool) -> Response<Full<Bytes>> {
     match (report.ok, verbose) {
         (true, false) => respond(StatusCode::OK, PLAIN, "ok\n"),
         (true, true) => respond(StatusCode::OK, PLAIN, format!("{}ok\n", report.details)),
-        (false, _) => respond(
-            StatusCode::SERVICE_UNAVAILABLE,
-            PLAIN,
-            format!("{}failed\n", report.details),
-        ),
+        (false, _) => respond(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{}failed\n", report.details)),
     }
 }
 
@@ -159,22 +146,14 @@ fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes
 
 /// The format that the scraper prefers of those we have; Prometheus's own if it does not say.
 fn negotiate(headers: &HeaderMap) -> Exposition {
-    let ranges = headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
+    let ranges =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let (mut open_metrics, mut text) = (0.0_f32, 0.0_f32);
     for range in ranges {
         let mut parts = range.split(';').map(str::trim);
         let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
         let parameters: Vec<_> = parts.filter_map(|part| part.split_once('=')).collect();
-        let parameter = |name: &str| {
-            parameters
-                .iter()
-                .find(|(key, _)| key.eq_ignore_ascii_case(name))
-                .map(|(_, v)| *v)
-        };
+        let parameter = |name: &str| parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| *v);
         let quality = parameter("q").map_or(1.0, |q| q.parse().unwrap_or(0.0_f32));
         match media_type.as_str() {
             // The first drafts are numbered 0.0.1 and read the same.
@@ -185,11 +164,7 @@ fn negotiate(headers: &HeaderMap) -> Exposition {
             _ => {}
         }
     }
-    if open_metrics > 0.0 && open_metrics >= text {
-        Exposition::OpenMetrics
-    } else {
-        Exposition::Prometheus
-    }
+    if open_metrics > 0.0 && open_metrics >= text { Exposition::OpenMetrics } else { Exposition::Prometheus }
 }
 
 #[cfg(test)]

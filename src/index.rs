@@ -42,22 +42,13 @@ impl Index {
         let key = object.key();
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let change = match inner.objects.get(&key).map(|entry| &entry.object) {
-            None => Change {
-                matters: true,
-                replaced: true,
-            },
+            None => Change { matters: true, replaced: true },
             Some(old) => {
                 let replaced = old.uid() != object.uid();
                 if !replaced && old.resource_version() > object.resource_version() {
-                    return Change {
-                        matters: false,
-                        replaced: false,
-                    };
+                    return Change { matters: false, replaced: false };
                 }
-                Change {
-                    matters: replaced || differs(old, &object),
-                    replaced,
-                }
+                Change { matters: replaced || differs(old, &object), replaced }
             }
         };
         inner.take_out(&key);
@@ -65,13 +56,7 @@ impl Index {
         for name in &names {
             inner.names.entry(name.clone()).or_default().insert(key.clone());
         }
-        inner.objects.insert(
-            key,
-            Entry {
-                object: Arc::new(object),
-                names,
-            },
-        );
+        inner.objects.insert(key, Entry { object: Arc::new(object), names });
         change
     }
 
@@ -94,12 +79,7 @@ impl Index {
     pub fn missing_from(&self, namespace: Option<&str>, seen: &BTreeSet<Owner>) -> Vec<Owner> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let listed = |key: &Owner| namespace.is_none_or(|namespace| key.namespace == namespace);
-        inner
-            .objects
-            .keys()
-            .filter(|key| listed(key) && !seen.contains(*key))
-            .cloned()
-            .collect()
+        inner.objects.keys().filter(|key| listed(key) && !seen.contains(*key)).cloned().collect()
     }
 
     /// The objects that refer to an `AwsAccount`.
@@ -115,23 +95,12 @@ impl Index {
 
     /// An object.
     pub fn get(&self, key: &Owner) -> Option<Arc<Object>> {
-        self.inner
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .objects
-            .get(key)
-            .map(|entry| entry.object.clone())
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).objects.get(key).map(|entry| entry.object.clone())
     }
 
     /// All keys.
     pub fn keys(&self) -> Vec<Owner> {
-        self.inner
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .objects
-            .keys()
-            .cloned()
-            .collect()
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).objects.keys().cloned().collect()
     }
 
     /// All objects.
@@ -154,24 +123,13 @@ impl Index {
     /// Objects that want a name, case ignored.
     pub fn claiming(&self, name: &str) -> Vec<Owner> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner
-            .names
-            .get(&name.to_lowercase())
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+        inner.names.get(&name.to_lowercase()).into_iter().flatten().cloned().collect()
     }
 
     /// Other objects that share a name with this one, whatever their account.
     pub fn sharing_names(&self, key: &Owner) -> Vec<Arc<Object>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner
-            .sharing(key)
-            .iter()
-            .filter_map(|key| inner.objects.get(key))
-            .map(|entry| entry.object.clone())
-            .collect()
+        inner.sharing(key).iter().filter_map(|key| inner.objects.get(key)).map(|entry| entry.object.clone()).collect()
     }
 }
 
@@ -269,15 +227,8 @@ mod tests {
         let other = object("b", "y", 2, json!({ "roleName": "exports" }));
         index.upsert(other, "");
         let sharing = index.sharing_names(&Owner::new("b", "y"));
-        assert_eq!(
-            sharing.iter().map(|object| object.key()).collect::<Vec<_>>(),
-            [Owner::new("a", "x")]
-        );
-        assert_eq!(
-            index.remove(&Owner::new("a", "x")),
-            [Owner::new("b", "y")],
-            "who waited for the name is told"
-        );
+        assert_eq!(sharing.iter().map(|object| object.key()).collect::<Vec<_>>(), [Owner::new("a", "x")]);
+        assert_eq!(index.remove(&Owner::new("a", "x")), [Owner::new("b", "y")], "who waited for the name is told");
         assert!(index.sharing_names(&Owner::new("b", "y")).is_empty());
     }
 }

@@ -83,10 +83,7 @@ impl KubernetesError {
 fn describe(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if status.code == 403 => {
-            format!(
-                "{}; grant it in the operator's ClusterRole (deploy/kustomize/base)",
-                status.message
-            )
+            format!("{}; grant it in the operator's ClusterRole (deploy/kustomize/base)", status.message)
         }
         kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
         other => other.to_string(),
@@ -147,12 +144,7 @@ pub struct Kubernetes {
 impl Kubernetes {
     /// A way to the API server for this replica.
     pub fn new(client: Client, fence: Fence, metrics: Metrics, instance: String) -> Self {
-        Self {
-            client,
-            fence,
-            metrics,
-            instance,
-        }
+        Self { client, fence, metrics, instance }
     }
 
     /// The client, for watches.
@@ -211,12 +203,7 @@ impl Kubernetes {
         self.fenced()?;
         let patch = json_patch(object, operations)?;
         let api = object.api(&self.client);
-        bounded(
-            "patch",
-            &object.describe(),
-            api.patch(&object.name_any(), &updating(), &patch),
-        )
-        .await
+        bounded("patch", &object.describe(), api.patch(&object.name_any(), &updating(), &patch)).await
     }
 
     /// Writes the complete status by server-side apply, so that nothing of an older one can linger.
@@ -234,12 +221,8 @@ impl Kubernetes {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let what = format!("status of {}", object.describe());
         let api = object.api(&self.client);
-        let applied = bounded(
-            "patch",
-            &what,
-            api.patch_status(&object.name_any(), &params, &Patch::Apply(&body)),
-        )
-        .await;
+        let applied =
+            bounded("patch", &what, api.patch_status(&object.name_any(), &params, &Patch::Apply(&body))).await;
         let written = match applied {
             // The API server cannot apply to an object whose spec was stored under another schema than today's
             // ("failed to create typed live object"), which is when its owner must be told.
@@ -261,12 +244,7 @@ impl Kubernetes {
         let patch = json_patch(object, operations)?;
         let what = format!("status of {}", object.describe());
         let api = object.api(&self.client);
-        bounded(
-            "patch",
-            &what,
-            api.patch_status(&object.name_any(), &updating(), &patch),
-        )
-        .await
+        bounded("patch", &what, api.patch_status(&object.name_any(), &updating(), &patch)).await
     }
 
     /// Publishes an event. Never fails: an event that cannot be published is logged.
@@ -310,20 +288,13 @@ impl Kubernetes {
     }
 
     pub(crate) fn fenced(&self) -> Result<()> {
-        if self.fence.may_write(Duration::ZERO) {
-            Ok(())
-        } else {
-            Err(KubernetesError::NotLeader)
-        }
+        if self.fence.may_write(Duration::ZERO) { Ok(()) } else { Err(KubernetesError::NotLeader) }
     }
 }
 
 /// For writes that are no server-side apply.
 fn updating() -> PatchParams {
-    PatchParams {
-        field_manager: Some(FIELD_MANAGER.into()),
-        ..PatchParams::default()
-    }
+    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
 }
 
 fn json_patch(object: &impl Managed, operations: Vec<Value>) -> Result<Patch<()>> {
@@ -344,15 +315,8 @@ pub async fn bounded<T>(
     let span = trace::kubernetes_call(verb, what);
     let result = match tokio::time::timeout(TIMEOUT, call).instrument(span.clone()).await {
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(KubernetesError::Api {
-            verb,
-            what: what.to_owned(),
-            source: Box::new(error),
-        }),
-        Err(_) => Err(KubernetesError::Timeout {
-            verb,
-            what: what.to_owned(),
-        }),
+        Ok(Err(error)) => Err(KubernetesError::Api { verb, what: what.to_owned(), source: Box::new(error) }),
+        Err(_) => Err(KubernetesError::Timeout { verb, what: what.to_owned() }),
     };
     let outcome = result.as_ref().err().map_or("success", KubernetesError::outcome);
     let failure = result.as_ref().err().filter(|error| !error.is_not_found());

@@ -92,11 +92,8 @@ impl Election {
             // An empty holder means nobody.
             config.identity = format!("{}-{:016x}", config.name, fastrand::u64(..));
         }
-        let timing = Timing {
-            duration: config.duration,
-            renew_every: config.renew_every,
-            poll_every: config.poll_every,
-        };
+        let timing =
+            Timing { duration: config.duration, renew_every: config.renew_every, poll_every: config.poll_every };
         let fence = Fence::shut();
         let (leads, leading) = watch::channel(false);
         let (stop, stopped) = oneshot::channel();
@@ -107,14 +104,7 @@ impl Election {
             api,
         };
         let task = tokio::spawn(candidate.run(stopped));
-        (
-            Self {
-                fence,
-                stop: Some(stop),
-                task: Some(task),
-            },
-            leading,
-        )
+        (Self { fence, stop: Some(stop), task: Some(task) }, leading)
     }
 
     /// What has to be asked before every write.
@@ -166,11 +156,7 @@ impl Candidate {
 
     /// Takes one step; false if it was interrupted by the end.
     async fn goes_on(&mut self, stopped: &mut oneshot::Receiver<()>) -> bool {
-        let Self {
-            elector,
-            api,
-            announcer,
-        } = self;
+        let Self { elector, api, announcer } = self;
         let step = elector.next(boot_time(), now_in_microseconds());
         let outcome = {
             let outcome = carry_out(api, &step);
@@ -193,11 +179,7 @@ impl Candidate {
     }
 
     async fn release(&mut self) {
-        let Self {
-            elector,
-            api,
-            announcer,
-        } = self;
+        let Self { elector, api, announcer } = self;
         elector.release(boot_time());
         announcer.announce(elector);
         loop {

@@ -119,22 +119,14 @@ impl Metrics {
         let mut registry = Registry::default();
         let reconciles = register(&mut registry, catalog::RECONCILES, Family::default());
         // From a no-op (milliseconds) to one that waited for a throttled account.
-        let seconds = [
-            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
-        ];
+        let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
         let reconcile_duration = register(&mut registry, catalog::RECONCILE_DURATION, Histogram::new(seconds));
         let budget_wait = register(&mut registry, catalog::BUDGET_WAIT, Histogram::new(seconds));
         let drift_repaired = register(&mut registry, catalog::DRIFT_REPAIRED, Family::default());
         let leader = register(&mut registry, catalog::LEADER, Gauge::default());
         let status_writes = register(&mut registry, catalog::STATUS_WRITES, Counter::default());
-        let build = register(
-            &mut registry,
-            catalog::BUILD_INFO,
-            Family::<VersionLabel, Gauge>::default(),
-        );
-        let version = VersionLabel {
-            version: env!("CARGO_PKG_VERSION"),
-        };
+        let build = register(&mut registry, catalog::BUILD_INFO, Family::<VersionLabel, Gauge>::default());
+        let version = VersionLabel { version: env!("CARGO_PKG_VERSION") };
         build.get_or_create(&version).set(1);
         let accounts = Arc::new(Accounts::default());
         registry.register_collector(Box::new(accounts.clone()));
@@ -155,12 +147,7 @@ impl Metrics {
 
     /// Counts a finished reconcile.
     pub fn reconciled(&self, result: ReconcileResult, took: Duration) {
-        self.0
-            .reconciles
-            .get_or_create(&ResultLabel {
-                result: result.as_str(),
-            })
-            .inc();
+        self.0.reconciles.get_or_create(&ResultLabel { result: result.as_str() }).inc();
         self.0.reconcile_duration.observe(took.as_secs_f64());
     }
 
@@ -236,14 +223,10 @@ impl Metrics {
 fn to_prometheus_text(open_metrics: &str) -> String {
     let mut out = String::with_capacity(open_metrics.len());
     for line in open_metrics.lines().filter(|line| *line != "# EOF") {
-        let comment = ["# HELP ", "# TYPE "]
-            .into_iter()
-            .find_map(|p| line.strip_prefix(p).map(|rest| (p, rest)));
+        let comment = ["# HELP ", "# TYPE "].into_iter().find_map(|p| line.strip_prefix(p).map(|rest| (p, rest)));
         let counter = comment.and_then(|(keyword, rest)| {
             let (name, text) = rest.split_once(' ')?;
-            let info = METRICS
-                .iter()
-                .find(|info| info.family() == name && info.kind == MetricKind::Counter)?;
+            let info = METRICS.iter().find(|info| info.family() == name && info.kind == MetricKind::Counter)?;
             Some(format!("{keyword}{} {text}", info.name))
         });
         out.push_str(counter.as_deref().unwrap_or(line));

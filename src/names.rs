@@ -130,9 +130,7 @@ checked_string!(
 );
 
 fn check_path(value: &str) -> Result<(), NameError> {
-    check(value, 1, 512, "letters, digits and /.,+@=_-", |c| {
-        c.is_ascii_alphanumeric() || "/.,+@=_-".contains(c)
-    })?;
+    check(value, 1, 512, "letters, digits and /.,+@=_-", |c| c.is_ascii_alphanumeric() || "/.,+@=_-".contains(c))?;
     if !value.starts_with('/') || !value.ends_with('/') {
         return Err(NameError::Form("must begin and end with /, as in /aurora/"));
     }
@@ -145,9 +143,7 @@ fn check_path(value: &str) -> Result<(), NameError> {
 impl IamPath {
     /// Paths of roles that belong to AWS services or to IAM Identity Center: never ours.
     pub fn is_reserved_for_aws(&self) -> bool {
-        ["/aws-service-role/", "/aws-reserved/"]
-            .iter()
-            .any(|reserved| self.0.starts_with(reserved))
+        ["/aws-service-role/", "/aws-reserved/"].iter().any(|reserved| self.0.starts_with(reserved))
     }
 }
 
@@ -217,10 +213,7 @@ pub struct Owner {
 impl Owner {
     /// An owner from its parts.
     pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
+        Self { namespace: namespace.into(), name: name.into() }
     }
 
     /// Reads an owner tag.
@@ -257,12 +250,10 @@ pub fn default_name(prefix: &str, owner: &Owner) -> String {
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -290,33 +281,20 @@ mod tests {
     #[test]
     fn a_default_name_of_exactly_64_characters_is_kept() {
         let owner = Owner::new("n".repeat(31), "m".repeat(32));
-        assert_eq!(
-            default_name("", &owner),
-            format!("{}.{}", "n".repeat(31), "m".repeat(32))
-        );
+        assert_eq!(default_name("", &owner), format!("{}.{}", "n".repeat(31), "m".repeat(32)));
     }
 
     #[test]
     fn names_have_the_limits_of_iam() {
         assert!(RoleName::parse("a".repeat(64)).is_ok());
-        assert_eq!(
-            RoleName::parse("a".repeat(65)),
-            Err(NameError::Length {
-                actual: 65,
-                min: 1,
-                max: 64
-            })
-        );
+        assert_eq!(RoleName::parse("a".repeat(65)), Err(NameError::Length { actual: 65, min: 1, max: 64 }));
         assert!(PolicyName::parse("a".repeat(128)).is_ok());
         assert!(PolicyName::parse("a".repeat(129)).is_err());
         assert!(RoleName::parse("").is_err());
         assert!(RoleName::parse("a_+=,.@-Z9").is_ok());
         assert_eq!(
             RoleName::parse("a/b"),
-            Err(NameError::Character {
-                found: '/',
-                allowed: "letters, digits and _+=,.@-"
-            })
+            Err(NameError::Character { found: '/', allowed: "letters, digits and _+=,.@-" })
         );
         assert!(AccountId::parse("123456789012").is_ok());
         assert!(AccountId::parse("12345678901").is_err());
@@ -337,23 +315,15 @@ mod tests {
 
     #[test]
     fn arns_are_derived_from_partition_account_path_and_name() {
-        let (partition, account) = (
-            Partition::parse("aws-cn").unwrap(),
-            AccountId::parse("123456789012").unwrap(),
-        );
+        let (partition, account) = (Partition::parse("aws-cn").unwrap(), AccountId::parse("123456789012").unwrap());
         let path = IamPath::parse("/x/").unwrap();
         assert_eq!(
             PolicyArn::derive(&partition, &account, &path, &PolicyName::parse("p").unwrap()).as_str(),
             "arn:aws-cn:iam::123456789012:policy/x/p"
         );
         assert_eq!(
-            RoleArn::derive(
-                &partition,
-                &account,
-                &IamPath::parse("/").unwrap(),
-                &RoleName::parse("r").unwrap()
-            )
-            .as_str(),
+            RoleArn::derive(&partition, &account, &IamPath::parse("/").unwrap(), &RoleName::parse("r").unwrap())
+                .as_str(),
             "arn:aws-cn:iam::123456789012:role/r"
         );
     }

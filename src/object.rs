@@ -42,10 +42,7 @@ pub struct Unreadable {
 impl Object {
     /// `<namespace>/<name>`.
     pub fn key(&self) -> Owner {
-        Owner::new(
-            self.metadata.namespace.clone().unwrap_or_default(),
-            self.metadata.name.clone().unwrap_or_default(),
-        )
+        Owner::new(self.metadata.namespace.clone().unwrap_or_default(), self.metadata.name.clone().unwrap_or_default())
     }
 
     /// UID; empty only in objects that no API server has seen.
@@ -65,11 +62,7 @@ impl Object {
 
     /// Does it carry our finalizer?
     pub fn has_finalizer(&self) -> bool {
-        self.metadata
-            .finalizers
-            .iter()
-            .flatten()
-            .any(|finalizer| finalizer == FINALIZER)
+        self.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
     }
 
     /// Does its deletion leave AWS alone, by annotation?
@@ -121,32 +114,18 @@ impl<'de> Deserialize<'de> for Object {
 pub(crate) fn read_spec<T: serde::de::DeserializeOwned>(spec: Value) -> Result<Box<T>, Unreadable> {
     // A list would be read as the fields' values in order.
     if spec.is_array() {
-        return Err(Unreadable {
-            field: "spec".into(),
-            message: "must be an object, not a list".into(),
-        });
+        return Err(Unreadable { field: "spec".into(), message: "must be an object, not a list".into() });
     }
     serde_path_to_error::deserialize(spec).map(Box::new).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." {
-            "spec".to_owned()
-        } else {
-            format!("spec.{path}")
-        };
-        Unreadable {
-            field,
-            message: error.into_inner().to_string(),
-        }
+        let field = if path == "." { "spec".to_owned() } else { format!("spec.{path}") };
+        Unreadable { field, message: error.into_inner().to_string() }
     })
 }
 
 fn compact(metadata: ObjectMeta) -> ObjectMeta {
-    let annotations: BTreeMap<_, _> = metadata
-        .annotations
-        .into_iter()
-        .flatten()
-        .filter(|(key, _)| key == ABANDON || key == RECONCILE_AT)
-        .collect();
+    let annotations: BTreeMap<_, _> =
+        metadata.annotations.into_iter().flatten().filter(|(key, _)| key == ABANDON || key == RECONCILE_AT).collect();
     ObjectMeta {
         annotations: (!annotations.is_empty()).then_some(annotations),
         creation_timestamp: metadata.creation_timestamp,
@@ -221,10 +200,7 @@ mod tests {
         let field = |spec: Value| read(json!({ "metadata": {}, "spec": spec })).spec.unwrap_err().field;
         assert_eq!(field(json!({ "access": "Everything" })), "spec.access");
         assert_eq!(field(json!({ "acess": "Minimal" })), "spec.acess");
-        assert_eq!(
-            field(json!({ "driftCheckInterval": "soon" })),
-            "spec.driftCheckInterval"
-        );
+        assert_eq!(field(json!({ "driftCheckInterval": "soon" })), "spec.driftCheckInterval");
         assert_eq!(field(Value::Null), "spec");
         assert_eq!(field(json!(["exports"])), "spec");
     }

@@ -87,20 +87,13 @@ pub struct VersionMemory {
 impl VersionMemory {
     /// What a status says of a policy's default version.
     pub fn hinted(policy_id: &str, version: &str, fingerprint: Fingerprint) -> Self {
-        Self {
-            policy_id: policy_id.to_owned(),
-            read: Vec::new(),
-            hinted: Some((version.to_owned(), fingerprint)),
-        }
+        Self { policy_id: policy_id.to_owned(), read: Vec::new(), hinted: Some((version.to_owned(), fingerprint)) }
     }
 
     /// Remembers a version that IAM returned or that we made.
     pub fn remember(&mut self, policy_id: &str, version: &str, fingerprint: Fingerprint) {
         if self.policy_id != policy_id {
-            *self = Self {
-                policy_id: policy_id.to_owned(),
-                ..Self::default()
-            };
+            *self = Self { policy_id: policy_id.to_owned(), ..Self::default() };
         }
         self.read.retain(|(known, _)| known != version);
         self.read.push((version.to_owned(), fingerprint));
@@ -108,12 +101,8 @@ impl VersionMemory {
 
     fn known(&self, policy_id: &str, version: &str) -> Option<Fingerprint> {
         let hinted = self.hinted.iter().chain(&self.read);
-        (self.policy_id == policy_id).then(|| {
-            hinted
-                .filter(|(id, _)| id == version)
-                .map(|(_, print)| *print)
-                .next_back()
-        })?
+        (self.policy_id == policy_id)
+            .then(|| hinted.filter(|(id, _)| id == version).map(|(_, print)| *print).next_back())?
     }
 
     /// Does a look say that the policy's default version is the wanted one?
@@ -127,8 +116,7 @@ impl VersionMemory {
     }
 
     fn forget_missing(&mut self, versions: &[PolicyVersion]) {
-        self.read
-            .retain(|(id, _)| versions.iter().any(|version| version.id == *id));
+        self.read.retain(|(id, _)| versions.iter().any(|version| version.id == *id));
     }
 }
 
@@ -179,41 +167,19 @@ pub async fn observe_new<I: Iam>(iam: &I, desired: &Desired, memory: &mut Versio
         Some(policy) => Some(observe_policy(iam, desired, policy, memory).await?),
         None => None,
     };
-    Ok(Observed {
-        role: Some(role),
-        policy,
-    })
+    Ok(Observed { role: Some(role), policy })
 }
 
 async fn observe_role<I: Iam>(iam: &I, desired: &Desired, role: Role) -> Result<ObservedRole> {
     let identity = &desired.identity;
     let ours = role.arn == identity.role_arn.as_str() && concerns_us(&identity.ownership, &role.tags, desired);
     let (attached, inline) = if ours {
-        (
-            iam.attached_policies(&identity.role_name).await?,
-            iam.inline_policies(&identity.role_name).await?,
-        )
+        (iam.attached_policies(&identity.role_name).await?, iam.inline_policies(&identity.role_name).await?)
     } else {
         (Vec::new(), Vec::new())
     };
-    let Role {
-        arn,
-        id,
-        description,
-        trust,
-        boundary,
-        tags,
-    } = role;
-    Ok(ObservedRole {
-        arn,
-        id,
-        description: Some(description),
-        trust,
-        boundary,
-        tags,
-        attached,
-        inline,
-    })
+    let Role { arn, id, description, trust, boundary, tags } = role;
+    Ok(ObservedRole { arn, id, description: Some(description), trust, boundary, tags, attached, inline })
 }
 
 async fn observe_policy<I: Iam>(
@@ -223,13 +189,7 @@ async fn observe_policy<I: Iam>(
     memory: &mut VersionMemory,
 ) -> Result<ObservedPolicy> {
     let arn = &desired.identity.policy_arn;
-    let Policy {
-        arn: found,
-        id,
-        description,
-        default_version,
-        tags,
-    } = policy;
+    let Policy { arn: found, id, description, default_version, tags } = policy;
     let mut observed = ObservedPolicy {
         arn: found,
         id,
@@ -254,10 +214,7 @@ async fn observe_policy<I: Iam>(
         observed.content = Content::Matches;
         return Ok(observed);
     }
-    let text = iam
-        .policy_document(arn, &observed.default_version)
-        .await?
-        .unwrap_or_default();
+    let text = iam.policy_document(arn, &observed.default_version).await?.unwrap_or_default();
     let fingerprint = Meaning::of(&text).fingerprint();
     memory.remember(&observed.id, &observed.default_version, fingerprint);
     if fingerprint == wanted.fingerprint {
@@ -280,10 +237,7 @@ async fn find_matching_version<I: Iam>(
     memory: &mut VersionMemory,
 ) -> Result<()> {
     let arn = &desired.identity.policy_arn;
-    let remembered = memory
-        .read
-        .iter()
-        .find(|(id, print)| *print == wanted && *id != observed.default_version);
+    let remembered = memory.read.iter().find(|(id, print)| *print == wanted && *id != observed.default_version);
     if let Some((version, _)) = remembered {
         observed.matching_version = Some(version.clone());
         return Ok(());

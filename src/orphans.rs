@@ -33,11 +33,7 @@ mod tests {
     use crate::names::ClusterName;
 
     fn cluster() -> Cluster {
-        Cluster {
-            name: ClusterName::parse("prod").unwrap(),
-            uid: "uid-1".into(),
-            previous_uids: vec!["uid-0".into()],
-        }
+        Cluster { name: ClusterName::parse("prod").unwrap(), uid: "uid-1".into(), previous_uids: vec!["uid-0".into()] }
     }
 
     fn tags(name: &str, uid: &str, owner: Option<&str>) -> Tags {

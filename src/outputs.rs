@@ -34,20 +34,10 @@ pub struct Values {
 
 impl Values {
     fn data(&self) -> BTreeMap<String, String> {
-        let Self {
-            role_arn,
-            role_name,
-            policy_arn,
-            account_id,
-        } = self;
-        [
-            ("roleArn", role_arn),
-            ("roleName", role_name),
-            ("policyArn", policy_arn),
-            ("accountId", account_id),
-        ]
-        .map(|(key, value)| (key.to_owned(), value.clone()))
-        .into()
+        let Self { role_arn, role_name, policy_arn, account_id } = self;
+        [("roleArn", role_arn), ("roleName", role_name), ("policyArn", policy_arn), ("accountId", account_id)]
+            .map(|(key, value)| (key.to_owned(), value.clone()))
+            .into()
     }
 }
 
@@ -70,11 +60,7 @@ pub async fn publish(
     values: &Values,
     published: &mut Option<Published>,
 ) -> Result<Publication> {
-    let former = object
-        .status
-        .outputs
-        .as_ref()
-        .map(|outputs| outputs.config_map_name.as_str());
+    let former = object.status.outputs.as_ref().map(|outputs| outputs.config_map_name.as_str());
     match exchange(kubernetes, object, name, former, values, published).await {
         Ok(publication) => Ok(publication),
         Err(error) if error.is_forbidden() => Ok(Publication {
@@ -112,11 +98,7 @@ async fn exchange(
             });
         }
         if !known {
-            *published = Some(Published {
-                name: name.to_owned(),
-                values: values.clone(),
-                at: Instant::now(),
-            });
+            *published = Some(Published { name: name.to_owned(), values: values.clone(), at: Instant::now() });
         }
     } else {
         *published = None;
@@ -125,20 +107,12 @@ async fn exchange(
     if let Some(former) = former.filter(|former| Some(*former) != name) {
         remove(kubernetes, object, former).await?;
     }
-    Ok(Publication {
-        outputs: name.map(|name| OutputsStatus {
-            config_map_name: name.to_owned(),
-        }),
-        refused: None,
-    })
+    Ok(Publication { outputs: name.map(|name| OutputsStatus { config_map_name: name.to_owned() }), refused: None })
 }
 
 /// Does the object control the ConfigMap?
 fn controls(object: &Object, config_map: &ConfigMap) -> bool {
-    config_map
-        .owner_references()
-        .iter()
-        .any(|owner| owner.uid == object.uid() && owner.controller == Some(true))
+    config_map.owner_references().iter().any(|owner| owner.uid == object.uid() && owner.controller == Some(true))
 }
 
 /// `false`: a ConfigMap of that name is somebody else's.
@@ -194,10 +168,7 @@ async fn remove(kubernetes: &Kubernetes, object: &Object, name: &str) -> Result<
     }
     kubernetes.fenced()?;
     let params = DeleteParams {
-        preconditions: Some(Preconditions {
-            uid: existing.metadata.uid,
-            resource_version: None,
-        }),
+        preconditions: Some(Preconditions { uid: existing.metadata.uid, resource_version: None }),
         ..DeleteParams::default()
     };
     match bounded("delete", &what, api.delete(name, &params)).await {
@@ -207,15 +178,9 @@ async fn remove(kubernetes: &Kubernetes, object: &Object, name: &str) -> Result<
 }
 
 fn config_maps(kubernetes: &Kubernetes, object: &Object) -> Api<ConfigMap> {
-    Api::namespaced(
-        kubernetes.client().clone(),
-        object.metadata.namespace.as_deref().unwrap_or_default(),
-    )
+    Api::namespaced(kubernetes.client().clone(), object.metadata.namespace.as_deref().unwrap_or_default())
 }
 
 fn what(object: &Object, name: &str) -> String {
-    format!(
-        "configmap {}/{name}",
-        object.metadata.namespace.as_deref().unwrap_or_default()
-    )
+    format!("configmap {}/{name}", object.metadata.namespace.as_deref().unwrap_or_default())
 }

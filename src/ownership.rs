@@ -93,10 +93,7 @@ impl Ownership {
             format!("{owner} of cluster {managed_by:?}")
         };
         let owner_here = (same_cluster && same_uid).then(|| Owner::from_tag(owner)).flatten();
-        Standing::Others {
-            owner_here,
-            description,
-        }
+        Standing::Others { owner_here, description }
     }
 }
 
@@ -123,10 +120,7 @@ mod tests {
     #[test]
     fn all_three_tags_make_it_ours() {
         assert_eq!(ownership().judge(&tags("prod", "uid-1", "shop/orders")), Standing::Ours);
-        assert_eq!(
-            ownership().judge(&tags("prod", "uid-0", "shop/orders")),
-            Standing::OursBeforeRestore
-        );
+        assert_eq!(ownership().judge(&tags("prod", "uid-0", "shop/orders")), Standing::OursBeforeRestore);
     }
 
     #[test]
@@ -140,28 +134,19 @@ mod tests {
 
     #[test]
     fn another_object_or_cluster_is_named() {
-        let Standing::Others {
-            owner_here,
-            description,
-        } = ownership().judge(&tags("prod", "uid-1", "shop/bills"))
+        let Standing::Others { owner_here, description } = ownership().judge(&tags("prod", "uid-1", "shop/bills"))
         else {
             panic!("must be another's");
         };
         assert_eq!(owner_here, Some(Owner::new("shop", "bills")));
         assert!(description.contains("shop/bills"), "{description}");
 
-        let Standing::Others {
-            owner_here,
-            description,
-        } = ownership().judge(&tags("prod", "uid-9", "shop/orders"))
+        let Standing::Others { owner_here, description } = ownership().judge(&tags("prod", "uid-9", "shop/orders"))
         else {
             panic!("two clusters under one name must be told apart");
         };
         assert_eq!(owner_here, None);
-        assert!(
-            description.contains("another cluster with the same name"),
-            "{description}"
-        );
+        assert!(description.contains("another cluster with the same name"), "{description}");
     }
 
     #[test]

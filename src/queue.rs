@@ -156,13 +156,7 @@ impl Queue {
         self.sequence += 1;
         let key = (at, self.sequence);
         self.timers.insert(key, object.clone());
-        self.entries.insert(
-            object.clone(),
-            Entry {
-                lane,
-                state: State::Timed { key, priority },
-            },
-        );
+        self.entries.insert(object.clone(), Entry { lane, state: State::Timed { key, priority } });
     }
 
     fn take_out(&mut self, object: &Owner) {
@@ -284,9 +278,7 @@ mod tests {
     }
 
     fn pop_all(queue: &mut Queue, now: Instant) -> Vec<String> {
-        std::iter::from_fn(|| queue.pop(now))
-            .map(|(object, _)| object.to_string())
-            .collect()
+        std::iter::from_fn(|| queue.pop(now)).map(|(object, _)| object.to_string()).collect()
     }
 
     #[test]
@@ -316,10 +308,7 @@ mod tests {
             queue.add(&owner("a", &name.to_string()), &None, now, Priority::Change);
         }
         let order = pop_all(&mut queue, now);
-        assert!(
-            order.iter().position(|object| object == "a/look").unwrap() < 10,
-            "{order:?}"
-        );
+        assert!(order.iter().position(|object| object == "a/look").unwrap() < 10, "{order:?}");
     }
 
     #[test]
@@ -344,11 +333,7 @@ mod tests {
         queue.add(&object, &None, now, Priority::Change);
         assert_eq!(queue.pop(now), None, "it is running");
         queue.done(&object, Some((now + Duration::from_mins(10), Priority::Periodic)));
-        assert_eq!(
-            queue.pop(now).map(|(object, _)| object),
-            Some(object.clone()),
-            "asked for while it ran"
-        );
+        assert_eq!(queue.pop(now).map(|(object, _)| object), Some(object.clone()), "asked for while it ran");
         queue.done(&object, None);
         assert!(queue.is_idle(&object));
         assert_eq!(queue.running(), 0);

@@ -108,20 +108,16 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter {
-        filter: filter.to_owned(),
-        source,
-    })?;
+    let filter =
+        EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
     // The hint is needed: without one, `and` would have none either, and every callsite would be looked at.
     let not_for_traces =
         filter_fn(|metadata| metadata.target() != trace::TARGET).with_max_level_hint(LevelFilter::TRACE);
     let filter = filter.and(not_for_traces);
     layers.push(match format {
-        LogFormat::Text => tracing_subscriber::fmt::layer()
-            .with_writer(writer)
-            .with_ansi(colours)
-            .with_filter(filter)
-            .boxed(),
+        LogFormat::Text => {
+            tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours).with_filter(filter).boxed()
+        }
         LogFormat::Json => JsonLayer::new(writer).with_filter(filter).boxed(),
     });
     Ok(tracing_subscriber::registry().with(layers))

@@ -52,11 +52,8 @@ type NewsStream = Pin<Box<dyn Stream<Item = (Source, Result<News, watcher::Error
 
 /// All watches as one stream, and which they are. Each begins anew by itself, with pauses, when it breaks.
 pub fn watch_all(client: &Client, namespaces: &[String]) -> (SelectAll<NewsStream>, BTreeSet<Source>) {
-    let scopes: Vec<Option<String>> = if namespaces.is_empty() {
-        vec![None]
-    } else {
-        namespaces.iter().cloned().map(Some).collect()
-    };
+    let scopes: Vec<Option<String>> =
+        if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
     let mut all: SelectAll<NewsStream> = SelectAll::new();
     let mut sources = BTreeSet::from([Source::Accounts, Source::Namespaces]);
     for scope in scopes {
@@ -69,16 +66,8 @@ pub fn watch_all(client: &Client, namespaces: &[String]) -> (SelectAll<NewsStrea
             all.push(tagged(source, api, News::Policy));
         }
     }
-    all.push(tagged(
-        Source::Accounts,
-        Api::<AccountObject>::all(client.clone()),
-        News::Account,
-    ));
-    all.push(tagged(
-        Source::Namespaces,
-        Api::<Namespace>::all(client.clone()),
-        News::Namespace,
-    ));
+    all.push(tagged(Source::Accounts, Api::<AccountObject>::all(client.clone()), News::Account));
+    all.push(tagged(Source::Namespaces, Api::<Namespace>::all(client.clone()), News::Namespace));
     (all, sources)
 }
 

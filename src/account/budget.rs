@@ -79,10 +79,7 @@ impl Budget {
     /// Both buckets full. Rates that make no sense (zero, negative, not a number) become one call in 100 s.
     pub fn new(rates: Rates) -> Self {
         let lane = |kind| Arc::new(Lane::new(rates.of(kind)));
-        Self(Arc::new(Lanes {
-            read: lane(CallKind::Read),
-            write: lane(CallKind::Write),
-        }))
+        Self(Arc::new(Lanes { read: lane(CallKind::Read), write: lane(CallKind::Write) }))
     }
 
     /// Waits until the caller may make one call, and returns how long that took.
@@ -145,16 +142,8 @@ struct State {
 
 impl Lane {
     fn new(rate: f64) -> Self {
-        let state = State {
-            bucket: Bucket::new(rate, Duration::ZERO),
-            queue: Queue::default(),
-            served: false,
-        };
-        Self {
-            start: Instant::now(),
-            state: Mutex::new(state),
-            changed: Notify::new(),
-        }
+        let state = State { bucket: Bucket::new(rate, Duration::ZERO), queue: Queue::default(), served: false };
+        Self { start: Instant::now(), state: Mutex::new(state), changed: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -176,17 +165,9 @@ impl Lane {
         state.served |= start;
         drop(state);
         if start {
-            tokio::spawn(Self::serve_queue(Serving {
-                lane: lane.clone(),
-                done: false,
-            }));
+            tokio::spawn(Self::serve_queue(Serving { lane: lane.clone(), done: false }));
         }
-        Place {
-            lane: lane.clone(),
-            ticket,
-            turn,
-            served: false,
-        }
+        Place { lane: lane.clone(), ticket, turn, served: false }
     }
 
     async fn serve_queue(mut serving: Serving) {

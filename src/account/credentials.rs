@@ -64,10 +64,7 @@ async fn load(http: SharedHttpClient) -> SdkConfig {
     if config.region().is_some() {
         return config;
     }
-    config
-        .into_builder()
-        .region(aws_config::Region::from_static(DEFAULT_REGION))
-        .build()
+    config.into_builder().region(aws_config::Region::from_static(DEFAULT_REGION)).build()
 }
 
 /// Verified credentials, and whose they are.
@@ -83,9 +80,7 @@ impl Verified {
         let verified = self.0.read().unwrap_or_else(PoisonError::into_inner);
         match &*verified {
             Some((owner, credentials)) if owner == account => Ok(credentials.clone()),
-            _ => Err(CredentialsError::not_loaded(format!(
-                "no verified credentials of account {account}"
-            ))),
+            _ => Err(CredentialsError::not_loaded(format!("no verified credentials of account {account}"))),
         }
     }
 }
@@ -157,8 +152,7 @@ impl Current {
     }
 
     fn holds(&self) -> bool {
-        self.expires
-            .is_none_or(|expiry| expiry > SystemTime::now() + RENEW_BEFORE)
+        self.expires.is_none_or(|expiry| expiry > SystemTime::now() + RENEW_BEFORE)
     }
 }
 
@@ -178,10 +172,7 @@ impl Session {
 
     /// The configuration for clients that sign with verified credentials of this account only.
     pub fn client_config(&self, account: &AccountId) -> SdkConfig {
-        let provider = OfAccount {
-            verified: self.verified.clone(),
-            account: account.clone(),
-        };
+        let provider = OfAccount { verified: self.verified.clone(), account: account.clone() };
         self.config
             .to_builder()
             .credentials_provider(SharedCredentialsProvider::new(provider))
@@ -237,9 +228,7 @@ impl Session {
     /// The account's id, as far as it is known without a call.
     pub fn known_id(&self) -> Option<AccountId> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        self.expected
-            .clone()
-            .or_else(|| current.as_ref().map(|current| current.identity.account.clone()))
+        self.expected.clone().or_else(|| current.as_ref().map(|current| current.identity.account.clone()))
     }
 
     /// AWS did not accept the credentials in one call: the next look fetches new ones. Others who are at work go on with
@@ -255,10 +244,7 @@ impl Session {
 
     fn current(&self) -> Option<CallerIdentity> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current
-            .as_ref()
-            .filter(|current| current.is_fresh())
-            .map(|current| current.identity.clone())
+        current.as_ref().filter(|current| current.is_fresh()).map(|current| current.identity.clone())
     }
 
     fn ask_anew(&self, state: &mut State) {
@@ -282,10 +268,7 @@ impl Session {
                 operation: Operation::GetCallerIdentity,
                 resource: format!("account {expected}"),
                 code: "AccountMismatch".into(),
-                message: format!(
-                    "the credentials belong to account {}, expected is {expected}",
-                    identity.account
-                ),
+                message: format!("the credentials belong to account {}, expected is {expected}", identity.account),
             });
         }
         self.verified.set(Some((identity.account.clone(), credentials.clone())));
@@ -313,16 +296,11 @@ impl Session {
                     provider.ok_or_else(|| no_credentials("the chain of credential providers is empty"))?
                 };
                 state.chain = Some(chain.clone());
-                chain
-                    .provide_credentials()
-                    .await
-                    .map_err(|error| no_credentials(&root_cause(&error)))
+                chain.provide_credentials().await.map_err(|error| no_credentials(&root_cause(&error)))
             }
             Source::Same(base) => {
                 let caller = Box::pin(base.identity()).await?;
-                base.verified
-                    .of(&caller.account)
-                    .map_err(|error| no_credentials(&root_cause(&error)))
+                base.verified.of(&caller.account).map_err(|error| no_credentials(&root_cause(&error)))
             }
             Source::Role { base, role, tags } => {
                 let caller = Box::pin(base.identity()).await?;
@@ -348,10 +326,8 @@ impl Session {
         config.set_region(self.config.region().cloned());
         let client = aws_sdk_sts::Client::new(&config.build());
         let label = format!("role {}", role.role_arn);
-        let session_tags: Vec<Tag> = tags
-            .iter()
-            .filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok())
-            .collect();
+        let session_tags: Vec<Tag> =
+            tags.iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect();
         let answer = self
             .gate
             .call(&caller(), Operation::AssumeRole, &label, || {
@@ -364,9 +340,8 @@ impl Session {
                     .send()
             })
             .await?;
-        let keys = answer
-            .credentials
-            .ok_or_else(|| no_credentials("the answer of sts:AssumeRole holds no credentials"))?;
+        let keys =
+            answer.credentials.ok_or_else(|| no_credentials("the answer of sts:AssumeRole holds no credentials"))?;
         Ok(Credentials::new(
             keys.access_key_id,
             keys.secret_access_key,
@@ -377,30 +352,18 @@ impl Session {
     }
 
     async fn ask_who_we_are(&self, credentials: &Credentials) -> Result<CallerIdentity, IamError> {
-        let config = self
-            .config
-            .to_builder()
-            .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
-            .build();
+        let config =
+            self.config.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials.clone())).build();
         let client = aws_sdk_sts::Client::new(&config);
         let resource = "the operator's credentials";
         let answer = self
             .gate
-            .call(&caller(), Operation::GetCallerIdentity, resource, || {
-                client.get_caller_identity().send()
-            })
+            .call(&caller(), Operation::GetCallerIdentity, resource, || client.get_caller_identity().send())
             .await?;
         let arn = answer.arn.unwrap_or_default();
         let partition = arn.split(':').nth(1).unwrap_or_default();
-        match (
-            AccountId::parse(answer.account.unwrap_or_default()),
-            Partition::parse(partition),
-        ) {
-            (Ok(account), Ok(partition)) => Ok(CallerIdentity {
-                account,
-                partition,
-                arn,
-            }),
+        match (AccountId::parse(answer.account.unwrap_or_default()), Partition::parse(partition)) {
+            (Ok(account), Ok(partition)) => Ok(CallerIdentity { account, partition, arn }),
             _ => Err(IamError {
                 class: ErrorClass::Transient,
                 operation: Operation::GetCallerIdentity,
@@ -414,11 +377,7 @@ impl Session {
 
 /// On whose behalf identities are asked for.
 fn caller() -> Caller {
-    Caller {
-        namespace: Arc::from(""),
-        object: Arc::from(""),
-        priority: Priority::Change,
-    }
+    Caller { namespace: Arc::from(""), object: Arc::from(""), priority: Priority::Change }
 }
 
 fn no_credentials(message: &str) -> IamError {

@@ -46,26 +46,13 @@ pub struct Ways {
 impl Ways {
     /// Ways out with these rates.
     pub fn new(rates: Rates, fence: Fence, metrics: Metrics) -> Self {
-        Self {
-            rates,
-            fence,
-            metrics,
-            budgets: Arc::default(),
-        }
+        Self { rates, fence, metrics, budgets: Arc::default() }
     }
 
     fn gate(&self, account: &str, rates: Rates) -> Gate {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let budget = budgets
-            .entry(account.to_owned())
-            .or_insert_with(|| Budget::new(rates))
-            .clone();
-        Gate {
-            account: Arc::from(account),
-            budget,
-            fence: self.fence.clone(),
-            metrics: self.metrics.clone(),
-        }
+        let budget = budgets.entry(account.to_owned()).or_insert_with(|| Budget::new(rates)).clone();
+        Gate { account: Arc::from(account), budget, fence: self.fence.clone(), metrics: self.metrics.clone() }
     }
 }
 
@@ -105,14 +92,7 @@ impl Accounts {
             let ways = ways.clone();
             move |identity: &CallerIdentity| ways.gate(identity.account.as_str(), rates)
         }));
-        Self {
-            config,
-            ways,
-            cluster,
-            own,
-            named: RwLock::default(),
-            namespaces: RwLock::default(),
-        }
+        Self { config, ways, cluster, own, named: RwLock::default(), namespaces: RwLock::default() }
     }
 
     /// The account of the operator's own credentials.
@@ -134,10 +114,7 @@ impl Accounts {
                 known.spec = spec.clone();
                 return true;
             }
-            (_, Ok(spec)) => Ok(Named {
-                spec: spec.clone(),
-                account: Arc::new(self.open(name, spec)),
-            }),
+            (_, Ok(spec)) => Ok(Named { spec: spec.clone(), account: Arc::new(self.open(name, spec)) }),
             (_, Err(error)) => Err(error.clone()),
         };
         named.insert(name.to_owned(), entry);
@@ -187,10 +164,7 @@ impl Accounts {
 
     /// A namespace is gone.
     pub fn remove_namespace(&self, name: &str) {
-        self.namespaces
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
+        self.namespaces.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// The `AwsAccount` that an object refers to, whether or not its namespace may.
@@ -198,10 +172,7 @@ impl Accounts {
         let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
         let (name, named) = named.get_key_value(account_ref?)?;
         let named = named.as_ref().ok()?;
-        Some(Via {
-            name: name.clone(),
-            guardrails: named.spec.guardrails.clone().unwrap_or_default(),
-        })
+        Some(Via { name: name.clone(), guardrails: named.spec.guardrails.clone().unwrap_or_default() })
     }
 
     /// How an `AwsAccount` wants drift to be looked for; `None`: the operator's flag decides.
@@ -216,10 +187,7 @@ impl Accounts {
     /// `AccountNotReady` if there is no such `AwsAccount`, `NotPermitted` if the namespace may not use it.
     pub fn resolve(&self, account_ref: Option<&str>, namespace: &str, deleting: bool) -> Result<Resolved, Unresolved> {
         let Some(name) = account_ref else {
-            return Ok(Resolved {
-                account: self.own.clone(),
-                via: None,
-            });
+            return Ok(Resolved { account: self.own.clone(), via: None });
         };
         let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
         let Named { spec, account } = match named.get(name) {
@@ -254,14 +222,8 @@ impl Accounts {
                 ),
             });
         }
-        let via = Via {
-            name: name.to_owned(),
-            guardrails: spec.guardrails.clone().unwrap_or_default(),
-        };
-        Ok(Resolved {
-            account: account.clone(),
-            via: Some(via),
-        })
+        let via = Via { name: name.to_owned(), guardrails: spec.guardrails.clone().unwrap_or_default() };
+        Ok(Resolved { account: account.clone(), via: Some(via) })
     }
 
     fn allows(&self, allowed: Option<&AllowedNamespaces>, namespace: &str) -> bool {
@@ -282,12 +244,8 @@ impl Accounts {
         let expected = AccountId::parse(spec.account_id.clone()).ok();
         let limits = spec.limits.clone().unwrap_or_default();
         let rates = Rates {
-            reads_per_second: limits
-                .reads_per_second
-                .map_or(self.ways.rates.reads_per_second, f64::from),
-            writes_per_second: limits
-                .writes_per_second
-                .map_or(self.ways.rates.writes_per_second, f64::from),
+            reads_per_second: limits.reads_per_second.map_or(self.ways.rates.reads_per_second, f64::from),
+            writes_per_second: limits.writes_per_second.map_or(self.ways.rates.writes_per_second, f64::from),
         };
         let mut config = self.config.clone().into_builder();
         if let Some(region) = &spec.region {

@@ -21,16 +21,8 @@ use super::policy::DeletionPolicy;
     status = "AwsAccountStatus",
     derive = "PartialEq",
     doc = "An AWS account that AuroraLogExportPolicies may refer to: its credentials, who may use it, its guardrails and its limits. It belongs to the platform team.",
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Account", type_ = "string", json_path = ".spec.accountId"),
     printcolumn(name = "Policies", type_ = "integer", json_path = ".status.policies"),
     printcolumn(name = "Caller", type_ = "string", json_path = ".status.callerArn", priority = 1),

@@ -31,16 +31,8 @@ use super::status::AuroraLogExportPolicyStatus;
     status = "AuroraLogExportPolicyStatus",
     derive = "PartialEq",
     doc = "An IAM policy and role for Aurora's log export to CloudWatch Logs, kept right in AWS. `spec: {}` gives exactly the policy of the AWS guide.",
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
-    ),
-    printcolumn(
-        name = "Reason",
-        type_ = "string",
-        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
-    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Role", type_ = "string", json_path = ".status.role.arn"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Policy", type_ = "string", json_path = ".status.policy.arn", priority = 1),
@@ -326,10 +318,7 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     let sound = text.len() <= 32 && !text.contains(['-', '+']) && numbers.all(|it| it.len() <= LONGEST_NUMBER);
     let parsed = sound.then(|| text.parse::<Duration>().ok()).flatten();
     let refused = || D::Error::custom(format!("{text:?} is not a duration such as 10m or 1h30m"));
-    parsed
-        .filter(|duration| *duration <= LONGEST_DURATION)
-        .map(Some)
-        .ok_or_else(refused)
+    parsed.filter(|duration| *duration <= LONGEST_DURATION).map(Some).ok_or_else(refused)
 }
 
 #[cfg(test)]
@@ -344,31 +333,17 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_kubernetes_writes_them() {
-        for (text, seconds) in [
-            ("30s", 30),
-            ("10m", 600),
-            ("1h30m", 5400),
-            ("1.5h", 5400),
-            ("2562047h", 9_223_369_200),
-        ] {
+        for (text, seconds) in [("30s", 30), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400), ("2562047h", 9_223_369_200)]
+        {
             assert_eq!(interval(text).unwrap().map(|it| it.as_secs()), Some(seconds), "{text}");
         }
     }
 
     #[test]
     fn a_duration_that_no_rule_has_checked_is_an_error_and_not_a_panic() {
-        for text in [
-            "soon",
-            "-5m",
-            "5m-3s",
-            "+5m",
-            "9999999999999h",
-            "2562048h",
-            "1e9h",
-            "10",
-            "10 m",
-            &"1m".repeat(17),
-        ] {
+        for text in
+            ["soon", "-5m", "5m-3s", "+5m", "9999999999999h", "2562048h", "1e9h", "10", "10 m", &"1m".repeat(17)]
+        {
             let error = interval(text).unwrap_err().to_string();
             assert!(error.contains("is not a duration such as 10m"), "{text}: {error}");
         }

@@ -68,11 +68,7 @@ pub(super) fn log_streams(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn source_arns(_: &mut SchemaGenerator) -> Schema {
-    string_set(
-        20,
-        512,
-        r"^arn:aws[a-z-]*:rds:[a-z0-9*-]+:[0-9]{12}:[A-Za-z0-9*?:._/-]+$",
-    )
+    string_set(20, 512, r"^arn:aws[a-z-]*:rds:[a-z0-9*-]+:[0-9]{12}:[A-Za-z0-9*?:._/-]+$")
 }
 
 pub(super) fn namespace_names(_: &mut SchemaGenerator) -> Schema {
@@ -201,11 +197,7 @@ pub(super) fn finish(
     spec_rules: &[Value],
 ) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
-        let Some(schema) = version
-            .schema
-            .as_mut()
-            .and_then(|validation| validation.open_api_v3_schema.as_mut())
-        else {
+        let Some(schema) = version.schema.as_mut().and_then(|validation| validation.open_api_v3_schema.as_mut()) else {
             continue;
         };
         let Ok(mut value) = serde_json::to_value(&*schema) else {

@@ -32,10 +32,7 @@ fn every_field_is_documented() {
         each_property(&kind, &schema, &mut |path, property| {
             count += 1;
             let words = property["description"].as_str().unwrap_or_default();
-            assert!(
-                words.len() > 10 && words.ends_with(['.', '…', ')']),
-                "{path}: {words:?}"
-            );
+            assert!(words.len() > 10 && words.ends_with(['.', '…', ')']), "{path}: {words:?}");
         });
         assert!(count > 30, "{kind}: {count} fields");
     }
@@ -46,23 +43,13 @@ fn a_choice_is_described_by_its_field_and_not_by_its_type() {
     let (_, schema) = &schemas()[0];
     let access = &schema["properties"]["spec"]["properties"]["access"];
     assert_eq!(access["enum"], json!(["Minimal", "FullAccess"]));
-    assert!(
-        access["description"]
-            .as_str()
-            .unwrap()
-            .contains("Switching attaches the new before"),
-        "{access}"
-    );
+    assert!(access["description"].as_str().unwrap().contains("Switching attaches the new before"), "{access}");
 }
 
 #[test]
 fn the_schema_sets_no_default_in_spec_and_one_in_status() {
     for (kind, schema) in schemas() {
-        assert_eq!(
-            schema["properties"]["status"]["default"],
-            json!({ "observedGeneration": -1 }),
-            "{kind}"
-        );
+        assert_eq!(schema["properties"]["status"]["default"], json!({ "observedGeneration": -1 }), "{kind}");
         each_property("spec", &schema["properties"]["spec"], &mut |path, property| {
             assert_eq!(property.get("default"), None, "{kind}: {path}");
         });

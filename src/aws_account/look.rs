@@ -42,14 +42,7 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(context: Arc<Context>, usable: mpsc::UnboundedSender<String>) -> Self {
         let last_good_look = context.started;
-        Self {
-            context,
-            usable,
-            written: None,
-            failures: 0,
-            counted: None,
-            last_good_look,
-        }
+        Self { context, usable, written: None, failures: 0, counted: None, last_good_look }
     }
 
     /// Looks at the account; returns when to look again.
@@ -113,10 +106,7 @@ impl Keeper {
         let account = match &object.spec {
             Ok(_) => self.context.accounts.named(object.name()),
             Err(error) => {
-                return Outcome::Failed {
-                    reason: Reason::InvalidSpec,
-                    message: error.to_string(),
-                };
+                return Outcome::Failed { reason: Reason::InvalidSpec, message: error.to_string() };
             }
         };
         let Some(account) = account else {
@@ -154,10 +144,7 @@ impl Keeper {
         let note = "no policy uses the account any more";
         tracing::info!("{note}");
         let reason = EventReason::Deleted.as_str();
-        self.context
-            .kubernetes
-            .event(object, false, reason, "Delete", note)
-            .await;
+        self.context.kubernetes.event(object, false, reason, "Delete", note).await;
         Ok(INTERVAL)
     }
 
@@ -174,9 +161,7 @@ impl Keeper {
         if wanted == object.status {
             return Ok(INTERVAL);
         }
-        let wait = self
-            .counted
-            .map_or(Duration::ZERO, |at| COUNT_PAUSE.saturating_sub(at.elapsed()));
+        let wait = self.counted.map_or(Duration::ZERO, |at| COUNT_PAUSE.saturating_sub(at.elapsed()));
         if let Some(known) = object.status.policies
             && !wait.is_zero()
         {
@@ -208,10 +193,7 @@ impl Keeper {
         } else {
             tracing::info!(reason, "{note}");
         }
-        self.context
-            .kubernetes
-            .event(object, warning, &reason, "Verify", &note)
-            .await;
+        self.context.kubernetes.event(object, warning, &reason, "Verify", &note).await;
     }
 
     fn again(&mut self) -> Duration {
@@ -224,11 +206,7 @@ async fn service_linked_role(
     account: &Account,
     identity: &crate::account::credentials::CallerIdentity,
 ) -> Option<bool> {
-    let caller = Caller {
-        namespace: Arc::from(""),
-        object: Arc::from(""),
-        priority: Priority::Periodic,
-    };
+    let caller = Caller { namespace: Arc::from(""), object: Arc::from(""), priority: Priority::Periodic };
     account.service_linked_role(&account.iam(identity, caller)).await
 }
 

@@ -56,13 +56,7 @@ impl AwsAccounts {
         go: watch::Receiver<bool>,
     ) -> (Self, mpsc::UnboundedReceiver<String>) {
         let (usable, became_usable) = mpsc::unbounded_channel();
-        let accounts = Self {
-            context,
-            watched,
-            go,
-            usable,
-            known: BTreeMap::new(),
-        };
+        let accounts = Self { context, watched, go, usable, known: BTreeMap::new() };
         (accounts, became_usable)
     }
 
@@ -78,11 +72,7 @@ impl AwsAccounts {
                 matters
             });
         } else {
-            let known = Known {
-                object: watch::Sender::new(Arc::new(object)),
-                poke: Arc::default(),
-                task: None,
-            };
+            let known = Known { object: watch::Sender::new(Arc::new(object)), poke: Arc::default(), task: None };
             self.known.insert(name.clone(), known);
         }
         self.look_after(&name);

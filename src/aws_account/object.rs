@@ -59,11 +59,7 @@ impl<'de> Deserialize<'de> for AccountObject {
         }
         let Raw { metadata, spec, status } = Raw::deserialize(deserializer).map_err(D::Error::custom)?;
         Ok(Self {
-            metadata: ObjectMeta {
-                managed_fields: None,
-                annotations: None,
-                ..metadata
-            },
+            metadata: ObjectMeta { managed_fields: None, annotations: None, ..metadata },
             spec: read_spec(spec),
             status: serde_json::from_value(status).unwrap_or_default(),
         })

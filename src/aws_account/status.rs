@@ -56,21 +56,12 @@ impl Outcome {
             | ErrorClass::AlreadyExists
             | ErrorClass::DeleteConflict => Reason::Progressing,
         };
-        Self::Failed {
-            reason,
-            message: error.for_people(),
-        }
+        Self::Failed { reason, message: error.for_people() }
     }
 
     /// May it pass by itself, so that what was known before still counts for a while?
     pub fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::Failed {
-                reason: Reason::Progressing,
-                ..
-            }
-        )
+        matches!(self, Self::Failed { reason: Reason::Progressing, .. })
     }
 }
 
@@ -96,10 +87,7 @@ pub fn next(old: &Status, outcome: &Outcome, facts: &Facts, generation: i64, now
         }
     };
     next.conditions = match outcome {
-        Outcome::Usable {
-            caller_arn,
-            service_linked_role,
-        } => {
+        Outcome::Usable { caller_arn, service_linked_role } => {
             next.caller_arn = Some(caller_arn.clone());
             next.service_linked_role = *service_linked_role;
             let message = format!("the operator works in this account as {caller_arn}");
@@ -125,10 +113,7 @@ pub fn next(old: &Status, outcome: &Outcome, facts: &Facts, generation: i64, now
 
 /// A condition by its type.
 pub fn condition(status: &Status, type_: ConditionType) -> Option<&Condition> {
-    status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == type_.as_str())
+    status.conditions.iter().find(|condition| condition.type_ == type_.as_str())
 }
 
 #[cfg(test)]
@@ -137,10 +122,7 @@ mod tests {
     use crate::iam::Operation;
 
     fn facts(policies: i64) -> Facts {
-        Facts {
-            policies,
-            drift_scan: "PerResource: asked for".into(),
-        }
+        Facts { policies, drift_scan: "PerResource: asked for".into() }
     }
 
     fn usable() -> Outcome {
@@ -171,31 +153,17 @@ mod tests {
 
     #[test]
     fn every_outcome_has_its_row() {
-        let busy = Outcome::InUse {
-            message: "a/b needs it".into(),
-        };
+        let busy = Outcome::InUse { message: "a/b needs it".into() };
         for (outcome, expected) in [
             (usable(), &["Ready=True InSync"][..]),
             (
                 failed(ErrorClass::CredentialsInvalid),
                 &["Ready=False CredentialsInvalid", "Stalled=True CredentialsInvalid"],
             ),
-            (
-                failed(ErrorClass::AccessDenied),
-                &["Ready=False AccessDenied", "Stalled=True AccessDenied"],
-            ),
-            (
-                failed(ErrorClass::AccountMismatch),
-                &["Ready=False AccountMismatch", "Stalled=True AccountMismatch"],
-            ),
-            (
-                failed(ErrorClass::Throttled),
-                &["Ready=False Progressing", "Reconciling=True Retrying"],
-            ),
-            (
-                failed(ErrorClass::Transient),
-                &["Ready=False Progressing", "Reconciling=True Retrying"],
-            ),
+            (failed(ErrorClass::AccessDenied), &["Ready=False AccessDenied", "Stalled=True AccessDenied"]),
+            (failed(ErrorClass::AccountMismatch), &["Ready=False AccountMismatch", "Stalled=True AccountMismatch"]),
+            (failed(ErrorClass::Throttled), &["Ready=False Progressing", "Reconciling=True Retrying"]),
+            (failed(ErrorClass::Transient), &["Ready=False Progressing", "Reconciling=True Retrying"]),
             (busy, &["Ready=False InUse", "Reconciling=True Deleting"]),
         ] {
             let status = next(&Status::default(), &outcome, &facts(1), 3, at(0));
@@ -206,11 +174,7 @@ mod tests {
 
     #[test]
     fn nothing_changes_where_nothing_changed() {
-        for outcome in [
-            usable(),
-            failed(ErrorClass::AccessDenied),
-            failed(ErrorClass::Transient),
-        ] {
+        for outcome in [usable(), failed(ErrorClass::AccessDenied), failed(ErrorClass::Transient)] {
             let first = next(&Status::default(), &outcome, &facts(1), 1, at(0));
             assert_eq!(next(&first, &outcome, &facts(1), 1, at(60)), first, "{outcome:?}");
         }
@@ -219,13 +183,7 @@ mod tests {
     #[test]
     fn a_transition_time_moves_only_when_the_status_flips() {
         let ready = |status: &Status| condition(status, ConditionType::Ready).unwrap().last_transition_time.0;
-        let first = next(
-            &Status::default(),
-            &failed(ErrorClass::AccessDenied),
-            &facts(0),
-            1,
-            at(0),
-        );
+        let first = next(&Status::default(), &failed(ErrorClass::AccessDenied), &facts(0), 1, at(0));
         let other = next(&first, &failed(ErrorClass::CredentialsInvalid), &facts(0), 1, at(60));
         assert_eq!(ready(&other), at(0), "another reason is not another status");
         assert_eq!(ready(&next(&other, &usable(), &facts(0), 1, at(90))), at(90));
@@ -235,9 +193,6 @@ mod tests {
     fn whom_aws_took_us_for_is_forgotten_when_it_no_longer_does() {
         let known = next(&Status::default(), &usable(), &facts(0), 1, at(0));
         assert!(known.caller_arn.is_some());
-        assert_eq!(
-            next(&known, &failed(ErrorClass::AccessDenied), &facts(0), 1, at(1)).caller_arn,
-            None
-        );
+        assert_eq!(next(&known, &failed(ErrorClass::AccessDenied), &facts(0), 1, at(1)).caller_arn, None);
     }
 }

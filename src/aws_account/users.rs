@@ -29,10 +29,7 @@ pub fn in_use(holders: &[Arc<Object>]) -> Option<String> {
         _ => String::new(),
     };
     keys.truncate(NAMED);
-    Some(format!(
-        "the account is to be deleted, but policies use it: {}{more}; delete them first",
-        keys.join(", ")
-    ))
+    Some(format!("the account is to be deleted, but policies use it: {}{more}; delete them first", keys.join(", ")))
 }
 
 #[cfg(test)]
@@ -43,10 +40,7 @@ mod tests {
 
     fn object(namespace: &str, name: &str, owns: bool) -> Arc<Object> {
         let (finalizers, status) = if owns {
-            (
-                json!([FINALIZER]),
-                json!({ "observedGeneration": 1, "role": { "name": "r", "arn": "a" } }),
-            )
+            (json!([FINALIZER]), json!({ "observedGeneration": 1, "role": { "name": "r", "arn": "a" } }))
         } else {
             (json!([]), Value::Null)
         };
@@ -62,11 +56,7 @@ mod tests {
 
     #[test]
     fn a_stranger_without_resources_holds_up_nothing() {
-        let users = [
-            object("stranger", "a", false),
-            object("stranger", "owner", true),
-            object("team", "b", false),
-        ];
+        let users = [object("stranger", "a", false), object("stranger", "owner", true), object("team", "b", false)];
         let held = holders(&users, |namespace| namespace == "team");
         let keys: Vec<_> = held.iter().map(|object| object.key().to_string()).collect();
         assert_eq!(keys, ["stranger/owner", "team/b"]);
@@ -77,10 +67,7 @@ mod tests {
     fn few_are_named_and_many_are_counted() {
         let users: Vec<_> = (0..7).map(|n| object("team", &format!("p{n}"), true)).collect();
         let message = in_use(&users).unwrap();
-        assert!(
-            message.contains("team/p0, team/p1, team/p2, team/p3, team/p4 and 2 more"),
-            "{message}"
-        );
+        assert!(message.contains("team/p0, team/p1, team/p2, team/p3, team/p4 and 2 more"), "{message}");
         let message = in_use(&users[..5]).unwrap();
         assert!(message.contains("team/p4; delete"), "{message}");
     }

@@ -66,19 +66,13 @@ impl KubeArgs {
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(READ_TIMEOUT);
         let url = config.cluster_url.to_string();
-        let namespace = self
-            .namespace
-            .clone()
-            .unwrap_or_else(|| config.default_namespace.clone());
+        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("Kubernetes' client cannot be made from its configuration")?;
         Ok(Kube { client, url, namespace })
     }
 
     async fn config(&self) -> anyhow::Result<kube::Config> {
-        let options = KubeConfigOptions {
-            context: self.context.clone(),
-            ..KubeConfigOptions::default()
-        };
+        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         Ok(match &self.kubeconfig {
             Some(path) => kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
             None if self.context.is_some() => kube::Config::from_kubeconfig(&options).await?,
@@ -105,12 +99,7 @@ pub(super) struct OperatorArgs {
     #[arg(long, env = "ALEP_ACCOUNT_ID", value_name = "ID")]
     account_id: Option<AccountId>,
     /// IAM path of policies and roles whose spec and account set none.
-    #[arg(
-        long,
-        env = "ALEP_IAM_PATH",
-        value_name = "PATH",
-        default_value = "/aurora-log-export/"
-    )]
+    #[arg(long, env = "ALEP_IAM_PATH", value_name = "PATH", default_value = "/aurora-log-export/")]
     iam_path: IamPath,
     /// What deleting an object does in AWS when its spec says nothing.
     #[arg(long, env = "ALEP_DEFAULT_DELETION_POLICY", value_name = "Delete|Retain", default_value = "Delete", value_parser = deletion_policy)]
@@ -159,11 +148,7 @@ impl OperatorArgs {
             None => ClusterName::parse(uid.clone()).context("the UID cannot serve as --cluster-name: set it")?,
         };
         let settings = Settings {
-            cluster: Cluster {
-                name,
-                uid,
-                previous_uids: self.previous_cluster_uid.clone(),
-            },
+            cluster: Cluster { name, uid, previous_uids: self.previous_cluster_uid.clone() },
             iam_path: self.iam_path.clone(),
             default_deletion_policy: self.default_deletion_policy,
             allow_full_access: self.allow_full_access,
@@ -173,23 +158,10 @@ impl OperatorArgs {
             drift_check_interval: None,
         };
         // The fence stays shut: whatever the code above does, no write leaves this process.
-        let rates = Rates {
-            reads_per_second: self.iam_reads_per_second,
-            writes_per_second: 1.0,
-        };
+        let rates = Rates { reads_per_second: self.iam_reads_per_second, writes_per_second: 1.0 };
         let ways = Ways::new(rates, Fence::shut(), Metrics::new());
-        let accounts = Accounts::new(
-            sdk_config().await,
-            self.account_id.clone(),
-            settings.cluster.name.clone(),
-            ways,
-        );
-        Ok(State {
-            settings,
-            accounts,
-            index: Index::default(),
-            notes: Vec::new(),
-        })
+        let accounts = Accounts::new(sdk_config().await, self.account_id.clone(), settings.cluster.name.clone(), ways);
+        Ok(State { settings, accounts, index: Index::default(), notes: Vec::new() })
     }
 }
 
@@ -204,20 +176,13 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn view(&self) -> View<'_> {
-        View {
-            settings: &self.settings,
-            accounts: &self.accounts,
-            index: &self.index,
-        }
+        View { settings: &self.settings, accounts: &self.accounts, index: &self.index }
     }
 
     /// Takes in an object, as the operator's watch would.
     pub(super) fn take(&self, object: Object) {
-        let prefix = self
-            .accounts
-            .via(object.account_ref())
-            .and_then(|via| via.guardrails.name_prefix)
-            .unwrap_or_default();
+        let prefix =
+            self.accounts.via(object.account_ref()).and_then(|via| via.guardrails.name_prefix).unwrap_or_default();
         self.index.upsert(object, &prefix);
     }
 
@@ -231,8 +196,7 @@ impl State {
         match accounts {
             Ok(accounts) => {
                 for account in accounts {
-                    self.accounts
-                        .upsert(account.name(), account.spec.as_ref().map(|spec| &**spec));
+                    self.accounts.upsert(account.name(), account.spec.as_ref().map(|spec| &**spec));
                 }
             }
             Err(error) => self.may_not(error, "AwsAccounts", "objects that refer to one are not judged rightly")?,
@@ -241,8 +205,7 @@ impl State {
             Ok(namespaces) => {
                 for namespace in namespaces {
                     let labels = namespace.metadata.labels.unwrap_or_default();
-                    self.accounts
-                        .set_namespace(namespace.metadata.name.as_deref().unwrap_or_default(), labels);
+                    self.accounts.set_namespace(namespace.metadata.name.as_deref().unwrap_or_default(), labels);
                 }
             }
             Err(error) => self.may_not(error, "namespaces", "an AwsAccount's selector matches none of them")?,
@@ -336,17 +299,10 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 
 /// On whose behalf the command line asks AWS.
 pub(super) fn asking(command: &str) -> Caller {
-    Caller {
-        namespace: Arc::from(command),
-        object: Arc::from(""),
-        priority: Priority::Change,
-    }
+    Caller { namespace: Arc::from(command), object: Arc::from(""), priority: Priority::Change }
 }
 
 /// Runs a command that waits for answers.
 pub(super) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
 }

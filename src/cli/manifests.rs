@@ -46,8 +46,7 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|file| {
-            file.extension()
-                .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
+            file.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
         })
         .collect();
     files.sort();
@@ -62,9 +61,7 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
         return std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
     }
     let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .context("cannot read standard input")?;
+    std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
     Ok(text)
 }
 
@@ -84,10 +81,7 @@ fn take(manifests: &mut Manifests, file: &Path, default_namespace: &str, mut doc
             if object.metadata.name.is_none() {
                 bail!("{}: an AuroraLogExportPolicy has no metadata.name", file.display());
             }
-            object
-                .metadata
-                .namespace
-                .get_or_insert_with(|| default_namespace.to_owned());
+            object.metadata.namespace.get_or_insert_with(|| default_namespace.to_owned());
             manifests.objects.push(object);
         }
         Some("AwsAccount") => {

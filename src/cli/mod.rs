@@ -41,13 +41,7 @@ pub struct Cli {
 
 /// Shows and checks AuroraLogExportPolicies.
 #[derive(Debug, Parser)]
-#[command(
-    name = "kubectl-alep",
-    bin_name = "kubectl alep",
-    version,
-    about,
-    max_term_width = 100
-)]
+#[command(name = "kubectl-alep", bin_name = "kubectl alep", version, about, max_term_width = 100)]
 #[command(after_help = "Examples:\n  \
     kubectl alep explain orders -n shop\n  \
     kubectl alep plan -A\n  \
@@ -192,30 +186,12 @@ mod tests {
 
     #[test]
     fn every_flag_of_every_command_has_an_environment_variable_or_is_a_choice_of_the_moment() {
-        let of_the_moment = [
-            "help",
-            "version",
-            "all",
-            "all_namespaces",
-            "files",
-            "file",
-            "objects",
-            "object",
-            "shell",
-        ];
-        let of_the_moment = [
-            &of_the_moment[..],
-            &["exit_code", "only", "out_dir", "observe", "ignore"],
-        ]
-        .concat();
+        let of_the_moment = ["help", "version", "all", "all_namespaces", "files", "file", "objects", "object", "shell"];
+        let of_the_moment = [&of_the_moment[..], &["exit_code", "only", "out_dir", "observe", "ignore"]].concat();
         for command in Cli::command().get_subcommands() {
             for argument in command.get_arguments() {
                 let id = argument.get_id().as_str();
-                assert!(
-                    argument.get_env().is_some() || of_the_moment.contains(&id),
-                    "{} --{id}",
-                    command.get_name()
-                );
+                assert!(argument.get_env().is_some() || of_the_moment.contains(&id), "{} --{id}", command.get_name());
             }
         }
     }

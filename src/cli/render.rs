@@ -15,11 +15,9 @@ use crate::settings::{AccountFacts, Cluster, Settings};
 
 /// Print, offline, the policy and trust documents of a manifest.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  aurora-log-export-operator render -f examples/minimal.yaml\n  \
+#[command(after_help = "Examples:\n  aurora-log-export-operator render -f examples/minimal.yaml\n  \
                         aurora-log-export-operator render -f policy.yaml --account-id 111122223333 --only policy \\\n    \
-                        | aws iam create-policy --policy-name x --policy-document file:///dev/stdin"
-)]
+                        | aws iam create-policy --policy-name x --policy-document file:///dev/stdin")]
 pub(super) struct RenderArgs {
     /// Manifest to read, `-` for standard input; several documents are allowed.
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
@@ -58,10 +56,7 @@ pub(super) fn main(args: &RenderArgs) -> anyhow::Result<ExitCode> {
         let desired = offline(args, object).with_context(|| format!("AuroraLogExportPolicy {}", object.key()))?;
         match args.only {
             Some(Only::Policy) => {
-                let policy = desired
-                    .policy
-                    .as_ref()
-                    .context("access: FullAccess has no policy document of its own")?;
+                let policy = desired.policy.as_ref().context("access: FullAccess has no policy document of its own")?;
                 println!("{}", policy.document.to_json_pretty());
             }
             Some(Only::Trust) => println!("{}", desired.trust.to_json_pretty()),
@@ -74,11 +69,7 @@ pub(super) fn main(args: &RenderArgs) -> anyhow::Result<ExitCode> {
 fn offline(args: &RenderArgs, object: &Object) -> anyhow::Result<Desired> {
     let spec = object.spec.as_ref().map_err(Clone::clone)?;
     let settings = Settings {
-        cluster: Cluster {
-            name: args.cluster_name.clone(),
-            uid: "offline".into(),
-            previous_uids: Vec::new(),
-        },
+        cluster: Cluster { name: args.cluster_name.clone(), uid: "offline".into(), previous_uids: Vec::new() },
         iam_path: args.iam_path.clone(),
         default_deletion_policy: DeletionPolicy::Delete,
         allow_full_access: true,
@@ -87,11 +78,7 @@ fn offline(args: &RenderArgs, object: &Object) -> anyhow::Result<Desired> {
         enable_outputs: true,
         drift_check_interval: None,
     };
-    let account = AccountFacts {
-        id: args.account_id.clone(),
-        partition: args.partition.clone(),
-        via: None,
-    };
+    let account = AccountFacts { id: args.account_id.clone(), partition: args.partition.clone(), via: None };
     Ok(desired(&object.key(), spec, &settings, &account)?)
 }
 

@@ -61,12 +61,7 @@ pub struct RunArgs {
     account_id: Option<AccountId>,
 
     /// IAM path of policies and roles whose spec and account set none.
-    #[arg(
-        long,
-        env = "ALEP_IAM_PATH",
-        value_name = "PATH",
-        default_value = "/aurora-log-export/"
-    )]
+    #[arg(long, env = "ALEP_IAM_PATH", value_name = "PATH", default_value = "/aurora-log-export/")]
     iam_path: IamPath,
 
     /// Namespace to watch; repeatable; default: all.
@@ -219,19 +214,11 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
     let metrics = Metrics::new();
     let health = Health::new(LIVE_LIMIT);
-    let listener = TcpListener::bind(args.http_addr).await.with_context(|| {
-        format!(
-            "--http-addr={}: cannot listen there; choose a free address",
-            args.http_addr
-        )
-    })?;
+    let listener = TcpListener::bind(args.http_addr)
+        .await
+        .with_context(|| format!("--http-addr={}: cannot listen there; choose a free address", args.http_addr))?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
-    let server = tokio::spawn(http::serve(
-        listener,
-        metrics.clone(),
-        health.clone(),
-        until(stopped.clone()),
-    ));
+    let server = tokio::spawn(http::serve(listener, metrics.clone(), health.clone(), until(stopped.clone())));
     let beat = health.clone();
     tokio::spawn(async move {
         loop {
@@ -258,14 +245,8 @@ async fn operate(
     let api_server = health.check("api-server");
     api_server.failing("not reached yet");
     let client = client().await?;
-    let namespace = args
-        .pod_namespace
-        .clone()
-        .unwrap_or_else(|| client.default_namespace().to_owned());
-    let instance = args
-        .pod_name
-        .clone()
-        .unwrap_or_else(|| format!("{FIELD_MANAGER}-{}", std::process::id()));
+    let namespace = args.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let instance = args.pod_name.clone().unwrap_or_else(|| format!("{FIELD_MANAGER}-{}", std::process::id()));
 
     let (election, fence, leadership) = if args.leader_elect {
         let (election, leadership) = Election::start(client.clone(), LeaseConfig::new(&namespace, &instance));
@@ -282,10 +263,7 @@ async fn operate(
     api_server.ok();
 
     let settings = settings(&args, uid)?;
-    let rates = Rates {
-        reads_per_second: args.iam_reads_per_second,
-        writes_per_second: args.iam_writes_per_second,
-    };
+    let rates = Rates { reads_per_second: args.iam_reads_per_second, writes_per_second: args.iam_writes_per_second };
     let ways = Ways::new(rates, fence, metrics.clone());
     let accounts = Accounts::new(config, args.account_id.clone(), settings.cluster.name.clone(), ways);
     let context = Arc::new(Context {
@@ -309,14 +287,7 @@ async fn operate(
         leader_election = args.leader_elect,
         "operating"
     );
-    controller::run(
-        context,
-        &args.watch_namespace,
-        usize::from(args.concurrency),
-        leadership,
-        until(stopped),
-    )
-    .await;
+    controller::run(context, &args.watch_namespace, usize::from(args.concurrency), leadership, until(stopped)).await;
     if let Some(election) = election {
         election.release().await;
     }
@@ -329,10 +300,7 @@ async fn client() -> anyhow::Result<kube::Client> {
         .context("no access to Kubernetes: run in a Pod with a service account, or set KUBECONFIG")?;
     config.read_timeout = Some(SILENT_CONNECTION);
     let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-    config.headers.push((
-        hyper::header::USER_AGENT,
-        hyper::header::HeaderValue::from_static(agent),
-    ));
+    config.headers.push((hyper::header::USER_AGENT, hyper::header::HeaderValue::from_static(agent)));
     kube::Client::try_from(config).context("Kubernetes' client cannot be made from its configuration")
 }
 
@@ -360,17 +328,10 @@ fn settings(args: &RunArgs, uid: String) -> anyhow::Result<Settings> {
             .context("the UID of namespace kube-system cannot serve as --cluster-name: set it")?,
     };
     if args.iam_path.is_reserved_for_aws() {
-        bail!(
-            "--iam-path={}: that path belongs to AWS's own roles; choose another",
-            args.iam_path
-        );
+        bail!("--iam-path={}: that path belongs to AWS's own roles; choose another", args.iam_path);
     }
     Ok(Settings {
-        cluster: Cluster {
-            name,
-            uid,
-            previous_uids: args.previous_cluster_uid.clone(),
-        },
+        cluster: Cluster { name, uid, previous_uids: args.previous_cluster_uid.clone() },
         iam_path: args.iam_path.clone(),
         default_deletion_policy: args.default_deletion_policy,
         allow_full_access: args.allow_full_access,
@@ -397,10 +358,7 @@ fn count_resources(metrics: &Metrics, context: &Arc<Context>) {
                 }
             }
         }
-        counts
-            .into_iter()
-            .map(|((type_, status, reason), count)| (type_, status, reason, count))
-            .collect()
+        counts.into_iter().map(|((type_, status, reason), count)| (type_, status, reason, count)).collect()
     }));
 }
 

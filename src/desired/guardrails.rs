@@ -15,12 +15,7 @@ pub(super) fn check(
     account: &AccountFacts,
     problems: &mut Vec<Problem>,
 ) {
-    if spec
-        .outputs
-        .as_ref()
-        .is_some_and(|outputs| outputs.config_map_ref.is_some())
-        && !settings.enable_outputs
-    {
+    if spec.outputs.as_ref().is_some_and(|outputs| outputs.config_map_ref.is_some()) && !settings.enable_outputs {
         problems.push(Problem::forbidden(
             "--enable-outputs",
             "spec.outputs.configMapRef",
@@ -91,11 +86,7 @@ fn check_account(
         ));
     }
     if spec.access == Some(Access::FullAccess) && *allow_full_access != Some(true) {
-        problems.push(Problem::forbidden(
-            "allowFullAccess",
-            "spec.access",
-            "FullAccess is not allowed: use Minimal",
-        ));
+        problems.push(Problem::forbidden("allowFullAccess", "spec.access", "FullAccess is not allowed: use Minimal"));
     }
     if spec.adoption_policy == Some(AdoptionPolicy::Always) && *allow_adoption != Some(true) {
         problems.push(Problem::forbidden(
@@ -123,12 +114,7 @@ fn check_account(
             ));
         }
     }
-    check_scope(
-        spec,
-        allowed_regions.as_deref(),
-        allowed_log_groups.as_deref(),
-        problems,
-    );
+    check_scope(spec, allowed_regions.as_deref(), allowed_log_groups.as_deref(), problems);
     let unprotected = spec.trust.as_ref().and_then(|trust| trust.protection) == Some(TrustProtection::None);
     if *require_trust_protection == Some(true) && unprotected {
         problems.push(Problem::forbidden(
@@ -140,19 +126,12 @@ fn check_account(
 }
 
 fn check_names(owner: &Owner, spec: &AuroraLogExportPolicySpec, guardrails: &Guardrails, problems: &mut Vec<Problem>) {
-    for (field, name) in [
-        ("spec.policyName", &spec.policy_name),
-        ("spec.roleName", &spec.role_name),
-    ] {
+    for (field, name) in [("spec.policyName", &spec.policy_name), ("spec.roleName", &spec.role_name)] {
         let Some(name) = name else { continue };
         if let Some(prefix) = &guardrails.name_prefix
             && !name.starts_with(prefix.as_str())
         {
-            problems.push(Problem::forbidden(
-                "namePrefix",
-                field,
-                format!("must begin with {prefix:?}"),
-            ));
+            problems.push(Problem::forbidden("namePrefix", field, format!("must begin with {prefix:?}")));
         }
         if guardrails.require_namespace_in_name == Some(true) && !name.contains(owner.namespace.as_str()) {
             problems.push(Problem::forbidden(
@@ -162,18 +141,11 @@ fn check_names(owner: &Owner, spec: &AuroraLogExportPolicySpec, guardrails: &Gua
             ));
         }
     }
-    for (field, path) in [
-        ("spec.policyPath", &spec.policy_path),
-        ("spec.rolePath", &spec.role_path),
-    ] {
+    for (field, path) in [("spec.policyPath", &spec.policy_path), ("spec.rolePath", &spec.role_path)] {
         if let (Some(path), Some(demanded)) = (path, &guardrails.iam_path)
             && path != demanded
         {
-            problems.push(Problem::forbidden(
-                "iamPath",
-                field,
-                format!("must be {demanded:?}, or unset"),
-            ));
+            problems.push(Problem::forbidden("iamPath", field, format!("must be {demanded:?}, or unset")));
         }
     }
 }
@@ -186,10 +158,7 @@ fn check_scope(
 ) {
     if spec.access == Some(Access::FullAccess) {
         // FullAccess has no scope that could lie within limits.
-        for (guardrail, limit) in [
-            ("allowedRegions", allowed_regions),
-            ("allowedLogGroups", allowed_log_groups),
-        ] {
+        for (guardrail, limit) in [("allowedRegions", allowed_regions), ("allowedLogGroups", allowed_log_groups)] {
             if limit.is_some_and(|limit| !limit.iter().any(|item| item == "*")) {
                 problems.push(Problem::forbidden(
                     guardrail,
@@ -203,9 +172,8 @@ fn check_scope(
     let scope = spec.scope.clone().unwrap_or_default();
     if let Some(allowed) = allowed_regions {
         let regions = scope.regions.unwrap_or_else(|| vec!["*".into()]);
-        for region in regions
-            .iter()
-            .filter(|region| !allowed.contains(region) && !allowed.iter().any(|item| item == "*"))
+        for region in
+            regions.iter().filter(|region| !allowed.contains(region) && !allowed.iter().any(|item| item == "*"))
         {
             problems.push(Problem::forbidden(
                 "allowedRegions",
@@ -216,10 +184,7 @@ fn check_scope(
     }
     if let Some(allowed) = allowed_log_groups {
         let groups = scope.log_groups.unwrap_or_else(|| vec!["/aws/rds/*".into()]);
-        for group in groups
-            .iter()
-            .filter(|group| !allowed.iter().any(|limit| lies_within(group, limit)))
-        {
+        for group in groups.iter().filter(|group| !allowed.iter().any(|limit| lies_within(group, limit))) {
             problems.push(Problem::forbidden(
                 "allowedLogGroups",
                 "spec.scope.logGroups",

@@ -32,19 +32,11 @@ pub struct Problem {
 
 impl Problem {
     fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            message: message.into(),
-            guardrail: None,
-        }
+        Self { field: field.into(), message: message.into(), guardrail: None }
     }
 
     fn forbidden(guardrail: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            message: message.into(),
-            guardrail: Some(guardrail),
-        }
+        Self { field: field.into(), message: message.into(), guardrail: Some(guardrail) }
     }
 }
 
@@ -131,20 +123,12 @@ pub struct Desired {
 impl Desired {
     /// The policy that the role must have attached.
     pub fn attachment(&self) -> &PolicyArn {
-        if self.policy.is_some() {
-            &self.identity.policy_arn
-        } else {
-            &self.identity.full_access_arn
-        }
+        if self.policy.is_some() { &self.identity.policy_arn } else { &self.identity.full_access_arn }
     }
 
     /// The policy of the other `access` mode: ours to detach.
     pub fn superseded_attachment(&self) -> &PolicyArn {
-        if self.policy.is_some() {
-            &self.identity.full_access_arn
-        } else {
-            &self.identity.policy_arn
-        }
+        if self.policy.is_some() { &self.identity.full_access_arn } else { &self.identity.policy_arn }
     }
 }
 
@@ -159,23 +143,12 @@ pub fn identity(
     account: &AccountFacts,
 ) -> Result<Identity, Refused> {
     let mut problems = Vec::new();
-    let prefix = account
-        .guardrails()
-        .and_then(|guardrails| guardrails.name_prefix.as_deref())
-        .unwrap_or_default();
+    let prefix = account.guardrails().and_then(|guardrails| guardrails.name_prefix.as_deref()).unwrap_or_default();
     let generated = default_name(prefix, owner);
-    let policy_name = parsed(
-        &mut problems,
-        "spec.policyName",
-        spec.policy_name.as_ref().unwrap_or(&generated),
-        PolicyName::parse,
-    );
-    let role_name = parsed(
-        &mut problems,
-        "spec.roleName",
-        spec.role_name.as_ref().unwrap_or(&generated),
-        RoleName::parse,
-    );
+    let policy_name =
+        parsed(&mut problems, "spec.policyName", spec.policy_name.as_ref().unwrap_or(&generated), PolicyName::parse);
+    let role_name =
+        parsed(&mut problems, "spec.roleName", spec.role_name.as_ref().unwrap_or(&generated), RoleName::parse);
     let default_path = account
         .guardrails()
         .and_then(|guardrails| guardrails.iam_path.as_deref())
@@ -214,9 +187,7 @@ fn parsed<T>(
     value: &str,
     parse: fn(String) -> Result<T, NameError>,
 ) -> Option<T> {
-    parse(value.to_owned())
-        .map_err(|error| problems.push(Problem::invalid(field, error.to_string())))
-        .ok()
+    parse(value.to_owned()).map_err(|error| problems.push(Problem::invalid(field, error.to_string()))).ok()
 }
 
 /// What must be in AWS.
@@ -267,9 +238,7 @@ pub fn deletion_policy(
         .and_then(AccountFacts::guardrails)
         .and_then(|guardrails| guardrails.max_deletion_policy)
         .unwrap_or_default();
-    spec.deletion_policy
-        .unwrap_or(settings.default_deletion_policy)
-        .max(allowed)
+    spec.deletion_policy.unwrap_or(settings.default_deletion_policy).max(allowed)
 }
 
 fn policy(
@@ -304,10 +273,7 @@ fn policy(
         return None;
     }
     let document = permissions::document(&scope, &account.partition);
-    Some(DesiredPolicy {
-        fingerprint: document.meaning().fingerprint(),
-        document,
-    })
+    Some(DesiredPolicy { fingerprint: document.meaning().fingerprint(), document })
 }
 
 fn trust_document(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, problems: &mut Vec<Problem>) -> Document {
@@ -325,17 +291,12 @@ fn trust_document(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, prob
 
 fn description(spec: &AuroraLogExportPolicySpec, ownership: &Ownership, problems: &mut Vec<Problem>) -> String {
     let Some(text) = &spec.description else {
-        return format!(
-            "Aurora log export to CloudWatch Logs, managed by {}",
-            ownership.consent()
-        );
+        return format!("Aurora log export to CloudWatch Logs, managed by {}", ownership.consent());
     };
     let length = text.chars().count();
     if length > 1000 {
-        problems.push(Problem::invalid(
-            "spec.description",
-            format!("has {length} characters; at most 1000 are allowed"),
-        ));
+        problems
+            .push(Problem::invalid("spec.description", format!("has {length} characters; at most 1000 are allowed")));
     }
     // Source: botocore's IAM model, roleDescriptionType.
     let accepted = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{a1}'..='\u{ff}');
@@ -364,7 +325,5 @@ fn boundary(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, problems: 
             ));
         }
     }
-    spec.permissions_boundary
-        .clone()
-        .or_else(|| account.guardrails()?.permissions_boundary.clone())
+    spec.permissions_boundary.clone().or_else(|| account.guardrails()?.permissions_boundary.clone())
 }

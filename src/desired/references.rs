@@ -19,23 +19,14 @@ pub(super) fn check(owner: &Owner, spec: &AuroraLogExportPolicySpec, problems: &
             format!("has {length} characters; at most {MAX_OBJECT_NAME} are allowed, so that the owner tag fits"),
         ));
     }
-    if spec
-        .drift_check_interval
-        .is_some_and(|interval| interval < MIN_DRIFT_CHECK_INTERVAL)
-    {
+    if spec.drift_check_interval.is_some_and(|interval| interval < MIN_DRIFT_CHECK_INTERVAL) {
         problems.push(Problem::invalid("spec.driftCheckInterval", "must be at least 30s"));
     }
     let account = spec.account_ref.as_ref().map(|reference| &reference.name);
-    let outputs = spec
-        .outputs
-        .as_ref()
-        .and_then(|outputs| outputs.config_map_ref.as_ref());
+    let outputs = spec.outputs.as_ref().and_then(|outputs| outputs.config_map_ref.as_ref());
     for (field, name) in [
         ("spec.accountRef.name", account),
-        (
-            "spec.outputs.configMapRef.name",
-            outputs.map(|reference| &reference.name),
-        ),
+        ("spec.outputs.configMapRef.name", outputs.map(|reference| &reference.name)),
     ] {
         if name.is_some_and(|name| !is_object_name(name)) {
             problems.push(Problem::invalid(
@@ -52,9 +43,7 @@ fn is_object_name(name: &str) -> bool {
         !label.is_empty()
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     name.len() <= 253 && name.split('.').all(label)
 }

@@ -77,19 +77,9 @@ fn is_region(item: &str) -> bool {
 
 impl ListRule {
     fn check(&self, items: &[String], problems: &mut Vec<Problem>) {
-        let Self {
-            field,
-            max_items,
-            max_length,
-            accept,
-            expected,
-            star_stands_alone,
-        } = self;
+        let Self { field, max_items, max_length, accept, expected, star_stands_alone } = self;
         if items.is_empty() || items.len() > *max_items {
-            problems.push(Problem::invalid(
-                *field,
-                format!("has {} items; 1 to {max_items} are allowed", items.len()),
-            ));
+            problems.push(Problem::invalid(*field, format!("has {} items; 1 to {max_items} are allowed", items.len())));
         }
         for (index, item) in items.iter().enumerate() {
             let length = item.chars().count();
@@ -100,17 +90,11 @@ impl ListRule {
                 ));
             }
             if items[..index].contains(item) {
-                problems.push(Problem::invalid(
-                    format!("{field}[{index}]"),
-                    format!("{item:?} stands there twice"),
-                ));
+                problems.push(Problem::invalid(format!("{field}[{index}]"), format!("{item:?} stands there twice")));
             }
         }
         if *star_stands_alone && items.len() > 1 && items.iter().any(|item| item == "*") {
-            problems.push(Problem::invalid(
-                *field,
-                "* already covers everything: it must stand alone",
-            ));
+            problems.push(Problem::invalid(*field, "* already covers everything: it must stand alone"));
         }
     }
 }
@@ -118,14 +102,7 @@ impl ListRule {
 /// The scope in force: what is unset is the guide's.
 pub(super) fn scope(spec: Option<&Scope>, problems: &mut Vec<Problem>) -> PermissionScope {
     let mut scope = PermissionScope::default();
-    let Some(Scope {
-        regions,
-        account_ids,
-        log_groups,
-        log_streams,
-        group_creation,
-    }) = spec
-    else {
+    let Some(Scope { regions, account_ids, log_groups, log_streams, group_creation }) = spec else {
         return scope;
     };
     for (given, rule, target) in [
@@ -161,10 +138,7 @@ pub(super) fn check_source_arns(arns: &[String], account: &AccountFacts, problem
             ));
             continue;
         };
-        let safe = |text: &str| {
-            text.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"*?:._/-".contains(&b))
-        };
+        let safe = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"*?:._/-".contains(&b));
         let right = scheme == "arn"
             && partition == account.partition.as_str()
             && service == "rds"

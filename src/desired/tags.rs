@@ -24,10 +24,7 @@ pub(super) fn tags(
         let field = format!("spec.tags[{key:?}]");
         let folded = key.to_lowercase();
         if folded.starts_with("aws:") || folded.starts_with(RESERVED_TAG_PREFIX) {
-            problems.push(Problem::invalid(
-                &field,
-                "keys under aws: and auroralogexport.dev/ are reserved",
-            ));
+            problems.push(Problem::invalid(&field, "keys under aws: and auroralogexport.dev/ are reserved"));
         }
         if let Some(other) = by_folded_key.insert(folded, key) {
             problems.push(Problem::invalid(
@@ -36,26 +33,15 @@ pub(super) fn tags(
             ));
         }
         if !(1..=128).contains(&key.chars().count()) || !key.chars().all(is_tag_character) {
-            problems.push(Problem::invalid(
-                &field,
-                "a key has 1 to 128 letters, digits, spaces or _.:/=+-@",
-            ));
+            problems.push(Problem::invalid(&field, "a key has 1 to 128 letters, digits, spaces or _.:/=+-@"));
         }
         if value.chars().count() > 256 || !value.chars().all(is_tag_character) {
-            problems.push(Problem::invalid(
-                &field,
-                "a value has at most 256 letters, digits, spaces or _.:/=+-@",
-            ));
+            problems.push(Problem::invalid(&field, "a value has at most 256 letters, digits, spaces or _.:/=+-@"));
         }
     }
     let mut tags = own.clone();
     if let Some(guardrails) = account.guardrails() {
-        for (key, value) in guardrails
-            .required_tags
-            .iter()
-            .flatten()
-            .chain(guardrails.default_tags.iter().flatten())
-        {
+        for (key, value) in guardrails.required_tags.iter().flatten().chain(guardrails.default_tags.iter().flatten()) {
             if !tags.keys().any(|own| is_same_key(own, key)) {
                 tags.insert(key.clone(), value.clone());
             }
@@ -65,10 +51,7 @@ pub(super) fn tags(
     if tags.len() > MAX_TAGS {
         problems.push(Problem::invalid(
             "spec.tags",
-            format!(
-                "gives {} tags with the account's and the three of ownership; IAM takes {MAX_TAGS}",
-                tags.len()
-            ),
+            format!("gives {} tags with the account's and the three of ownership; IAM takes {MAX_TAGS}", tags.len()),
         ));
     }
     tags

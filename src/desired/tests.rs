@@ -18,11 +18,7 @@ const ACCOUNT: &str = "123456789012";
 
 fn settings() -> Settings {
     Settings {
-        cluster: Cluster {
-            name: ClusterName::parse("prod").unwrap(),
-            uid: "uid-1".into(),
-            previous_uids: Vec::new(),
-        },
+        cluster: Cluster { name: ClusterName::parse("prod").unwrap(), uid: "uid-1".into(), previous_uids: Vec::new() },
         iam_path: IamPath::parse("/aurora-log-export/").unwrap(),
         default_deletion_policy: DeletionPolicy::Delete,
         allow_full_access: true,
@@ -34,20 +30,13 @@ fn settings() -> Settings {
 }
 
 fn account() -> AccountFacts {
-    AccountFacts {
-        id: AccountId::parse(ACCOUNT).unwrap(),
-        partition: Partition::parse("aws").unwrap(),
-        via: None,
-    }
+    AccountFacts { id: AccountId::parse(ACCOUNT).unwrap(), partition: Partition::parse("aws").unwrap(), via: None }
 }
 
 /// The account behind an `AwsAccount` with these guardrails.
 fn guarded(guardrails: Value) -> AccountFacts {
     AccountFacts {
-        via: Some(Via {
-            name: "shop".into(),
-            guardrails: serde_json::from_value::<Guardrails>(guardrails).unwrap(),
-        }),
+        via: Some(Via { name: "shop".into(), guardrails: serde_json::from_value::<Guardrails>(guardrails).unwrap() }),
         ..account()
     }
 }

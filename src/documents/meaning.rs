@@ -57,10 +57,7 @@ impl Meaning {
         let Value::Object(root) = serde_json::from_str(text).ok()? else {
             return None;
         };
-        if root
-            .keys()
-            .any(|key| !matches!(key.as_str(), "Version" | "Statement" | "Id"))
-        {
+        if root.keys().any(|key| !matches!(key.as_str(), "Version" | "Statement" | "Id")) {
             return None;
         }
         let version = match root.get("Version") {
@@ -75,10 +72,7 @@ impl Meaning {
         for statement in statements {
             add_grants(statement.as_object()?, &mut grants)?;
         }
-        Some(Self::Grants {
-            version: version.to_owned(),
-            grants,
-        })
+        Some(Self::Grants { version: version.to_owned(), grants })
     }
 
     /// SHA-256 of the meaning: equal for equal meanings.
@@ -95,14 +89,7 @@ impl Meaning {
             }
             Self::Grants { version, grants } => {
                 field(version);
-                for Grant {
-                    effect,
-                    principal,
-                    action,
-                    resource,
-                    condition,
-                } in grants
-                {
+                for Grant { effect, principal, action, resource, condition } in grants {
                     field(effect);
                     // A principal, action or resource is never empty, so "" stands for none.
                     for part in [principal, action, resource] {
@@ -168,11 +155,9 @@ fn add_grants(statement: &Map<String, Value>, grants: &mut BTreeSet<Grant>) -> O
             "Principal" => principals.extend(principals_of(value, "")?),
             "NotPrincipal" => principals.extend(principals_of(value, "Not:")?),
             "Action" => actions.extend(strings(value)?.iter().map(|action| action.to_lowercase())),
-            "NotAction" => actions.extend(
-                strings(value)?
-                    .iter()
-                    .map(|action| format!("Not:{}", action.to_lowercase())),
-            ),
+            "NotAction" => {
+                actions.extend(strings(value)?.iter().map(|action| format!("Not:{}", action.to_lowercase())))
+            }
             "Resource" => resources.extend(strings(value)?),
             "NotResource" => resources.extend(strings(value)?.iter().map(|resource| format!("Not:{resource}"))),
             "Condition" => {
@@ -184,16 +169,8 @@ fn add_grants(statement: &Map<String, Value>, grants: &mut BTreeSet<Grant>) -> O
         }
     }
     let effect = effect?;
-    let condition = if rest.is_empty() {
-        String::new()
-    } else {
-        serde_json::to_string(&rest).ok()?
-    };
-    let count = principals
-        .len()
-        .max(1)
-        .checked_mul(actions.len().max(1))?
-        .checked_mul(resources.len().max(1))?;
+    let condition = if rest.is_empty() { String::new() } else { serde_json::to_string(&rest).ok()? };
+    let count = principals.len().max(1).checked_mul(actions.len().max(1))?.checked_mul(resources.len().max(1))?;
     if grants.len().checked_add(count)? > MAX_GRANTS {
         return None;
     }
@@ -215,11 +192,7 @@ fn add_grants(statement: &Map<String, Value>, grants: &mut BTreeSet<Grant>) -> O
 
 /// The items, or one `None` where there are none, so that products never vanish.
 fn optional(items: &[String]) -> Vec<Option<&String>> {
-    if items.is_empty() {
-        vec![None]
-    } else {
-        items.iter().map(Some).collect()
-    }
+    if items.is_empty() { vec![None] } else { items.iter().map(Some).collect() }
 }
 
 fn strings(value: &Value) -> Option<Vec<String>> {
@@ -276,10 +249,7 @@ mod tests {
     use crate::names::Partition;
 
     fn ours(creation_limited_to_groups: bool) -> Meaning {
-        let scope = PermissionScope {
-            creation_limited_to_groups,
-            ..Default::default()
-        };
+        let scope = PermissionScope { creation_limited_to_groups, ..Default::default() };
         document(&scope, &Partition::parse("aws").unwrap()).meaning()
     }
 
@@ -313,11 +283,7 @@ mod tests {
             "not json",
         ] {
             assert_ne!(Meaning::of(base), Meaning::of(other), "{other}");
-            assert_ne!(
-                Meaning::of(base).fingerprint(),
-                Meaning::of(other).fingerprint(),
-                "{other}"
-            );
+            assert_ne!(Meaning::of(base).fingerprint(), Meaning::of(other).fingerprint(), "{other}");
         }
     }
 
@@ -330,12 +296,7 @@ mod tests {
 
     #[test]
     fn an_enormous_product_is_not_multiplied_out() {
-        let list = |prefix: &str| {
-            (0..700)
-                .map(|i| format!("\"{prefix}{i}\""))
-                .collect::<Vec<_>>()
-                .join(",")
-        };
+        let list = |prefix: &str| (0..700).map(|i| format!("\"{prefix}{i}\"")).collect::<Vec<_>>().join(",");
         let text = format!(
             r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":[{}],"Resource":[{}]}}}}"#,
             list("a"),

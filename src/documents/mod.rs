@@ -61,10 +61,7 @@ impl OneOrMany {
 
 impl Document {
     fn new(statement: Vec<Statement>) -> Self {
-        Self {
-            version: LANGUAGE_VERSION,
-            statement,
-        }
+        Self { version: LANGUAGE_VERSION, statement }
     }
 
     /// The compact JSON that goes to IAM.

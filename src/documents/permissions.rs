@@ -54,9 +54,7 @@ impl PermissionScope {
 /// multiply out to two million ARNs.
 pub fn counted_size(scope: &PermissionScope, partition: &Partition) -> usize {
     let default = PermissionScope::default();
-    let frame = document(&default, partition)
-        .counted_size()
-        .saturating_sub(lists_size(&default, partition));
+    let frame = document(&default, partition).counted_size().saturating_sub(lists_size(&default, partition));
     frame.saturating_add(lists_size(scope, partition))
 }
 
@@ -82,22 +80,13 @@ fn lists_size(scope: &PermissionScope, partition: &Partition) -> usize {
     .into_iter()
     .fold(0, usize::saturating_add);
     let stream_arns = product(&[arns, streams]);
-    let stream_arn_sum = [
-        product(&[arn_sum, streams]),
-        product(&[stream_arns, counted(":log-stream:")]),
-        product(&[arns, stream_sum]),
-    ]
-    .into_iter()
-    .fold(0, usize::saturating_add);
+    let stream_arn_sum =
+        [product(&[arn_sum, streams]), product(&[stream_arns, counted(":log-stream:")]), product(&[arns, stream_sum])]
+            .into_iter()
+            .fold(0, usize::saturating_add);
     let group_list = list_size(arns, arn_sum);
-    let creation = if scope.creation_limited_to_groups {
-        group_list
-    } else {
-        list_size(1, counted("*"))
-    };
-    list_size(stream_arns, stream_arn_sum)
-        .saturating_add(group_list)
-        .saturating_add(creation)
+    let creation = if scope.creation_limited_to_groups { group_list } else { list_size(1, counted("*")) };
+    list_size(stream_arns, stream_arn_sum).saturating_add(group_list).saturating_add(creation)
 }
 
 /// Characters of a list in JSON: quotes, commas and brackets, or the quotes alone around a single item.
@@ -109,9 +98,7 @@ fn list_size(items: usize, characters: usize) -> usize {
 }
 
 fn product(factors: &[usize]) -> usize {
-    factors
-        .iter()
-        .fold(1, |product, factor| product.saturating_mul(*factor))
+    factors.iter().fold(1, |product, factor| product.saturating_mul(*factor))
 }
 
 /// Characters of a string inside JSON's quotes, whitespace aside.
@@ -123,17 +110,11 @@ fn counted(text: &str) -> usize {
 /// The policy document for a scope. With the default scope it equals the guide's, value for value.
 pub fn document(scope: &PermissionScope, partition: &Partition) -> Document {
     let groups = scope.log_group_arns(partition);
-    let streams = groups.iter().flat_map(|group| {
-        scope
-            .log_streams
-            .iter()
-            .map(move |stream| format!("{group}:log-stream:{stream}"))
-    });
-    let creation = if scope.creation_limited_to_groups {
-        OneOrMany::new(groups.iter().cloned())
-    } else {
-        OneOrMany::new(["*"])
-    };
+    let streams = groups
+        .iter()
+        .flat_map(|group| scope.log_streams.iter().map(move |stream| format!("{group}:log-stream:{stream}")));
+    let creation =
+        if scope.creation_limited_to_groups { OneOrMany::new(groups.iter().cloned()) } else { OneOrMany::new(["*"]) };
     Document::new(vec![
         allow(
             "EnableCreationAndManagementOfRDSCloudwatchLogEvents",
@@ -142,18 +123,10 @@ pub fn document(scope: &PermissionScope, partition: &Partition) -> Document {
         ),
         allow(
             "EnableCreationAndManagementOfRDSCloudwatchLogStreams",
-            &[
-                "logs:CreateLogStream",
-                "logs:DescribeLogStreams",
-                "logs:PutRetentionPolicy",
-            ],
+            &["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutRetentionPolicy"],
             OneOrMany::new(groups.iter().cloned()),
         ),
-        allow(
-            "EnableCreationAndManagementOfRDSCloudwatchLogGroups",
-            &["logs:CreateLogGroup"],
-            creation,
-        ),
+        allow("EnableCreationAndManagementOfRDSCloudwatchLogGroups", &["logs:CreateLogGroup"], creation),
     ])
 }
 
@@ -216,11 +189,7 @@ mod tests {
         assert_eq!(ours, guide);
         assert_eq!(
             document(&PermissionScope::default(), &aws()).to_json(),
-            GUIDE
-                .split('\n')
-                .map(str::trim)
-                .collect::<String>()
-                .replace("\": ", "\":"),
+            GUIDE.split('\n').map(str::trim).collect::<String>().replace("\": ", "\":"),
             "the order of keys is the guide's too"
         );
     }
@@ -247,14 +216,8 @@ mod tests {
         ];
         assert_eq!(json["Statement"][1]["Resource"], serde_json::json!(groups));
         assert_eq!(json["Statement"][2]["Resource"], serde_json::json!(groups));
-        assert_eq!(
-            json["Statement"][0]["Resource"][0],
-            format!("{}:log-stream:x", groups[0])
-        );
-        assert_eq!(
-            json["Statement"][0]["Resource"][1],
-            format!("{}:log-stream:y", groups[0])
-        );
+        assert_eq!(json["Statement"][0]["Resource"][0], format!("{}:log-stream:x", groups[0]));
+        assert_eq!(json["Statement"][0]["Resource"][1], format!("{}:log-stream:y", groups[0]));
         assert_eq!(json["Statement"][0]["Resource"].as_array().map(Vec::len), Some(8));
     }
 
@@ -274,13 +237,7 @@ mod tests {
 
     #[test]
     fn size_counts_everything_but_whitespace() {
-        let document = document(
-            &PermissionScope {
-                log_streams: vec!["a b".into()],
-                ..Default::default()
-            },
-            &aws(),
-        );
+        let document = document(&PermissionScope { log_streams: vec!["a b".into()], ..Default::default() }, &aws());
         assert_eq!(document.counted_size(), document.to_json().len() - 1);
     }
 }

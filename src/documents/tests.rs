@@ -68,10 +68,9 @@ fn written(statements: &[Plain], style: &Style) -> String {
     let mut parts: Vec<Plain> = Vec::new();
     for statement in statements {
         if style.split {
-            parts.extend(statement.actions.iter().map(|action| Plain {
-                actions: vec![action.clone()],
-                ..statement.clone()
-            }));
+            parts.extend(
+                statement.actions.iter().map(|action| Plain { actions: vec![action.clone()], ..statement.clone() }),
+            );
         } else {
             parts.push(statement.clone());
         }
@@ -98,39 +97,20 @@ fn written(statements: &[Plain], style: &Style) -> String {
         [only] if style.scalars => json!({ "Version": "2012-10-17", "Statement": only }),
         statements => json!({ "Version": "2012-10-17", "Statement": statements }),
     };
-    if style.pretty {
-        format!("{document:#}")
-    } else {
-        document.to_string()
-    }
+    if style.pretty { format!("{document:#}") } else { document.to_string() }
 }
 
 fn recased(text: &str, style: &Style) -> String {
-    if style.upper {
-        text.to_uppercase()
-    } else {
-        text.to_owned()
-    }
+    if style.upper { text.to_uppercase() } else { text.to_owned() }
 }
 
 /// Every single grant, computed apart from the code under test.
 fn grants(statements: &[Plain]) -> std::collections::BTreeSet<(String, String, String, Option<Vec<String>>)> {
     let mut grants = std::collections::BTreeSet::new();
-    for Plain {
-        effect,
-        actions,
-        resources,
-        condition,
-    } in statements
-    {
+    for Plain { effect, actions, resources, condition } in statements {
         for action in actions {
             for resource in resources {
-                grants.insert((
-                    (*effect).to_owned(),
-                    action.to_lowercase(),
-                    resource.clone(),
-                    condition.clone(),
-                ));
+                grants.insert(((*effect).to_owned(), action.to_lowercase(), resource.clone(), condition.clone()));
             }
         }
     }

@@ -18,16 +18,10 @@ pub const TRUST_POLICY_DEFAULT_LIMIT: usize = 2048;
 pub fn document(source_account: Option<&AccountId>, source_arns: &[String]) -> Document {
     let mut condition = BTreeMap::new();
     if let Some(account) = source_account {
-        condition.insert(
-            "StringEquals",
-            BTreeMap::from([("aws:SourceAccount", OneOrMany::new([account.as_str()]))]),
-        );
+        condition.insert("StringEquals", BTreeMap::from([("aws:SourceAccount", OneOrMany::new([account.as_str()]))]));
     }
     if !source_arns.is_empty() {
-        condition.insert(
-            "ArnLike",
-            BTreeMap::from([("aws:SourceArn", OneOrMany::new(source_arns.iter().cloned()))]),
-        );
+        condition.insert("ArnLike", BTreeMap::from([("aws:SourceArn", OneOrMany::new(source_arns.iter().cloned()))]));
     }
     Document::new(vec![Statement {
         sid: None,
@@ -47,10 +41,8 @@ mod tests {
     #[test]
     fn rds_may_assume_the_role_for_the_target_account_only() {
         let account = AccountId::parse("123456789012").unwrap();
-        let arns = [
-            "arn:aws:rds:*:123456789012:cluster:a".to_owned(),
-            "arn:aws:rds:*:123456789012:cluster:b".to_owned(),
-        ];
+        let arns =
+            ["arn:aws:rds:*:123456789012:cluster:a".to_owned(), "arn:aws:rds:*:123456789012:cluster:b".to_owned()];
         let value: serde_json::Value = serde_json::from_str(&document(Some(&account), &arns).to_json()).unwrap();
         assert_eq!(
             value,

@@ -30,11 +30,7 @@ impl Health {
     /// Alive as long as [`heartbeat`](Self::heartbeat) comes more often than every `beat_limit`; starting counts as one.
     pub fn new(beat_limit: Duration) -> Self {
         let last_beat = Mutex::new(Instant::now());
-        Self(Arc::new(Inner {
-            beat_limit,
-            last_beat,
-            checks: Mutex::default(),
-        }))
+        Self(Arc::new(Inner { beat_limit, last_beat, checks: Mutex::default() }))
     }
 
     /// Says that the main loop still turns.
@@ -44,13 +40,8 @@ impl Health {
 
     /// Adds a check to readiness. It fails until it is told to be in order. A second one of the same name is the same.
     pub fn check(&self, name: &'static str) -> CheckHandle {
-        let handle = CheckHandle {
-            health: self.clone(),
-            name,
-        };
-        lock(&self.0.checks)
-            .entry(name)
-            .or_insert_with(|| Some("still starting".to_owned()));
+        let handle = CheckHandle { health: self.clone(), name };
+        lock(&self.0.checks).entry(name).or_insert_with(|| Some("still starting".to_owned()));
         handle
     }
 
@@ -62,21 +53,14 @@ impl Health {
         let details = if ok {
             "[+]heartbeat ok\n".to_owned()
         } else {
-            format!(
-                "[-]heartbeat failed: none for {} s, at most {} s allowed\n",
-                age.as_secs(),
-                limit.as_secs()
-            )
+            format!("[-]heartbeat failed: none for {} s, at most {} s allowed\n", age.as_secs(), limit.as_secs())
         };
         Report { ok, details }
     }
 
     /// The answer of `/readyz`.
     pub fn ready(&self) -> Report {
-        let mut report = Report {
-            ok: true,
-            details: String::new(),
-        };
+        let mut report = Report { ok: true, details: String::new() };
         for (name, wrong) in lock(&self.0.checks).iter() {
             // Writing to a String cannot fail.
             let _ = match wrong {

@@ -19,13 +19,7 @@ impl Server {
         let (metrics, health) = (Metrics::new(), Health::new(Duration::from_mins(1)));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(serve(listener, metrics.clone(), health.clone(), stopped));
-        Self {
-            address,
-            metrics,
-            health,
-            stop,
-            task,
-        }
+        Self { address, metrics, health, stop, task }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -44,10 +38,7 @@ impl Server {
 }
 
 fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { timeout(Duration::from_secs(30), test).await.unwrap() });
 }
 
@@ -60,17 +51,8 @@ fn metrics_in_the_format_asked_for() {
         assert!(plain.starts_with("HTTP/1.1 200 OK\r\n"), "{plain}");
         assert!(plain.contains("content-type: text/plain; version=0.0.4"), "{plain}");
         assert!(plain.contains("\nauroralogexport_status_writes_total 1\n"), "{plain}");
-        let open = server
-            .ask(
-                "GET",
-                "/metrics",
-                "Accept: application/openmetrics-text;version=1.0.0\r\n",
-            )
-            .await;
-        assert!(
-            open.contains("content-type: application/openmetrics-text; version=1.0.0"),
-            "{open}"
-        );
+        let open = server.ask("GET", "/metrics", "Accept: application/openmetrics-text;version=1.0.0\r\n").await;
+        assert!(open.contains("content-type: application/openmetrics-text; version=1.0.0"), "{open}");
         assert!(open.ends_with("# EOF\n"), "{open}");
     });
 }
@@ -112,17 +94,11 @@ fn probes_tell_what_is_wrong() {
         assert!(answer.contains("[-]lease failed: still starting\n"), "{answer}");
         lease.ok();
         let answer = server.ask("GET", "/readyz", "").await;
-        assert!(
-            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nok\n"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
         let answer = server.ask("GET", "/readyz?verbose", "").await;
         assert!(answer.contains("[+]lease ok\nok\n"), "{answer}");
         let answer = server.ask("GET", "/livez?verbose=1", "").await;
-        assert!(
-            answer.starts_with("HTTP/1.1 200 ") && answer.contains("[+]heartbeat ok"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("[+]heartbeat ok"), "{answer}");
     });
 }
 
@@ -131,25 +107,17 @@ fn head_is_get_without_a_body_and_nothing_else_is_answered() {
     run(async {
         let server = Server::start().await;
         let answer = server.ask("HEAD", "/livez", "").await;
-        assert!(
-            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"),
-            "{answer}"
-        );
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{answer}");
         assert!(answer.contains("content-length: 3\r\n"), "{answer}");
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
             let answer = server.ask(method, "/livez", "").await;
-            assert!(
-                answer.starts_with("HTTP/1.1 405 ") && answer.contains("allow: GET, HEAD"),
-                "{answer}"
-            );
+            assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("allow: GET, HEAD"), "{answer}");
         }
         for path in ["/", "/metrics/", "/debug/pprof", "//metrics", "/livez%00"] {
             let answer = server.ask("GET", path, "").await;
             assert!(answer.starts_with("HTTP/1.1 404 "), "{path}: {answer}");
         }
-        let answer = server
-            .ask("GET", "/livez", &format!("X: {}\r\n", "x".repeat(1 << 20)))
-            .await;
+        let answer = server.ask("GET", "/livez", &format!("X: {}\r\n", "x".repeat(1 << 20))).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
     });
 }
@@ -178,9 +146,7 @@ fn a_shutdown_ends_idle_connections_at_once() {
     run(async {
         let server = Server::start().await;
         let mut idle = server.connect().await;
-        idle.write_all(b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n")
-            .await
-            .unwrap();
+        idle.write_all(b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
         let mut answer = [0; 4];
         idle.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP");

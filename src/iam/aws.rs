@@ -43,15 +43,9 @@ macro_rules! pages {
         loop {
             let $page = $self
                 .gate
-                .call(&$self.caller, Operation::$operation, &$resource, || {
-                    $request.set_marker(marker.clone()).send()
-                })
+                .call(&$self.caller, Operation::$operation, &$resource, || $request.set_marker(marker.clone()).send())
                 .await?;
-            let next = if $page.is_truncated() {
-                $page.marker().map(str::to_owned)
-            } else {
-                None
-            };
+            let next = if $page.is_truncated() { $page.marker().map(str::to_owned) } else { None };
             $collect;
             match next {
                 Some(next) => marker = Some(next),
@@ -98,16 +92,12 @@ pub fn decode_document(text: &str) -> String {
 }
 
 pub(super) fn from_tags(tags: &[Tag]) -> Tags {
-    tags.iter()
-        .map(|tag| (tag.key().to_owned(), tag.value().to_owned()))
-        .collect()
+    tags.iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect()
 }
 
 fn to_tags(tags: &Tags) -> Vec<Tag> {
     // Key and value are both set: building cannot fail.
-    tags.iter()
-        .filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok())
-        .collect()
+    tags.iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect()
 }
 
 fn from_policy(policy: aws_sdk_iam::types::Policy) -> Policy {
@@ -123,9 +113,7 @@ fn from_policy(policy: aws_sdk_iam::types::Policy) -> Policy {
 fn from_role(role: aws_sdk_iam::types::Role) -> Role {
     Role {
         tags: from_tags(role.tags()),
-        boundary: role
-            .permissions_boundary
-            .and_then(|boundary| boundary.permissions_boundary_arn),
+        boundary: role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
         trust: decode_document(&role.assume_role_policy_document.unwrap_or_default()),
         description: role.description.unwrap_or_default(),
         arn: role.arn,
@@ -147,25 +135,16 @@ impl Iam for AwsIam {
             ListAttachedRolePolicies,
             label,
             self.client.list_attached_role_policies().role_name(role.as_str()),
-            |page| arns.extend(
-                page.attached_policies
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter_map(|policy| policy.policy_arn)
-            )
+            |page| arns
+                .extend(page.attached_policies.unwrap_or_default().into_iter().filter_map(|policy| policy.policy_arn))
         );
         Ok(arns)
     }
 
     async fn inline_policies(&self, role: &RoleName) -> Result<Vec<String>> {
         let (label, mut names) = (role_label(role), Vec::new());
-        pages!(
-            self,
-            ListRolePolicies,
-            label,
-            self.client.list_role_policies().role_name(role.as_str()),
-            |page| names.extend(page.policy_names)
-        );
+        pages!(self, ListRolePolicies, label, self.client.list_role_policies().role_name(role.as_str()), |page| names
+            .extend(page.policy_names));
         Ok(names)
     }
 
@@ -176,11 +155,7 @@ impl Iam for AwsIam {
             ListInstanceProfilesForRole,
             label,
             self.client.list_instance_profiles_for_role().role_name(role.as_str()),
-            |page| names.extend(
-                page.instance_profiles
-                    .into_iter()
-                    .map(|profile| profile.instance_profile_name)
-            )
+            |page| names.extend(page.instance_profiles.into_iter().map(|profile| profile.instance_profile_name))
         );
         Ok(names)
     }
@@ -193,18 +168,11 @@ impl Iam for AwsIam {
 
     async fn policy_versions(&self, arn: &PolicyArn) -> Result<Vec<PolicyVersion>> {
         let (label, mut versions) = (policy_label(arn), Vec::new());
-        pages!(
-            self,
-            ListPolicyVersions,
-            label,
-            self.client.list_policy_versions().policy_arn(arn.as_str()),
-            |page| versions.extend(page.versions.unwrap_or_default().into_iter().filter_map(|version| {
-                Some(PolicyVersion {
-                    is_default: version.is_default_version,
-                    id: version.version_id?,
-                })
+        pages!(self, ListPolicyVersions, label, self.client.list_policy_versions().policy_arn(arn.as_str()), |page| {
+            versions.extend(page.versions.unwrap_or_default().into_iter().filter_map(|version| {
+                Some(PolicyVersion { is_default: version.is_default_version, id: version.version_id? })
             }))
-        );
+        });
         Ok(versions)
     }
 
@@ -216,9 +184,7 @@ impl Iam for AwsIam {
             label,
             get_policy_version().policy_arn(arn.as_str()).version_id(version)
         ))?;
-        Ok(answer
-            .and_then(|answer| answer.policy_version?.document)
-            .map(|document| decode_document(&document)))
+        Ok(answer.and_then(|answer| answer.policy_version?.document).map(|document| decode_document(&document)))
     }
 
     async fn policy_users(&self, arn: &PolicyArn) -> Result<PolicyUsers> {
@@ -232,24 +198,11 @@ impl Iam for AwsIam {
                 .policy_arn(arn.as_str())
                 .policy_usage_filter(PolicyUsageType::PermissionsPolicy),
             |page| {
-                users.roles.extend(
-                    page.policy_roles
-                        .unwrap_or_default()
-                        .into_iter()
-                        .filter_map(|role| role.role_name),
-                );
-                users.users.extend(
-                    page.policy_users
-                        .unwrap_or_default()
-                        .into_iter()
-                        .filter_map(|user| user.user_name),
-                );
-                users.groups.extend(
-                    page.policy_groups
-                        .unwrap_or_default()
-                        .into_iter()
-                        .filter_map(|group| group.group_name),
-                );
+                users.roles.extend(page.policy_roles.unwrap_or_default().into_iter().filter_map(|role| role.role_name));
+                users.users.extend(page.policy_users.unwrap_or_default().into_iter().filter_map(|user| user.user_name));
+                users
+                    .groups
+                    .extend(page.policy_groups.unwrap_or_default().into_iter().filter_map(|group| group.group_name));
             }
         );
         pages!(
@@ -261,33 +214,17 @@ impl Iam for AwsIam {
                 .policy_arn(arn.as_str())
                 .policy_usage_filter(PolicyUsageType::PermissionsBoundary),
             |page| {
-                let roles = page
-                    .policy_roles
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter_map(|role| role.role_name);
+                let roles = page.policy_roles.unwrap_or_default().into_iter().filter_map(|role| role.role_name);
                 let named = roles.map(|role| format!("role {role}"));
-                let bounded_users = page
-                    .policy_users
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter_map(|user| user.user_name);
-                users
-                    .bounded
-                    .extend(named.chain(bounded_users.map(|user| format!("user {user}"))));
+                let bounded_users = page.policy_users.unwrap_or_default().into_iter().filter_map(|user| user.user_name);
+                users.bounded.extend(named.chain(bounded_users.map(|user| format!("user {user}"))));
             }
         );
         Ok(users)
     }
 
     async fn create_policy(&self, policy: &NewPolicy) -> Result<Policy> {
-        let NewPolicy {
-            name,
-            path,
-            document,
-            description,
-            tags,
-        } = policy;
+        let NewPolicy { name, path, document, description, tags } = policy;
         let label = format!("policy {name}");
         let answer = call!(
             self,
@@ -300,10 +237,7 @@ impl Iam for AwsIam {
                 .description(description)
                 .set_tags(Some(to_tags(tags)))
         )?;
-        answer
-            .policy
-            .map(from_policy)
-            .ok_or_else(|| incomplete(Operation::CreatePolicy, label))
+        answer.policy.map(from_policy).ok_or_else(|| incomplete(Operation::CreatePolicy, label))
     }
 
     async fn create_policy_version(&self, arn: &PolicyArn, document: &str) -> Result<String> {
@@ -312,10 +246,7 @@ impl Iam for AwsIam {
             self,
             CreatePolicyVersion,
             label,
-            create_policy_version()
-                .policy_arn(arn.as_str())
-                .policy_document(document)
-                .set_as_default(true)
+            create_policy_version().policy_arn(arn.as_str()).policy_document(document).set_as_default(true)
         )?;
         answer
             .policy_version
@@ -329,45 +260,26 @@ impl Iam for AwsIam {
             self,
             SetDefaultPolicyVersion,
             label,
-            set_default_policy_version()
-                .policy_arn(arn.as_str())
-                .version_id(version)
+            set_default_policy_version().policy_arn(arn.as_str()).version_id(version)
         )?;
         Ok(())
     }
 
     async fn delete_policy_version(&self, arn: &PolicyArn, version: &str) -> Result<()> {
         let label = format!("policy {arn} version {version}");
-        call!(
-            self,
-            DeletePolicyVersion,
-            label,
-            delete_policy_version().policy_arn(arn.as_str()).version_id(version)
-        )?;
+        call!(self, DeletePolicyVersion, label, delete_policy_version().policy_arn(arn.as_str()).version_id(version))?;
         Ok(())
     }
 
     async fn tag_policy(&self, arn: &PolicyArn, tags: &Tags) -> Result<()> {
         let label = policy_label(arn);
-        call!(
-            self,
-            TagPolicy,
-            label,
-            tag_policy().policy_arn(arn.as_str()).set_tags(Some(to_tags(tags)))
-        )?;
+        call!(self, TagPolicy, label, tag_policy().policy_arn(arn.as_str()).set_tags(Some(to_tags(tags))))?;
         Ok(())
     }
 
     async fn untag_policy(&self, arn: &PolicyArn, keys: &[String]) -> Result<()> {
         let label = policy_label(arn);
-        call!(
-            self,
-            UntagPolicy,
-            label,
-            untag_policy()
-                .policy_arn(arn.as_str())
-                .set_tag_keys(Some(keys.to_vec()))
-        )?;
+        call!(self, UntagPolicy, label, untag_policy().policy_arn(arn.as_str()).set_tag_keys(Some(keys.to_vec())))?;
         Ok(())
     }
 
@@ -378,14 +290,7 @@ impl Iam for AwsIam {
     }
 
     async fn create_role(&self, role: &NewRole) -> Result<Role> {
-        let NewRole {
-            name,
-            path,
-            trust,
-            description,
-            boundary,
-            tags,
-        } = role;
+        let NewRole { name, path, trust, description, boundary, tags } = role;
         let label = role_label(name);
         let answer = call!(
             self,
@@ -399,10 +304,7 @@ impl Iam for AwsIam {
                 .set_permissions_boundary(boundary.clone())
                 .set_tags(Some(to_tags(tags)))
         )?;
-        answer
-            .role
-            .map(from_role)
-            .ok_or_else(|| incomplete(Operation::CreateRole, label))
+        answer.role.map(from_role).ok_or_else(|| incomplete(Operation::CreateRole, label))
     }
 
     async fn update_trust(&self, role: &RoleName, document: &str) -> Result<()> {
@@ -411,9 +313,7 @@ impl Iam for AwsIam {
             self,
             UpdateAssumeRolePolicy,
             label,
-            update_assume_role_policy()
-                .role_name(role.as_str())
-                .policy_document(document)
+            update_assume_role_policy().role_name(role.as_str()).policy_document(document)
         )?;
         Ok(())
     }
@@ -424,9 +324,7 @@ impl Iam for AwsIam {
             self,
             UpdateRoleDescription,
             label,
-            update_role_description()
-                .role_name(role.as_str())
-                .description(description)
+            update_role_description().role_name(role.as_str()).description(description)
         )?;
         Ok(())
     }
@@ -437,76 +335,44 @@ impl Iam for AwsIam {
             self,
             PutRolePermissionsBoundary,
             label,
-            put_role_permissions_boundary()
-                .role_name(role.as_str())
-                .permissions_boundary(boundary)
+            put_role_permissions_boundary().role_name(role.as_str()).permissions_boundary(boundary)
         )?;
         Ok(())
     }
 
     async fn delete_boundary(&self, role: &RoleName) -> Result<()> {
         let label = role_label(role);
-        call!(
-            self,
-            DeleteRolePermissionsBoundary,
-            label,
-            delete_role_permissions_boundary().role_name(role.as_str())
-        )?;
+        call!(self, DeleteRolePermissionsBoundary, label, delete_role_permissions_boundary().role_name(role.as_str()))?;
         Ok(())
     }
 
     async fn tag_role(&self, role: &RoleName, tags: &Tags) -> Result<()> {
         let label = role_label(role);
-        call!(
-            self,
-            TagRole,
-            label,
-            tag_role().role_name(role.as_str()).set_tags(Some(to_tags(tags)))
-        )?;
+        call!(self, TagRole, label, tag_role().role_name(role.as_str()).set_tags(Some(to_tags(tags))))?;
         Ok(())
     }
 
     async fn untag_role(&self, role: &RoleName, keys: &[String]) -> Result<()> {
         let label = role_label(role);
-        call!(
-            self,
-            UntagRole,
-            label,
-            untag_role().role_name(role.as_str()).set_tag_keys(Some(keys.to_vec()))
-        )?;
+        call!(self, UntagRole, label, untag_role().role_name(role.as_str()).set_tag_keys(Some(keys.to_vec())))?;
         Ok(())
     }
 
     async fn attach(&self, role: &RoleName, policy: &str) -> Result<()> {
         let label = role_label(role);
-        call!(
-            self,
-            AttachRolePolicy,
-            label,
-            attach_role_policy().role_name(role.as_str()).policy_arn(policy)
-        )?;
+        call!(self, AttachRolePolicy, label, attach_role_policy().role_name(role.as_str()).policy_arn(policy))?;
         Ok(())
     }
 
     async fn detach(&self, role: &RoleName, policy: &str) -> Result<()> {
         let label = role_label(role);
-        call!(
-            self,
-            DetachRolePolicy,
-            label,
-            detach_role_policy().role_name(role.as_str()).policy_arn(policy)
-        )?;
+        call!(self, DetachRolePolicy, label, detach_role_policy().role_name(role.as_str()).policy_arn(policy))?;
         Ok(())
     }
 
     async fn delete_inline_policy(&self, role: &RoleName, policy: &str) -> Result<()> {
         let label = role_label(role);
-        call!(
-            self,
-            DeleteRolePolicy,
-            label,
-            delete_role_policy().role_name(role.as_str()).policy_name(policy)
-        )?;
+        call!(self, DeleteRolePolicy, label, delete_role_policy().role_name(role.as_str()).policy_name(policy))?;
         Ok(())
     }
 

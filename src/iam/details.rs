@@ -49,29 +49,20 @@ impl AwsIam {
     pub async fn account_details(&self, marker: Option<String>) -> Result<DetailsPage> {
         let page = self
             .gate
-            .call(
-                &self.caller,
-                Operation::GetAccountAuthorizationDetails,
-                "the account",
-                || {
-                    self.client
-                        .get_account_authorization_details()
-                        .filter(EntityType::Role)
-                        .filter(EntityType::LocalManagedPolicy)
-                        .max_items(PAGE)
-                        .set_marker(marker.clone())
-                        .send()
-                },
-            )
+            .call(&self.caller, Operation::GetAccountAuthorizationDetails, "the account", || {
+                self.client
+                    .get_account_authorization_details()
+                    .filter(EntityType::Role)
+                    .filter(EntityType::LocalManagedPolicy)
+                    .max_items(PAGE)
+                    .set_marker(marker.clone())
+                    .send()
+            })
             .await?;
         let next = page.is_truncated.then_some(page.marker).flatten();
         let roles = page.role_detail_list.unwrap_or_default().into_iter().map(role);
         let policies = page.policies.unwrap_or_default().into_iter().map(policy);
-        Ok(DetailsPage {
-            roles: roles.collect(),
-            policies: policies.collect(),
-            next,
-        })
+        Ok(DetailsPage { roles: roles.collect(), policies: policies.collect(), next })
     }
 }
 
@@ -84,9 +75,7 @@ fn role(detail: aws_sdk_iam::types::RoleDetail) -> ObservedRole {
         id: detail.role_id.unwrap_or_default(),
         description: None,
         trust: decode_document(&detail.assume_role_policy_document.unwrap_or_default()),
-        boundary: detail
-            .permissions_boundary
-            .and_then(|boundary| boundary.permissions_boundary_arn),
+        boundary: detail.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
         attached: attached.into_iter().filter_map(|policy| policy.policy_arn).collect(),
         inline: inline.into_iter().filter_map(|policy| policy.policy_name).collect(),
     }

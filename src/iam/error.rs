@@ -122,11 +122,7 @@ impl Operation {
 
     /// The permission that the call needs, `iam:…` or `sts:…`.
     pub fn permission(self) -> String {
-        let service = if matches!(self, Self::GetCallerIdentity | Self::AssumeRole) {
-            "sts"
-        } else {
-            "iam"
-        };
+        let service = if matches!(self, Self::GetCallerIdentity | Self::AssumeRole) { "sts" } else { "iam" };
         format!("{service}:{}", self.as_str())
     }
 }
@@ -315,10 +311,7 @@ pub const CODES: &[(&str, ErrorClass)] = &[
 
 /// The class of an answer that was an error: by its code, else by its HTTP status.
 pub fn class_of(code: Option<&str>, status: Option<u16>) -> ErrorClass {
-    if let Some(class) = code
-        .and_then(|code| CODES.iter().find(|(known, _)| *known == code))
-        .map(|(_, class)| *class)
-    {
+    if let Some(class) = code.and_then(|code| CODES.iter().find(|(known, _)| *known == code)).map(|(_, class)| *class) {
         return class;
     }
     match status {
@@ -350,18 +343,8 @@ pub struct IamError {
 impl IamError {
     /// For conditions: the AWS object, the failing action and the next step, and nothing that varies.
     pub fn for_people(&self) -> String {
-        let Self {
-            class,
-            operation,
-            resource,
-            code,
-            message,
-        } = self;
-        let detail = if message.is_empty() {
-            code.clone()
-        } else {
-            format!("{code}: {message}")
-        };
+        let Self { class, operation, resource, code, message } = self;
+        let detail = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
         let next_step = match (operation, class) {
             // AWS does not say which of them it is.
             (Operation::AssumeRole, ErrorClass::AccessDenied) => {
@@ -370,10 +353,7 @@ impl IamError {
             }
             _ => class.next_step(),
         };
-        format!(
-            "{} on {resource} failed ({detail}); {next_step}",
-            operation.permission()
-        )
+        format!("{} on {resource} failed ({detail}); {next_step}", operation.permission())
     }
 }
 
@@ -386,40 +366,28 @@ pub fn stable_message(message: &str) -> String {
             continue;
         }
         // arn:aws:sts::123456789012:assumed-role/<role>/<session> → without the session
-        match word
-            .split_once(":assumed-role/")
-            .and_then(|(_, rest)| rest.split_once('/'))
-        {
+        match word.split_once(":assumed-role/").and_then(|(_, rest)| rest.split_once('/')) {
             Some((_, session)) => {
                 let trailing: String = session.chars().rev().take_while(|c| ",.;:)\"'".contains(*c)).collect();
                 let kept = word.len() - session.len() - 1;
-                words.push(format!(
-                    "{}{}",
-                    &word[..kept],
-                    trailing.chars().rev().collect::<String>()
-                ));
+                words.push(format!("{}{}", &word[..kept], trailing.chars().rev().collect::<String>()));
             }
             None => words.push(word.to_owned()),
         }
     }
     let text = words.join(" ");
     let text = text.split("(Service:").next().unwrap_or_default().trim_end();
-    let text = text
-        .trim_end_matches("RequestID:")
-        .trim_end_matches("Request ID:")
-        .trim_end();
+    let text = text.trim_end_matches("RequestID:").trim_end_matches("Request ID:").trim_end();
     text.chars().take(400).collect()
 }
 
 fn is_uuid(word: &str) -> bool {
     word.len() == 36
-        && word.char_indices().all(|(i, c)| {
-            if matches!(i, 8 | 13 | 18 | 23) {
-                c == '-'
-            } else {
-                c.is_ascii_hexdigit()
-            }
-        })
+        && word.char_indices().all(
+            |(i, c)| {
+                if matches!(i, 8 | 13 | 18 | 23) { c == '-' } else { c.is_ascii_hexdigit() }
+            },
+        )
 }
 
 #[cfg(test)]
@@ -430,18 +398,11 @@ mod tests {
     fn codes_decide_before_the_http_status() {
         assert_eq!(class_of(Some("Throttling"), Some(400)), ErrorClass::Throttled);
         assert_eq!(class_of(Some("AccessDenied"), Some(403)), ErrorClass::AccessDenied);
-        assert_eq!(
-            class_of(Some("SignatureDoesNotMatch"), Some(403)),
-            ErrorClass::CredentialsInvalid
-        );
+        assert_eq!(class_of(Some("SignatureDoesNotMatch"), Some(403)), ErrorClass::CredentialsInvalid);
         assert_eq!(class_of(Some("SomethingNew"), Some(403)), ErrorClass::AccessDenied);
         assert_eq!(class_of(Some("SomethingNew"), Some(400)), ErrorClass::InvalidInput);
         assert_eq!(class_of(Some("SomethingNew"), Some(500)), ErrorClass::Transient);
-        assert_eq!(
-            class_of(None, Some(400)),
-            ErrorClass::Transient,
-            "a 400 without a code is not IAM's answer"
-        );
+        assert_eq!(class_of(None, Some(400)), ErrorClass::Transient, "a 400 without a code is not IAM's answer");
         assert_eq!(class_of(None, Some(429)), ErrorClass::Throttled);
         assert_eq!(class_of(None, None), ErrorClass::Transient);
     }
@@ -462,10 +423,7 @@ mod tests {
             ),
             "User: arn:aws:sts::123456789012:assumed-role/op is not authorized to perform: iam:GetRole"
         );
-        assert_eq!(
-            stable_message("(arn:aws:sts::1:assumed-role/op/s) x"),
-            "(arn:aws:sts::1:assumed-role/op) x"
-        );
+        assert_eq!(stable_message("(arn:aws:sts::1:assumed-role/op/s) x"), "(arn:aws:sts::1:assumed-role/op) x");
     }
 
     #[test]

@@ -87,20 +87,13 @@ impl Gate {
             code: code.to_owned(),
             message,
         };
-        let (kind, limit) = if operation.writes() {
-            (CallKind::Write, WRITE_TIMEOUT)
-        } else {
-            (CallKind::Read, READ_TIMEOUT)
-        };
+        let (kind, limit) =
+            if operation.writes() { (CallKind::Write, WRITE_TIMEOUT) } else { (CallKind::Read, READ_TIMEOUT) };
         let waited = self.budget.acquire(kind, caller).await;
         self.metrics.budget_waited(waited);
         // After the wait, so that nothing lies between the look at the lease and the call.
         if operation.writes() && !self.fence.may_write(limit) {
-            return Err(fail(
-                ErrorClass::NotLeader,
-                "NotLeader",
-                "this replica no longer holds the lease".to_owned(),
-            ));
+            return Err(fail(ErrorClass::NotLeader, "NotLeader", "this replica no longer holds the lease".to_owned()));
         }
         tracing::trace!(%operation, resource, "calling AWS");
         let span = trace::aws_call(operation, resource, &self.account);
@@ -110,11 +103,7 @@ impl Gate {
                 let (class, code, message) = classify(&error);
                 Err(fail(class, &code, message))
             }
-            Err(_) => Err(fail(
-                ErrorClass::Transient,
-                "Timeout",
-                format!("no answer within {} s", limit.as_secs()),
-            )),
+            Err(_) => Err(fail(ErrorClass::Transient, "Timeout", format!("no answer within {} s", limit.as_secs()))),
         };
         let outcome = match &result {
             Ok(_) => "success",
@@ -125,10 +114,7 @@ impl Gate {
             _ => {}
         }
         // Something may well not be there: that is an answer.
-        let failure = result
-            .as_ref()
-            .err()
-            .filter(|error| error.class != ErrorClass::NotFound);
+        let failure = result.as_ref().err().filter(|error| error.class != ErrorClass::NotFound);
         trace::call_ended(&span, outcome, failure.map(|error| error as &dyn Display));
         self.metrics.iam_request(&self.account, operation.as_str(), outcome);
         tracing::debug!(%operation, resource, outcome, "called AWS");
@@ -156,19 +142,12 @@ where
         }
         SdkError::ResponseError(context) => {
             let status = context.raw().status().as_u16();
-            (
-                class_of(None, Some(status)),
-                format!("HTTP {status}"),
-                "the answer could not be read".to_owned(),
-            )
+            (class_of(None, Some(status)), format!("HTTP {status}"), "the answer could not be read".to_owned())
         }
         SdkError::TimeoutError(_) => (ErrorClass::Transient, "Timeout".into(), "no answer in time".into()),
         SdkError::DispatchFailure(failure) => {
             let chain = chain(error);
-            if chain
-                .iter()
-                .any(|text| text.contains("credential") || text.contains("Credential"))
-            {
+            if chain.iter().any(|text| text.contains("credential") || text.contains("Credential")) {
                 let message = chain.last().map(|text| stable_message(text)).unwrap_or_default();
                 return (ErrorClass::CredentialsInvalid, "NoCredentials".into(), message);
             }

@@ -75,11 +75,7 @@ impl Inventory {
             let page = self
                 .gate
                 .call(&self.caller, Operation::ListRoles, "the account's roles", || {
-                    self.client
-                        .list_roles()
-                        .max_items(1000)
-                        .set_marker(marker.clone())
-                        .send()
+                    self.client.list_roles().max_items(1000).set_marker(marker.clone()).send()
                 })
                 .await?;
             marker = page.marker().filter(|_| page.is_truncated()).map(str::to_owned);
@@ -114,16 +110,11 @@ impl Inventory {
                 })
                 .await?;
             marker = page.marker().filter(|_| page.is_truncated()).map(str::to_owned);
-            policies.extend(
-                page.policies
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|policy| ListedPolicy {
-                        arn: policy.arn.unwrap_or_default(),
-                        default_version: policy.default_version_id.unwrap_or_default(),
-                        attachments: policy.attachment_count.unwrap_or_default(),
-                    }),
-            );
+            policies.extend(page.policies.unwrap_or_default().into_iter().map(|policy| ListedPolicy {
+                arn: policy.arn.unwrap_or_default(),
+                default_version: policy.default_version_id.unwrap_or_default(),
+                attachments: policy.attachment_count.unwrap_or_default(),
+            }));
             if marker.is_none() {
                 return Ok(policies);
             }
@@ -139,28 +130,18 @@ impl Inventory {
         loop {
             let page = self
                 .gate
-                .call(
-                    &self.caller,
-                    Operation::GetAccountAuthorizationDetails,
-                    "the account",
-                    || {
-                        self.client
-                            .get_account_authorization_details()
-                            .filter(EntityType::Role)
-                            .max_items(1000)
-                            .set_marker(marker.clone())
-                            .send()
-                    },
-                )
+                .call(&self.caller, Operation::GetAccountAuthorizationDetails, "the account", || {
+                    self.client
+                        .get_account_authorization_details()
+                        .filter(EntityType::Role)
+                        .max_items(1000)
+                        .set_marker(marker.clone())
+                        .send()
+                })
                 .await?;
             marker = page.marker().filter(|_| page.is_truncated()).map(str::to_owned);
             roles.extend(page.role_detail_list.unwrap_or_default().into_iter().map(|role| {
-                let tags = role
-                    .tags
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|tag| (tag.key, tag.value))
-                    .collect();
+                let tags = role.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
                 (role.arn.unwrap_or_default(), tags)
             }));
             if marker.is_none() {
@@ -181,10 +162,7 @@ impl Inventory {
             })
             .await?;
         let map = answer.summary_map.unwrap_or_default();
-        Ok(map
-            .into_iter()
-            .map(|(key, value)| (key.as_str().to_owned(), value))
-            .collect())
+        Ok(map.into_iter().map(|(key, value)| (key.as_str().to_owned(), value)).collect())
     }
 
     /// `SimulatePrincipalPolicy`: may `principal` do these actions on this resource, under these string conditions?

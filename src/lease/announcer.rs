@@ -22,15 +22,7 @@ pub(super) struct Announcer {
 
 impl Announcer {
     pub(super) fn new(lease: String, identity: String, fence: Fence, leads: watch::Sender<bool>) -> Self {
-        Self {
-            lease,
-            identity,
-            fence,
-            leads,
-            held_until: None,
-            other_holder: None,
-            trouble: None,
-        }
+        Self { lease, identity, fence, leads, held_until: None, other_holder: None, trouble: None }
     }
 
     /// Until when this replica leads, if it was announced that it does.
@@ -65,17 +57,11 @@ impl Announcer {
 
     fn publish(&mut self) {
         let now_leads = self.held_until.is_some_and(|until| boot_time() < until);
-        let changed = self
-            .leads
-            .send_if_modified(|leads| std::mem::replace(leads, now_leads) != now_leads);
+        let changed = self.leads.send_if_modified(|leads| std::mem::replace(leads, now_leads) != now_leads);
         match (changed, now_leads, self.held_until) {
             (false, ..) => {}
             (true, true, _) => {
-                tracing::info!(
-                    lease = self.lease,
-                    identity = self.identity,
-                    "this replica holds the lease and leads"
-                );
+                tracing::info!(lease = self.lease, identity = self.identity, "this replica holds the lease and leads");
             }
             (true, false, Some(_)) => tracing::warn!(
                 lease = self.lease,

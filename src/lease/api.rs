@@ -21,17 +21,9 @@ pub(super) enum Trouble {
     #[error("namespace of Lease {lease} does not exist: set POD_NAMESPACE to the operator's own namespace")]
     NoNamespace { lease: String },
     #[error("the API server did not answer within {limit:?} to {verb} Lease {lease}: check that it can be reached")]
-    Timeout {
-        verb: &'static str,
-        lease: String,
-        limit: Duration,
-    },
+    Timeout { verb: &'static str, lease: String, limit: Duration },
     #[error("could not {verb} Lease {lease}: {cause}")]
-    Other {
-        verb: &'static str,
-        lease: String,
-        cause: String,
-    },
+    Other { verb: &'static str, lease: String, cause: String },
 }
 
 impl Trouble {
@@ -77,13 +69,8 @@ impl LeaseApi {
 
     /// Sends a request.
     pub(super) async fn perform(&mut self, request: &Request) -> Result<Answer, Trouble> {
-        let (verb, params) = (
-            verb(request),
-            PostParams {
-                field_manager: Some(FIELD_MANAGER.to_owned()),
-                dry_run: false,
-            },
-        );
+        let (verb, params) =
+            (verb(request), PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run: false });
         let sent = async {
             match request {
                 Request::Read => self.api.get(&self.name).await,
@@ -95,41 +82,22 @@ impl LeaseApi {
             }
         };
         let Ok(result) = tokio::time::timeout(self.timeout, sent).await else {
-            return Err(Trouble::Timeout {
-                verb,
-                lease: self.path(),
-                limit: self.timeout,
-            });
+            return Err(Trouble::Timeout { verb, lease: self.path(), limit: self.timeout });
         };
         match result {
             Ok(lease) => {
                 let observed = observed(&lease);
                 self.last = Some(lease);
-                Ok(if *request == Request::Read {
-                    Answer::Found(observed)
-                } else {
-                    Answer::Written(observed)
-                })
+                Ok(if *request == Request::Read { Answer::Found(observed) } else { Answer::Written(observed) })
             }
             Err(kube::Error::Api(status)) => match (status.code, request) {
                 (404, Request::Create(_)) => Err(Trouble::NoNamespace { lease: self.path() }),
                 (404, _) => Ok(Answer::Absent),
                 (409, _) => Ok(Answer::Conflict),
-                (403, _) => Err(Trouble::Forbidden {
-                    verb,
-                    lease: self.path(),
-                }),
-                _ => Err(Trouble::Other {
-                    verb,
-                    lease: self.path(),
-                    cause: status.message.clone(),
-                }),
+                (403, _) => Err(Trouble::Forbidden { verb, lease: self.path() }),
+                _ => Err(Trouble::Other { verb, lease: self.path(), cause: status.message.clone() }),
             },
-            Err(error) => Err(Trouble::Other {
-                verb,
-                lease: self.path(),
-                cause: error.to_string(),
-            }),
+            Err(error) => Err(Trouble::Other { verb, lease: self.path(), cause: error.to_string() }),
         }
     }
 
@@ -172,10 +140,7 @@ fn whole_seconds(duration: Duration) -> i32 {
 
 pub(super) fn observed(lease: &Lease) -> Observed {
     let spec = lease.spec.clone().unwrap_or_default();
-    let seconds = spec
-        .lease_duration_seconds
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .unwrap_or_default();
+    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default();
     Observed {
         version: lease.metadata.resource_version.clone().unwrap_or_default(),
         claim: Claim {

@@ -83,7 +83,10 @@ pub(super) struct Timing {
 #[derive(Debug)]
 enum Known {
     /// At every look from `since` to `seen`.
-    Absent { since: Duration, seen: Duration },
+    Absent {
+        since: Duration,
+        seen: Duration,
+    },
     Present {
         observed: Observed,
         since: Duration,
@@ -141,9 +144,9 @@ impl Elector {
     /// Who holds the Lease as far as is known, if it is not us.
     pub(super) fn other_holder(&self) -> Option<&str> {
         match &self.known {
-            Some(Known::Present {
-                observed, ours: false, ..
-            }) if !observed.claim.holder.is_empty() => Some(&observed.claim.holder),
+            Some(Known::Present { observed, ours: false, .. }) if !observed.claim.holder.is_empty() => {
+                Some(&observed.claim.holder)
+            }
             _ => None,
         }
     }
@@ -178,10 +181,9 @@ impl Elector {
             None => Request::Read,
             _ if self.reread => Request::Read,
             Some(Known::Absent { .. }) if self.may_claim(now) => Request::Create(self.claim(wall)),
-            Some(Known::Present { observed, .. }) if self.may_claim(now) => Request::Replace {
-                version: observed.version.clone(),
-                claim: self.claim(wall),
-            },
+            Some(Known::Present { observed, .. }) if self.may_claim(now) => {
+                Request::Replace { version: observed.version.clone(), claim: self.claim(wall) }
+            }
             Some(_) => Request::Read,
         };
         let writes = request != Request::Read;
@@ -216,11 +218,7 @@ impl Elector {
                 self.reread = true;
                 self.conflicts += 1;
                 // The first is a lost race or a lost answer; a row of them must not become a storm.
-                self.due = if self.conflicts > 1 {
-                    now + self.timing.poll_every
-                } else {
-                    now
-                };
+                self.due = if self.conflicts > 1 { now + self.timing.poll_every } else { now };
             }
             // Whether a write was carried out shows when the next one meets a conflict.
             Answer::Failed => self.due = now + self.timing.poll_every,
@@ -232,9 +230,7 @@ impl Elector {
         let written_by_us = claim.renewed.is_some_and(|renewed| self.stamps.contains(&renewed));
         let ours = claim.holder == self.identity && (self.newcomer || written_by_us);
         let since = match &self.known {
-            Some(Known::Present {
-                observed: known, since, ..
-            }) if known.version == observed.version => *since,
+            Some(Known::Present { observed: known, since, .. }) if known.version == observed.version => *since,
             _ => now,
         };
         if !ours {
@@ -250,11 +246,7 @@ impl Elector {
     }
 
     fn written(&mut self, now: Duration, request: &UnderWay, observed: Observed) {
-        self.known = Some(Known::Present {
-            observed,
-            since: now,
-            ours: !self.releasing,
-        });
+        self.known = Some(Known::Present { observed, since: now, ours: !self.releasing });
         self.reread = false;
         self.newcomer = false;
         self.conflicts = 0;
@@ -298,11 +290,7 @@ impl Elector {
     fn next_look(&self, now: Duration) -> Duration {
         if self.may_claim(now) {
             // After a conflict our own lease is there again, but so may be whoever keeps changing it.
-            return if self.conflicts > 1 {
-                now + self.timing.poll_every
-            } else {
-                now
-            };
+            return if self.conflicts > 1 { now + self.timing.poll_every } else { now };
         }
         let poll = now + self.timing.poll_every;
         self.known.as_ref().map_or(poll, |known| poll.min(self.expiry(known)))
@@ -314,23 +302,13 @@ impl Elector {
             Some(Known::Present { observed, .. }) => Some(&observed.claim),
             _ => None,
         };
-        let holder = if self.releasing {
-            String::new()
-        } else {
-            self.identity.clone()
-        };
+        let holder = if self.releasing { String::new() } else { self.identity.clone() };
         let (acquired, transitions) = match old {
             Some(old) if old.holder == self.identity => (old.acquired, old.transitions),
             Some(old) => (Some(wall), old.transitions.saturating_add(1)),
             None => (Some(wall), 0),
         };
-        Claim {
-            holder,
-            duration: self.timing.duration,
-            acquired,
-            renewed: Some(wall),
-            transitions,
-        }
+        Claim { holder, duration: self.timing.duration, acquired, renewed: Some(wall), transitions }
     }
 }
 

@@ -12,10 +12,7 @@ pub(super) fn boot_time() -> Duration {
     #[cfg(not(target_os = "linux"))]
     let clock = rustix::time::ClockId::Monotonic;
     let time = rustix::time::clock_gettime(clock);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or_default(),
-        u32::try_from(time.tv_nsec).unwrap_or_default(),
-    )
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// Tells whether the lease is held for long enough. Clones share one state.
@@ -44,9 +41,7 @@ impl Fence {
     pub fn may_write(&self, whole_timeout: Duration) -> bool {
         match self.0.load(Ordering::SeqCst) {
             ALWAYS => true,
-            until => boot_time()
-                .checked_add(whole_timeout)
-                .is_some_and(|end| end < Duration::from_nanos(until)),
+            until => boot_time().checked_add(whole_timeout).is_some_and(|end| end < Duration::from_nanos(until)),
         }
     }
 
@@ -54,9 +49,7 @@ impl Fence {
     pub(super) fn set(&self, until: Option<Duration>) {
         let nanos = until.map_or(0, |until| u64::try_from(until.as_nanos()).unwrap_or(ALWAYS - 1));
         // Fails only for a retired fence, which stays as it is.
-        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |old| {
-            (old != RETIRED).then_some(nanos)
-        });
+        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |old| (old != RETIRED).then_some(nanos));
     }
 
     /// Shuts the fence for good.
@@ -79,10 +72,7 @@ mod tests {
         assert!(!seen_by_others.may_write(Duration::from_secs(61)));
         assert!(!seen_by_others.may_write(Duration::MAX));
         fence.set(Some(boot_time()));
-        assert!(
-            !seen_by_others.may_write(Duration::ZERO),
-            "a lease that has run out is none"
-        );
+        assert!(!seen_by_others.may_write(Duration::ZERO), "a lease that has run out is none");
         fence.set(None);
         assert!(!seen_by_others.may_write(Duration::ZERO));
     }

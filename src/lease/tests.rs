@@ -24,10 +24,7 @@ fn config(identity: &str) -> LeaseConfig {
 }
 
 fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(DEADLINE, test).await.unwrap() });
 }
 
@@ -67,10 +64,7 @@ fn one_leads_and_a_release_hands_over_at_once() {
         assert_eq!(lease.metadata.labels.unwrap()["team"], "db", "others' labels stay");
         let spec = lease.spec.unwrap();
         assert_eq!(spec.holder_identity.as_deref(), Some("second"));
-        assert_eq!(
-            (spec.lease_transitions, spec.lease_duration_seconds),
-            (Some(1), Some(3))
-        );
+        assert_eq!((spec.lease_transitions, spec.lease_duration_seconds), (Some(1), Some(3)));
         assert!(spec.acquire_time <= spec.renew_time);
         second.release().await;
         assert_eq!(server.holder().as_deref(), Some(""));
@@ -118,11 +112,7 @@ fn a_restarted_process_leads_at_once() {
         let restarted = Instant::now();
         let (_second, mut leading) = Election::start(server.door().await.0, config("pod-0"));
         until_leads(&mut leading, true).await;
-        assert!(
-            restarted.elapsed() < Duration::from_secs(2),
-            "{:?}",
-            restarted.elapsed()
-        );
+        assert!(restarted.elapsed() < Duration::from_secs(2), "{:?}", restarted.elapsed());
         assert_eq!(server.lease().unwrap().spec.unwrap().lease_transitions, Some(0));
     });
 }
@@ -152,11 +142,7 @@ fn a_release_without_an_api_server_comes_to_an_end() {
         door.send_replace(Door::Stuck);
         let released = Instant::now();
         election.release().await;
-        assert!(
-            released.elapsed() < RELEASE_TIMEOUT + Duration::from_secs(1),
-            "{:?}",
-            released.elapsed()
-        );
+        assert!(released.elapsed() < RELEASE_TIMEOUT + Duration::from_secs(1), "{:?}", released.elapsed());
         assert!(!*leading.borrow());
     });
 }
@@ -181,17 +167,9 @@ fn missing_rights_are_named_and_getting_them_is_enough() {
         let trouble = api.perform(&Request::Read).await.unwrap_err();
         assert_eq!(
             trouble,
-            Trouble::Forbidden {
-                verb: "get",
-                lease: "operators/aurora-log-export-operator".to_owned()
-            }
+            Trouble::Forbidden { verb: "get", lease: "operators/aurora-log-export-operator".to_owned() }
         );
-        assert!(
-            trouble
-                .to_string()
-                .contains("get leases.coordination.k8s.io operators/"),
-            "{trouble}"
-        );
+        assert!(trouble.to_string().contains("get leases.coordination.k8s.io operators/"), "{trouble}");
 
         let (election, mut leading) = Election::start(client, config("only"));
         stays_follower(&leading, &election.fence()).await;
@@ -203,20 +181,14 @@ fn missing_rights_are_named_and_getting_them_is_enough() {
 /// Reading works all the time; that must not be taken for the end of the trouble with writing, again and again.
 #[test]
 fn trouble_is_over_when_the_same_request_is_answered() {
-    let trouble = Trouble::Forbidden {
-        verb: "update",
-        lease: "operators/l".to_owned(),
-    };
+    let trouble = Trouble::Forbidden { verb: "update", lease: "operators/l".to_owned() };
     let (leads, _leading) = watch::channel(false);
     let mut announcer = Announcer::new("operators/l".to_owned(), "only".to_owned(), Fence::shut(), leads);
     announcer.troubled(trouble.clone());
     announcer.answered(&Request::Read);
     assert_eq!(announcer.trouble(), Some(&trouble));
     let claim = observed(&Lease::default()).claim;
-    announcer.answered(&Request::Replace {
-        version: "1".to_owned(),
-        claim,
-    });
+    announcer.answered(&Request::Replace { version: "1".to_owned(), claim });
     assert_eq!(announcer.trouble(), None);
 }
 
@@ -238,10 +210,7 @@ fn a_deleted_lease_is_made_again_by_its_holder() {
 fn a_lease_of_broken_seconds_is_written_longer_not_shorter() {
     run(async {
         let server = ApiServer::default();
-        let config = LeaseConfig {
-            duration: Duration::from_millis(2_100),
-            ..config("only")
-        };
+        let config = LeaseConfig { duration: Duration::from_millis(2_100), ..config("only") };
         let (_election, mut leading) = Election::start(server.door().await.0, config);
         until_leads(&mut leading, true).await;
         assert_eq!(server.lease().unwrap().spec.unwrap().lease_duration_seconds, Some(3));
@@ -266,9 +235,7 @@ fn a_missing_namespace_is_named() {
         );
         elector.next(boot_time(), now_in_microseconds());
         elector.answered(boot_time(), Answer::Absent);
-        let Step::Send(create) = elector.next(boot_time(), now_in_microseconds()) else {
-            panic!("not yet")
-        };
+        let Step::Send(create) = elector.next(boot_time(), now_in_microseconds()) else { panic!("not yet") };
         let trouble = api.perform(&create).await.unwrap_err();
         assert!(matches!(trouble, Trouble::NoNamespace { .. }), "{trouble}");
     });

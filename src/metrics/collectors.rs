@@ -74,11 +74,7 @@ impl Collector for Accounts {
         let mut requests = describe(&mut encoder, &catalog::IAM_REQUESTS)?;
         for (name, account) in accounts.iter() {
             for ((operation, outcome), count) in &account.requests {
-                let labels = [
-                    ("account", name.as_str()),
-                    ("operation", operation),
-                    ("outcome", outcome),
-                ];
+                let labels = [("account", name.as_str()), ("operation", operation), ("outcome", outcome)];
                 CountCounter::new(*count).encode(requests.encode_family(&labels)?)?;
             }
         }
@@ -127,11 +123,7 @@ impl Collector for Resources {
         }
         let mut metric = describe(&mut encoder, &catalog::RESOURCES)?;
         for ((condition, status, reason), count) in &series {
-            let labels = [
-                ("condition", condition.as_str()),
-                ("status", status),
-                ("reason", reason.as_str()),
-            ];
+            let labels = [("condition", condition.as_str()), ("status", status), ("reason", reason.as_str())];
             CountGauge::new(*count).encode(metric.encode_family(&labels)?)?;
         }
         Ok(())

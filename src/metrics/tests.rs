@@ -21,11 +21,7 @@ fn filled() -> Metrics {
     metrics.leader(true);
     metrics.set_resources(Arc::new(|| {
         let ready = |count| (ConditionType::Ready, "True".to_owned(), Reason::InSync, count);
-        vec![
-            ready(3),
-            (ConditionType::Stalled, "True".to_owned(), Reason::Conflict, 1),
-            ready(4),
-        ]
+        vec![ready(3), (ConditionType::Stalled, "True".to_owned(), Reason::Conflict, 1), ready(4)]
     }));
     metrics
 }
@@ -35,10 +31,7 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
     let mut found = BTreeMap::new();
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').unwrap();
-        assert!(
-            found.insert(series.to_owned(), value.parse().unwrap()).is_none(),
-            "twice: {series}"
-        );
+        assert!(found.insert(series.to_owned(), value.parse().unwrap()).is_none(), "twice: {series}");
     }
     found
 }
@@ -68,12 +61,7 @@ fn the_table_and_a_full_page_agree() {
                 };
                 (name == info.name).then(|| labels.trim_end_matches('}').to_owned())
             })
-            .map(|labels| {
-                labels
-                    .split(',')
-                    .filter_map(|l| Some(l.split_once('=')?.0.to_owned()))
-                    .collect()
-            })
+            .map(|labels| labels.split(',').filter_map(|l| Some(l.split_once('=')?.0.to_owned())).collect())
             .collect();
         let expected: Vec<String> = info.labels.iter().map(ToString::to_string).collect();
         assert_eq!(labels, BTreeSet::from([expected]), "{}", info.name);
@@ -82,10 +70,7 @@ fn the_table_and_a_full_page_agree() {
 
 #[test]
 fn the_names_are_those_of_the_contract() {
-    let names: Vec<_> = METRICS
-        .iter()
-        .map(|info| info.name.strip_prefix("auroralogexport_").unwrap())
-        .collect();
+    let names: Vec<_> = METRICS.iter().map(|info| info.name.strip_prefix("auroralogexport_").unwrap()).collect();
     let contract = [
         "reconcile_total",
         "reconcile_duration_seconds",
@@ -108,19 +93,9 @@ fn values_are_what_was_recorded() {
     let value = |series: &str| found.get(&format!("auroralogexport_{series}")).copied();
     assert_eq!(value(r#"reconcile_total{result="success"}"#), Some(1.0));
     assert_eq!(value(r#"reconcile_total{result="Throttled"}"#), Some(1.0));
-    assert_eq!(
-        value(r#"iam_requests_total{account="prod",operation="GetRole",outcome="success"}"#),
-        Some(2.0)
-    );
-    assert_eq!(
-        value(r#"drift_repaired_total{field="tags"}"#),
-        Some(2.0),
-        "tag keys are no labels"
-    );
-    assert_eq!(
-        value(r#"resources{condition="Ready",status="True",reason="InSync"}"#),
-        Some(7.0)
-    );
+    assert_eq!(value(r#"iam_requests_total{account="prod",operation="GetRole",outcome="success"}"#), Some(2.0));
+    assert_eq!(value(r#"drift_repaired_total{field="tags"}"#), Some(2.0), "tag keys are no labels");
+    assert_eq!(value(r#"resources{condition="Ready",status="True",reason="InSync"}"#), Some(7.0));
     assert_eq!(value(r#"orphans{account="prod"}"#), Some(2.0));
     assert_eq!(value("leader"), Some(1.0));
     assert_eq!(value("status_writes_total"), Some(1.0));
@@ -146,10 +121,7 @@ fn the_two_formats_differ_only_where_they_must() {
     assert!(open.contains("# TYPE auroralogexport_reconcile counter\n"), "{open}");
     let text = metrics.encode_as(Exposition::Prometheus);
     assert!(!text.contains("# EOF"));
-    assert!(
-        text.contains("# TYPE auroralogexport_reconcile_total counter\n"),
-        "{text}"
-    );
+    assert!(text.contains("# TYPE auroralogexport_reconcile_total counter\n"), "{text}");
     let series = |page: &str| samples(page).into_keys().collect::<Vec<_>>();
     assert_eq!(series(&open), series(&text));
 }

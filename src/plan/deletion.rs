@@ -52,12 +52,7 @@ pub struct RemainingPolicy {
 /// # Errors
 /// Any error of a reading call.
 pub async fn remains<I: Iam>(iam: &I, identity: &Identity) -> Result<Remains> {
-    let ours = |tags: &Tags| {
-        matches!(
-            identity.ownership.judge(tags),
-            Standing::Ours | Standing::OursBeforeRestore
-        )
-    };
+    let ours = |tags: &Tags| matches!(identity.ownership.judge(tags), Standing::Ours | Standing::OursBeforeRestore);
     let role = match iam.role(&identity.role_name).await? {
         None => Presence::Absent,
         Some(role) if role.arn != identity.role_arn.as_str() || !ours(&role.tags) => Presence::NotOurs,
@@ -106,51 +101,29 @@ fn plan_role(
     steps: &mut Vec<Step>,
     blockers: &mut Vec<String>,
 ) {
-    let RemainingRole {
-        attached,
-        inline,
-        instance_profiles,
-    } = role;
+    let RemainingRole { attached, inline, instance_profiles } = role;
     let name = &identity.role_name;
     let exclusive = attachments == AttachmentPolicy::Exclusive;
     let mut push = |action, field| {
-        steps.push(Step {
-            action,
-            part: Part::Role,
-            field,
-        });
+        steps.push(Step { action, part: Part::Role, field });
     };
     for policy in attached {
         let ours = policy == identity.policy_arn.as_str() || policy == identity.full_access_arn.as_str();
         if ours || exclusive {
-            push(
-                Action::Detach {
-                    role: name.clone(),
-                    policy: policy.clone(),
-                },
-                Field::Attachments,
-            );
+            push(Action::Detach { role: name.clone(), policy: policy.clone() }, Field::Attachments);
         } else {
             blockers.push(format!("role {name} has policy {policy} attached by others: detach it"));
         }
     }
     for policy in inline {
         if exclusive {
-            push(
-                Action::DeleteInlinePolicy {
-                    role: name.clone(),
-                    policy: policy.clone(),
-                },
-                Field::InlinePolicies,
-            );
+            push(Action::DeleteInlinePolicy { role: name.clone(), policy: policy.clone() }, Field::InlinePolicies);
         } else {
             blockers.push(format!("role {name} has the inline policy {policy}: delete it"));
         }
     }
     for profile in instance_profiles {
-        blockers.push(format!(
-            "role {name} is in the instance profile {profile}: remove it there"
-        ));
+        blockers.push(format!("role {name} is in the instance profile {profile}: remove it there"));
     }
     push(Action::DeleteRole { role: name.clone() }, Field::Existence);
 }
@@ -162,15 +135,7 @@ fn plan_policy(
     steps: &mut Vec<Step>,
     blockers: &mut Vec<String>,
 ) {
-    let RemainingPolicy {
-        versions,
-        users: PolicyUsers {
-            roles,
-            users,
-            groups,
-            bounded,
-        },
-    } = policy;
+    let RemainingPolicy { versions, users: PolicyUsers { roles, users, groups, bounded } } = policy;
     let arn = &identity.policy_arn;
     // Our own role goes first, and its boundary with it; a role of that name that is not ours stays.
     let others = roles
@@ -188,17 +153,10 @@ fn plan_policy(
             .map(|holder| format!("policy {arn} is the permissions boundary of {holder}: remove it")),
     );
     let mut push = |action| {
-        steps.push(Step {
-            action,
-            part: Part::Policy,
-            field: Field::Existence,
-        });
+        steps.push(Step { action, part: Part::Policy, field: Field::Existence });
     };
     for version in versions.iter().filter(|version| !version.is_default) {
-        push(Action::DeletePolicyVersion {
-            arn: arn.clone(),
-            version: version.id.clone(),
-        });
+        push(Action::DeletePolicyVersion { arn: arn.clone(), version: version.id.clone() });
     }
     push(Action::DeletePolicy { arn: arn.clone() });
 }

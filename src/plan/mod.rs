@@ -65,12 +65,7 @@ pub struct Conflict {
 impl Conflict {
     /// One message for both.
     pub fn message(&self) -> String {
-        self.policy
-            .iter()
-            .chain(&self.role)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join("; ")
+        self.policy.iter().chain(&self.role).cloned().collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -95,10 +90,7 @@ pub fn plan(
             plan.adopted.extend(policy.into_iter().chain(role));
             Ok(plan)
         }
-        (policy, role) => Err(Conflict {
-            policy: policy.err(),
-            role: role.err(),
-        }),
+        (policy, role) => Err(Conflict { policy: policy.err(), role: role.err() }),
     }
 }
 
@@ -185,15 +177,9 @@ fn judge_tags(
             }
             match fit_for_adoption() {
                 Ok(()) => Ok(Some(what.to_owned())),
-                Err(why) => Err(format!(
-                    "{what} exists and is not taken over, because {why}; {}",
-                    consent()
-                )),
+                Err(why) => Err(format!("{what} exists and is not taken over, because {why}; {}", consent())),
             }
         }
-        Standing::Unowned => Err(format!(
-            "{what} exists and is not managed by this object; {}",
-            consent()
-        )),
+        Standing::Unowned => Err(format!("{what} exists and is not managed by this object; {}", consent())),
     }
 }

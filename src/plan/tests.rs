@@ -71,10 +71,7 @@ fn role(desired: &Desired) -> ObservedRole {
 
 /// AWS exactly as wanted.
 fn in_sync(desired: &Desired) -> Observed {
-    Observed {
-        role: Some(role(desired)),
-        policy: desired.policy.as_ref().map(|_| policy(desired)),
-    }
+    Observed { role: Some(role(desired)), policy: desired.policy.as_ref().map(|_| policy(desired)) }
 }
 
 fn plan_for(desired: &Desired, observed: &Observed) -> Result<Plan, Conflict> {
@@ -115,18 +112,12 @@ fn keys(tags: &Tags) -> String {
 
 fn found(plan: &Plan) -> Vec<(Part, Field, Option<&str>)> {
     let findings = plan.findings.iter();
-    findings
-        .map(|finding| (finding.part, finding.field, finding.item.as_deref()))
-        .collect()
+    findings.map(|finding| (finding.part, finding.field, finding.item.as_deref())).collect()
 }
 
 #[test]
 fn what_is_as_wanted_needs_nothing() {
-    for spec in [
-        json!({}),
-        json!({ "access": "FullAccess" }),
-        json!({ "tags": { "a": "b" } }),
-    ] {
+    for spec in [json!({}), json!({ "access": "FullAccess" }), json!({ "tags": { "a": "b" } })] {
         let desired = wanted(spec);
         assert_eq!(plan_for(&desired, &in_sync(&desired)), Ok(Plan::default()));
     }

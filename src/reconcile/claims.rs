@@ -24,14 +24,8 @@ pub(super) fn rivals(view: View<'_>, object: &Object, identity: &Identity, calle
             continue;
         };
         let policy = spec.access.unwrap_or_default() == Access::Minimal
-            && claimed
-                .policy_name
-                .as_str()
-                .eq_ignore_ascii_case(identity.policy_name.as_str());
-        let role = claimed
-            .role_name
-            .as_str()
-            .eq_ignore_ascii_case(identity.role_name.as_str());
+            && claimed.policy_name.as_str().eq_ignore_ascii_case(identity.policy_name.as_str());
+        let role = claimed.role_name.as_str().eq_ignore_ascii_case(identity.role_name.as_str());
         for (claims, slot) in [policy, role].into_iter().zip(&mut earliest) {
             if claims && slot.as_ref().is_none_or(|(first, _)| rank < *first) {
                 *slot = Some((rank.clone(), other.key()));
@@ -45,10 +39,7 @@ pub(super) fn rivals(view: View<'_>, object: &Object, identity: &Identity, calle
 }
 
 fn rank(object: &Object) -> (Option<jiff::Timestamp>, Owner) {
-    (
-        object.metadata.creation_timestamp.as_ref().map(|time| time.0),
-        object.key(),
-    )
+    (object.metadata.creation_timestamp.as_ref().map(|time| time.0), object.key())
 }
 
 /// What another object claims in the account of `caller`, if it is admitted there, enforcing and unsuspended.
@@ -66,11 +57,7 @@ fn claim<'a>(
     if resolved.account.known_id()? != caller.account {
         return None;
     }
-    let facts = AccountFacts {
-        id: caller.account.clone(),
-        partition: caller.partition.clone(),
-        via: resolved.via,
-    };
+    let facts = AccountFacts { id: caller.account.clone(), partition: caller.partition.clone(), via: resolved.via };
     let desired = desired(&other.key(), spec, view.settings, &facts).ok()?;
     Some((spec, desired.identity))
 }

@@ -23,10 +23,7 @@ pub(super) async fn conclude(
         return Ok(());
     };
     // The announcement of this very reconcile may be newer than the object it began with.
-    let current = context
-        .index
-        .get(&object.key())
-        .filter(|current| current.uid() == object.uid());
+    let current = context.index.get(&object.key()).filter(|current| current.uid() == object.uid());
     // So may be its spec, which this outcome says nothing of.
     let generation = object.generation();
     let object = current.as_deref().unwrap_or(object);
@@ -44,10 +41,7 @@ pub(super) async fn conclude(
         } else {
             tracing::info!(reason = after.reason, "{}", after.message);
         }
-        context
-            .kubernetes
-            .event(object, warning, &after.reason, "Reconcile", &after.message)
-            .await;
+        context.kubernetes.event(object, warning, &after.reason, "Reconcile", &after.message).await;
     }
     Ok(())
 }
@@ -81,10 +75,7 @@ impl Context {
 
     /// What stands before default names in the object's account.
     pub fn name_prefix(&self, object: &Object) -> String {
-        self.accounts
-            .via(object.account_ref())
-            .and_then(|via| via.guardrails.name_prefix)
-            .unwrap_or_default()
+        self.accounts.via(object.account_ref()).and_then(|via| via.guardrails.name_prefix).unwrap_or_default()
     }
 }
 
@@ -93,11 +84,7 @@ pub(super) fn describe(action: &Action, desired: &Desired) -> (EventReason, &'st
     let identity = &desired.identity;
     let (policy, role) = (&identity.policy_arn, &identity.role_arn);
     match action {
-        Action::CreatePolicy(_) => (
-            EventReason::PolicyCreated,
-            "CreatePolicy",
-            format!("created policy {policy}"),
-        ),
+        Action::CreatePolicy(_) => (EventReason::PolicyCreated, "CreatePolicy", format!("created policy {policy}")),
         Action::CreatePolicyVersion { .. } => (
             EventReason::PolicyVersionCreated,
             "CreatePolicyVersion",
@@ -113,16 +100,12 @@ pub(super) fn describe(action: &Action, desired: &Desired) -> (EventReason, &'st
             "DeletePolicyVersion",
             format!("deleted version {version} of policy {policy}"),
         ),
-        Action::TagPolicy { .. } => (
-            EventReason::PolicyVersionCreated,
-            "TagPolicy",
-            format!("set tags of policy {policy}"),
-        ),
-        Action::UntagPolicy { .. } => (
-            EventReason::PolicyVersionCreated,
-            "UntagPolicy",
-            format!("removed tags of policy {policy}"),
-        ),
+        Action::TagPolicy { .. } => {
+            (EventReason::PolicyVersionCreated, "TagPolicy", format!("set tags of policy {policy}"))
+        }
+        Action::UntagPolicy { .. } => {
+            (EventReason::PolicyVersionCreated, "UntagPolicy", format!("removed tags of policy {policy}"))
+        }
         Action::DeletePolicy { .. } => (EventReason::Deleted, "DeletePolicy", format!("deleted policy {policy}")),
         Action::CreateRole(_) => (EventReason::RoleCreated, "CreateRole", format!("created role {role}")),
         Action::PutBoundary { boundary, .. } => (
@@ -130,37 +113,23 @@ pub(super) fn describe(action: &Action, desired: &Desired) -> (EventReason, &'st
             "PutRolePermissionsBoundary",
             format!("set the boundary {boundary} of role {role}"),
         ),
-        Action::DeleteBoundary { .. } => (
-            EventReason::RoleUpdated,
-            "DeleteRolePermissionsBoundary",
-            format!("removed the boundary of role {role}"),
-        ),
+        Action::DeleteBoundary { .. } => {
+            (EventReason::RoleUpdated, "DeleteRolePermissionsBoundary", format!("removed the boundary of role {role}"))
+        }
         Action::TagRole { .. } => (EventReason::RoleUpdated, "TagRole", format!("set tags of role {role}")),
-        Action::UntagRole { .. } => (
-            EventReason::RoleUpdated,
-            "UntagRole",
-            format!("removed tags of role {role}"),
-        ),
-        Action::UpdateTrust { .. } => (
-            EventReason::RoleUpdated,
-            "UpdateAssumeRolePolicy",
-            format!("replaced the trust policy of role {role}"),
-        ),
-        Action::UpdateDescription { .. } => (
-            EventReason::RoleUpdated,
-            "UpdateRoleDescription",
-            format!("set the description of role {role}"),
-        ),
-        Action::Attach { policy, .. } => (
-            EventReason::PolicyAttached,
-            "AttachRolePolicy",
-            format!("attached policy {policy} to role {role}"),
-        ),
-        Action::Detach { policy, .. } => (
-            EventReason::PolicyDetached,
-            "DetachRolePolicy",
-            format!("detached policy {policy} from role {role}"),
-        ),
+        Action::UntagRole { .. } => (EventReason::RoleUpdated, "UntagRole", format!("removed tags of role {role}")),
+        Action::UpdateTrust { .. } => {
+            (EventReason::RoleUpdated, "UpdateAssumeRolePolicy", format!("replaced the trust policy of role {role}"))
+        }
+        Action::UpdateDescription { .. } => {
+            (EventReason::RoleUpdated, "UpdateRoleDescription", format!("set the description of role {role}"))
+        }
+        Action::Attach { policy, .. } => {
+            (EventReason::PolicyAttached, "AttachRolePolicy", format!("attached policy {policy} to role {role}"))
+        }
+        Action::Detach { policy, .. } => {
+            (EventReason::PolicyDetached, "DetachRolePolicy", format!("detached policy {policy} from role {role}"))
+        }
         Action::DeleteInlinePolicy { policy, .. } => (
             EventReason::PolicyDetached,
             "DeleteRolePolicy",

@@ -129,11 +129,7 @@ pub(super) async fn prepare(
     if let Some(message) = other_account(object, &who) {
         return Err(refused(Reason::AccountNotReady, message));
     }
-    let facts = AccountFacts {
-        id: who.account.clone(),
-        partition: who.partition.clone(),
-        via: resolved.via,
-    };
+    let facts = AccountFacts { id: who.account.clone(), partition: who.partition.clone(), via: resolved.via };
     let identity = identity(&key, spec, view.settings, &facts)
         .map_err(|error| Unprepared::Refused(error.reason(), error.to_string(), Affected::ALL))?;
     if let Some(message) = identity_changed(object, &identity) {
@@ -143,9 +139,7 @@ pub(super) async fn prepare(
 }
 
 fn retains(view: View<'_>, spec: &AuroraLogExportPolicySpec, via: Option<&crate::settings::Via>) -> bool {
-    let limit = via
-        .and_then(|via| via.guardrails.max_deletion_policy)
-        .unwrap_or_default();
+    let limit = via.and_then(|via| via.guardrails.max_deletion_policy).unwrap_or_default();
     deletion_policy(spec, view.settings, None).max(limit) == DeletionPolicy::Retain
 }
 
@@ -210,10 +204,7 @@ fn second_look(memory: &mut Memory) -> Option<Duration> {
 }
 
 async fn release(context: &Context, object: &Object, reason: EventReason, note: &str) -> Result<Conclusion> {
-    context
-        .kubernetes
-        .event(object, false, reason.as_str(), "Delete", note)
-        .await;
+    context.kubernetes.event(object, false, reason.as_str(), "Delete", note).await;
     context.kubernetes.remove_finalizer(object).await?;
     tracing::info!(reason = reason.as_str(), "{note}");
     Ok(Conclusion::leave(Again::OnChange, ReconcileResult::Success))
@@ -225,32 +216,12 @@ async fn refused(account: &Account, error: &IamError) -> Conclusion {
         return Conclusion::leave(Again::Soon, ReconcileResult::Fenced);
     }
     let reason = error.class.reason();
-    let again = if error.class.is_terminal() {
-        Again::Slowly
-    } else {
-        Again::Soon
-    };
-    let failure = Failure {
-        reason,
-        message: error.for_people(),
-        affected: Affected::default(),
-    };
-    Conclusion {
-        outcome: Some(Outcome::Deleting(failure)),
-        again,
-        result: ReconcileResult::NotReady(reason),
-    }
+    let again = if error.class.is_terminal() { Again::Slowly } else { Again::Soon };
+    let failure = Failure { reason, message: error.for_people(), affected: Affected::default() };
+    Conclusion { outcome: Some(Outcome::Deleting(failure)), again, result: ReconcileResult::NotReady(reason) }
 }
 
 fn held(reason: Reason, message: String, affected: Affected) -> Conclusion {
-    let outcome = Some(Outcome::Deleting(Failure {
-        reason,
-        message,
-        affected,
-    }));
-    Conclusion {
-        outcome,
-        again: Again::Slowly,
-        result: ReconcileResult::NotReady(reason),
-    }
+    let outcome = Some(Outcome::Deleting(Failure { reason, message, affected }));
+    Conclusion { outcome, again: Again::Slowly, result: ReconcileResult::NotReady(reason) }
 }

@@ -57,33 +57,16 @@ pub(super) async fn ensure(
     };
     if spec.suspend == Some(true) {
         let result = ReconcileResult::NotReady(Reason::Suspended);
-        return Ok(Conclusion {
-            outcome: Some(Outcome::Suspended),
-            again: Again::OnChange,
-            result,
-        });
+        return Ok(Conclusion { outcome: Some(Outcome::Suspended), again: Again::OnChange, result });
     }
     let was_ready = is_ready(&object.status, object.generation());
-    let Prepared {
-        account,
-        caller: identity,
-        desired,
-    } = match prepare(context.view(), object, spec).await {
+    let Prepared { account, caller: identity, desired } = match prepare(context.view(), object, spec).await {
         Ok(prepared) => prepared,
         Err(Unprepared::Aws(error)) => return Ok(refused_by_aws(context, object, memory, &error, was_ready)),
         Err(Unprepared::Refused(reason, message, affected)) => return Ok(failed(reason, message, affected)),
     };
     let iam = account.iam(&identity, caller);
-    let work = Work {
-        context,
-        object,
-        memory,
-        account: &account,
-        caller: identity,
-        desired,
-        iam,
-        was_ready,
-    };
+    let work = Work { context, object, memory, account: &account, caller: identity, desired, iam, was_ready };
     work.pipeline().await
 }
 
@@ -118,21 +101,13 @@ pub(super) async fn prepare(
     if let Some(message) = other_account(object, &caller) {
         return Err(refused(Reason::AccountNotReady, message));
     }
-    let facts = AccountFacts {
-        id: caller.account.clone(),
-        partition: caller.partition.clone(),
-        via: resolved.via,
-    };
+    let facts = AccountFacts { id: caller.account.clone(), partition: caller.partition.clone(), via: resolved.via };
     let desired = desired(&key, spec, view.settings, &facts)
         .map_err(|error| Unprepared::Refused(error.reason(), error.to_string(), Affected::ALL))?;
     if let Some(message) = identity_changed(object, &desired.identity) {
         return Err(refused(Reason::IdentityChanged, message));
     }
-    Ok(Prepared {
-        account: resolved.account,
-        caller,
-        desired,
-    })
+    Ok(Prepared { account: resolved.account, caller, desired })
 }
 
 impl Work<'_> {
@@ -218,11 +193,7 @@ impl Work<'_> {
             // A definite refusal means that nothing was made; anything else may have been executed.
             let refused =
                 error.class.is_terminal() || matches!(error.class, ErrorClass::Throttled | ErrorClass::NotLeader);
-            let before = if step.part == Part::Policy {
-                policy_before
-            } else {
-                role_before
-            };
+            let before = if step.part == Part::Policy { policy_before } else { role_before };
             if refused && matches!(step.action, Action::CreatePolicy(_) | Action::CreateRole(_)) {
                 self.memory.not_created(step.part, before);
             }
@@ -246,14 +217,10 @@ impl Work<'_> {
         if !ready_before && tag_keys == status.tag_keys {
             return Ok(());
         }
-        let message = format!(
-            "policy and role {} are being brought in line with the spec",
-            self.desired.identity.role_name
-        );
+        let message =
+            format!("policy and role {} are being brought in line with the spec", self.desired.identity.role_name);
         let outcome = Outcome::Progressing { message, tag_keys };
-        conclude::write(self.context, self.object, &outcome, self.object.generation())
-            .await
-            .map(drop)
+        conclude::write(self.context, self.object, &outcome, self.object.generation()).await.map(drop)
     }
 
     async fn in_sync(&mut self, observed: &Observed, applied: &Applied, plan: &Plan) -> Conclusion {
@@ -262,11 +229,7 @@ impl Work<'_> {
         self.memory.clash_since = None;
         self.memory.not_found_since = None;
         let look = self.look(observed, applied, plan.unrepaired().cloned().collect()).await;
-        Conclusion {
-            outcome: Some(Outcome::InSync(look)),
-            again: Again::InSync,
-            result: ReconcileResult::Success,
-        }
+        Conclusion { outcome: Some(Outcome::InSync(look)), again: Again::InSync, result: ReconcileResult::Success }
     }
 
     /// `spec.outputs`, once AWS is in sync.
@@ -292,11 +255,7 @@ impl Work<'_> {
             Some((reason, _)) => (Again::Slowly, ReconcileResult::NotReady(*reason)),
             None => (conclusion.again, conclusion.result),
         };
-        Ok(Conclusion {
-            outcome: Some(Outcome::Published(look, publication)),
-            again,
-            result,
-        })
+        Ok(Conclusion { outcome: Some(Outcome::Published(look, publication)), again, result })
     }
 
     async fn reported(&mut self, observed: &Observed, plan: Plan) -> Conclusion {
@@ -309,29 +268,20 @@ impl Work<'_> {
         } else {
             (Outcome::InSync(look), Again::InSync, ReconcileResult::Success)
         };
-        Conclusion {
-            outcome: Some(outcome),
-            again,
-            result,
-        }
+        Conclusion { outcome: Some(outcome), again, result }
     }
 
     async fn look(&mut self, observed: &Observed, applied: &Applied, findings: Vec<crate::plan::Finding>) -> Look {
         let identity = &self.desired.identity;
         let policy = self.desired.policy.as_ref().map(|wanted| {
             let created = applied.policy.as_ref();
-            let id = created
-                .map(|policy| &policy.id)
-                .or(observed.policy.as_ref().map(|policy| &policy.id))
-                .cloned();
+            let id = created.map(|policy| &policy.id).or(observed.policy.as_ref().map(|policy| &policy.id)).cloned();
             let version = applied
                 .version
                 .clone()
                 .or(created.map(|policy| policy.default_version.clone()))
                 .or(observed.policy.as_ref().map(|policy| policy.default_version.clone()));
-            let differs = findings
-                .iter()
-                .any(|finding| finding.part == Part::Policy && finding.repair == Repair::Done);
+            let differs = findings.iter().any(|finding| finding.part == Part::Policy && finding.repair == Repair::Done);
             if let (Some(id), Some(version), false) = (&id, &version, differs) {
                 self.memory.versions.remember(id, version, wanted.fingerprint);
             }
@@ -346,12 +296,7 @@ impl Work<'_> {
         let role = RoleStatus {
             name: identity.role_name.to_string(),
             arn: identity.role_arn.to_string(),
-            id: applied
-                .role
-                .as_ref()
-                .map(|role| &role.id)
-                .or(observed.role.as_ref().map(|role| &role.id))
-                .cloned(),
+            id: applied.role.as_ref().map(|role| &role.id).or(observed.role.as_ref().map(|role| &role.id)).cloned(),
         };
         let tag_keys = match self.desired.management {
             ManagementPolicy::Enforce => own_tag_keys(&self.desired),
@@ -406,10 +351,7 @@ impl Work<'_> {
     }
 
     async fn event(&self, reason: EventReason, action: &str, note: &str) {
-        self.context
-            .kubernetes
-            .event(self.object, false, reason.as_str(), action, note)
-            .await;
+        self.context.kubernetes.event(self.object, false, reason.as_str(), action, note).await;
     }
 
     async fn aws_error(&mut self, error: &IamError) -> Conclusion {
@@ -431,11 +373,7 @@ impl Work<'_> {
             Operation::CreateRole => (format!("role {}", self.desired.identity.role_arn), "role"),
             _ => (format!("policy {}", self.desired.identity.policy_arn), "policy"),
         };
-        let affected = Affected {
-            policy: other == "policy",
-            role: other == "role",
-            attachment: false,
-        };
+        let affected = Affected { policy: other == "policy", role: other == "role", attachment: false };
         let message = format!(
             "{what} cannot be made: the account has another {other} of that name, under another path or in other case; choose \
              another name in a new object, or remove that {other}"
@@ -453,11 +391,7 @@ impl Work<'_> {
         tag_keys.sort_unstable();
         tag_keys.dedup();
         let outcome = Some(Outcome::Progressing { message, tag_keys });
-        Conclusion {
-            outcome,
-            again: Again::After(LAG_PAUSE),
-            result: ReconcileResult::Waiting,
-        }
+        Conclusion { outcome, again: Again::After(LAG_PAUSE), result: ReconcileResult::Waiting }
     }
 }
 
@@ -478,11 +412,7 @@ fn refused_by_aws(
             if was_ready && seen.elapsed() < interval(context, object) * 3 {
                 return Conclusion::leave(Again::Soon, ReconcileResult::NotReady(reason));
             }
-            let failure = Failure {
-                reason,
-                message: error.for_people(),
-                affected: Affected::default(),
-            };
+            let failure = Failure { reason, message: error.for_people(), affected: Affected::default() };
             Conclusion {
                 outcome: Some(Outcome::Failed(failure)),
                 again: Again::Soon,
@@ -491,10 +421,7 @@ fn refused_by_aws(
         }
         ErrorClass::NotFound => {
             // A boundary that does not exist is the spec's mistake; anything else may be lag.
-            let boundary = matches!(
-                error.operation,
-                Operation::CreateRole | Operation::PutRolePermissionsBoundary
-            );
+            let boundary = matches!(error.operation, Operation::CreateRole | Operation::PutRolePermissionsBoundary);
             let since = *memory.not_found_since.get_or_insert_with(Instant::now);
             if boundary || since.elapsed() >= LAG {
                 let field = if boundary { "spec.permissionsBoundary: " } else { "" };
@@ -504,15 +431,8 @@ fn refused_by_aws(
                 return Conclusion::leave(Again::After(LAG_PAUSE), ReconcileResult::Waiting);
             }
             let message = format!("waiting for IAM to show {}", error.resource);
-            let outcome = Outcome::Progressing {
-                message,
-                tag_keys: object.status.tag_keys.clone(),
-            };
-            Conclusion {
-                outcome: Some(outcome),
-                again: Again::After(LAG_PAUSE),
-                result: ReconcileResult::Waiting,
-            }
+            let outcome = Outcome::Progressing { message, tag_keys: object.status.tag_keys.clone() };
+            Conclusion { outcome: Some(outcome), again: Again::After(LAG_PAUSE), result: ReconcileResult::Waiting }
         }
         ErrorClass::AccessDenied
         | ErrorClass::CredentialsInvalid
@@ -525,16 +445,8 @@ fn refused_by_aws(
 }
 
 fn failed(reason: Reason, message: String, affected: Affected) -> Conclusion {
-    let outcome = Some(Outcome::Failed(Failure {
-        reason,
-        message,
-        affected,
-    }));
-    Conclusion {
-        outcome,
-        again: Again::Slowly,
-        result: ReconcileResult::NotReady(reason),
-    }
+    let outcome = Some(Outcome::Failed(Failure { reason, message, affected }));
+    Conclusion { outcome, again: Again::Slowly, result: ReconcileResult::NotReady(reason) }
 }
 
 /// The part that a failed call is about.
@@ -555,21 +467,12 @@ fn affected(operation: Operation) -> Affected {
 
 /// Keys of the tags that we put on resources, those of ownership aside.
 fn own_tag_keys(desired: &Desired) -> Vec<String> {
-    desired
-        .tags
-        .keys()
-        .filter(|key| !key.starts_with(RESERVED_TAG_PREFIX))
-        .cloned()
-        .collect()
+    desired.tags.keys().filter(|key| !key.starts_with(RESERVED_TAG_PREFIX)).cloned().collect()
 }
 
 /// Is the object at home in another account than the caller's?
 pub(super) fn other_account(object: &Object, caller: &CallerIdentity) -> Option<String> {
-    let home = object
-        .status
-        .account_id
-        .as_ref()
-        .filter(|home| **home != caller.account.as_str())?;
+    let home = object.status.account_id.as_ref().filter(|home| **home != caller.account.as_str())?;
     Some(format!(
         "the operator's credentials belong to account {}, but this object lives in account {home}; give the operator \
          credentials of {home}, or delete the object with the annotation auroralogexport.dev/abandon: \"true\"",
@@ -580,17 +483,10 @@ pub(super) fn other_account(object: &Object, caller: &CallerIdentity) -> Option<
 /// Would the object be about other resources than those it made?
 pub(super) fn identity_changed(object: &Object, identity: &crate::desired::Identity) -> Option<String> {
     let made = |made: Option<&String>, derived: &str| {
-        made.filter(|made| **made != derived)
-            .map(|made| (made.clone(), derived.to_owned()))
+        made.filter(|made| **made != derived).map(|made| (made.clone(), derived.to_owned()))
     };
-    let role = made(
-        object.status.role.as_ref().map(|role| &role.arn),
-        identity.role_arn.as_str(),
-    );
-    let policy = made(
-        object.status.policy.as_ref().map(|policy| &policy.arn),
-        identity.policy_arn.as_str(),
-    );
+    let role = made(object.status.role.as_ref().map(|role| &role.arn), identity.role_arn.as_str());
+    let policy = made(object.status.policy.as_ref().map(|policy| &policy.arn), identity.policy_arn.as_str());
     let (old, new) = role.or(policy)?;
     Some(format!(
         "this object made {old}, but now it would be {new}; restore the operator's --iam-path (or the account's iamPath or \

@@ -59,30 +59,19 @@ impl Memories {
     ///
     /// `process_began`: a create may have happened right before the process that made it ended.
     pub(super) fn take(&self, object: &Object, process_began: Instant) -> Memory {
-        let known = self
-            .of
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&object.key());
-        known
-            .filter(|memory| memory.uid == object.uid())
-            .unwrap_or_else(|| Memory::first(object, process_began))
+        let known = self.of.lock().unwrap_or_else(PoisonError::into_inner).remove(&object.key());
+        known.filter(|memory| memory.uid == object.uid()).unwrap_or_else(|| Memory::first(object, process_began))
     }
 
     /// Puts it back.
     pub(super) fn put(&self, key: &Owner, memory: Memory) {
-        self.of
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key.clone(), memory);
+        self.of.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), memory);
     }
 
     /// Does an account scan show the policy as it was last seen to be right?
     pub fn knows_version(&self, key: &Owner, policy_id: &str, version: &str, wanted: Fingerprint) -> bool {
         let memories = self.of.lock().unwrap_or_else(PoisonError::into_inner);
-        memories
-            .get(key)
-            .is_some_and(|memory| memory.versions.says(policy_id, version, wanted))
+        memories.get(key).is_some_and(|memory| memory.versions.says(policy_id, version, wanted))
     }
 
     /// When the operator last wrote to AWS for an object; `None`: never, as far as is known.
@@ -138,11 +127,7 @@ impl Memory {
     fn first(object: &Object, process_began: Instant) -> Self {
         let hinted = object.status.policy.as_ref().and_then(|policy| {
             let print = Fingerprint::from_hex(policy.document_sha256.as_ref()?)?;
-            Some(VersionMemory::hinted(
-                policy.id.as_ref()?,
-                policy.version_id.as_ref()?,
-                print,
-            ))
+            Some(VersionMemory::hinted(policy.id.as_ref()?, policy.version_id.as_ref()?, print))
         });
         // An object with our finalizer was at work before: a create may have happened just before this process began.
         let created = object.has_finalizer().then_some(process_began);

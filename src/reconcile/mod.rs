@@ -78,11 +78,7 @@ pub struct View<'a> {
 impl Context {
     /// The part that decides, without the effects.
     pub fn view(&self) -> View<'_> {
-        View {
-            settings: &self.settings,
-            accounts: &self.accounts,
-            index: &self.index,
-        }
+        View { settings: &self.settings, accounts: &self.accounts, index: &self.index }
     }
 }
 
@@ -113,11 +109,7 @@ struct Conclusion {
 
 impl Conclusion {
     fn leave(again: Again, result: ReconcileResult) -> Self {
-        Self {
-            outcome: None,
-            again,
-            result,
-        }
+        Self { outcome: None, again, result }
     }
 }
 
@@ -127,9 +119,7 @@ pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Op
     let began = Instant::now();
     let mut memory = context.memories.take(&object, context.started);
     let span = trace::reconcile(key, priority);
-    let next = run(context, &object, &mut memory, priority)
-        .instrument(span.clone())
-        .await;
+    let next = run(context, &object, &mut memory, priority).instrument(span.clone()).await;
     let count = |result| {
         context.metrics.reconciled(result, began.elapsed());
         trace::reconciled(&span, result);
@@ -192,11 +182,7 @@ async fn run(
     let caller = Caller {
         namespace: Arc::from(object.metadata.namespace.as_deref().unwrap_or_default()),
         object: Arc::from(object.metadata.name.as_deref().unwrap_or_default()),
-        priority: if object.is_deleting() {
-            Priority::Deletion
-        } else {
-            priority
-        },
+        priority: if object.is_deleting() { Priority::Deletion } else { priority },
     };
     let conclusion = if object.is_deleting() {
         deletion::delete(context, object, memory, caller).await?
@@ -239,15 +225,8 @@ fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) 
 /// How old the last good look at an object may be, a third of the time that trouble may last before it is reported; and
 /// how often an object is looked at that no sweep looks at.
 fn interval(context: &Context, object: &Object) -> Duration {
-    let wanted = object
-        .spec
-        .as_ref()
-        .ok()
-        .and_then(|spec| spec.drift_check_interval)
-        .map(Duration::from);
-    wanted
-        .or(context.settings.drift_check_interval)
-        .unwrap_or(DEFAULT_INTERVAL)
+    let wanted = object.spec.as_ref().ok().and_then(|spec| spec.drift_check_interval).map(Duration::from);
+    wanted.or(context.settings.drift_check_interval).unwrap_or(DEFAULT_INTERVAL)
 }
 
 /// When an object in sync is read by itself again: rarely where sweeps look at it, unless it asks for more.
@@ -256,13 +235,6 @@ fn next_look(context: &Context, object: &Object) -> Duration {
         return interval(context, object);
     }
     let sweeps = context.settings.drift_check_interval.unwrap_or(scan::DEFAULT_INTERVAL);
-    let wanted = object
-        .spec
-        .as_ref()
-        .ok()
-        .and_then(|spec| spec.drift_check_interval)
-        .map(Duration::from);
-    wanted
-        .filter(|wanted| *wanted < sweeps)
-        .unwrap_or_else(|| scan::slow_look(sweeps))
+    let wanted = object.spec.as_ref().ok().and_then(|spec| spec.drift_check_interval).map(Duration::from);
+    wanted.filter(|wanted| *wanted < sweeps).unwrap_or_else(|| scan::slow_look(sweeps))
 }

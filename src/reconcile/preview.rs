@@ -70,16 +70,10 @@ pub async fn preview(view: View<'_>, object: &Object) -> Preview {
 }
 
 async fn look(view: View<'_>, object: &Object, spec: &AuroraLogExportPolicySpec) -> Result<Preview, Unprepared> {
-    let Prepared {
-        account,
-        caller,
-        desired,
-    } = prepare(view, object, spec).await?;
+    let Prepared { account, caller, desired } = prepare(view, object, spec).await?;
     let iam = account.iam(&caller, asking(object));
     let rivals = claims::rivals(view, object, &desired.identity, &caller);
-    let observed = observe(&iam, &desired, &mut VersionMemory::default())
-        .await
-        .map_err(Unprepared::Aws)?;
+    let observed = observe(&iam, &desired, &mut VersionMemory::default()).await.map_err(Unprepared::Aws)?;
     match plan(&desired, &observed, &rivals, &object.status.tag_keys) {
         Ok(plan) => Ok(Preview::Planned(Box::new(Planned { caller, desired, plan }))),
         Err(conflict) => Ok(Preview::Refused(Reason::Conflict, conflict.message())),
@@ -104,11 +98,7 @@ async fn preview_deletion(view: View<'_>, object: &Object) -> Preview {
         Err(error) => return Preview::Aws(error),
     };
     match removal::plan(&identity, &remains, spec.attachment_policy.unwrap_or_default()) {
-        Ok(steps) => Preview::Removal {
-            caller: who,
-            identity: Box::new(identity),
-            steps,
-        },
+        Ok(steps) => Preview::Removal { caller: who, identity: Box::new(identity), steps },
         Err(blockers) => Preview::Refused(Reason::DeletionBlocked, blockers.join("; ")),
     }
 }
@@ -122,9 +112,5 @@ impl Planned {
 
 fn asking(object: &Object) -> Caller {
     let key = object.key();
-    Caller {
-        namespace: Arc::from(key.namespace),
-        object: Arc::from(key.name),
-        priority: Priority::Change,
-    }
+    Caller { namespace: Arc::from(key.namespace), object: Arc::from(key.name), priority: Priority::Change }
 }

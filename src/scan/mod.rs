@@ -63,10 +63,7 @@ pub enum Mode {
 impl std::fmt::Display for Mode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Bulk => write!(
-                f,
-                "Bulk: one sweep of GetAccountAuthorizationDetails looks at every object"
-            ),
+            Self::Bulk => write!(f, "Bulk: one sweep of GetAccountAuthorizationDetails looks at every object"),
             Self::PerResource(why) => write!(f, "PerResource: {why}"),
         }
     }
@@ -123,11 +120,7 @@ pub struct Scans {
 impl Scans {
     /// No sweep yet.
     pub fn new(context: Arc<Context>, reports: mpsc::Sender<Report>) -> Self {
-        Self {
-            context,
-            reports,
-            running: HashMap::new(),
-        }
+        Self { context, reports, running: HashMap::new() }
     }
 
     /// Makes sure that an account is swept from now on.
@@ -156,11 +149,7 @@ impl Drop for Scans {
 async fn follow(context: Arc<Context>, lane: Lane, reports: mpsc::Sender<Report>) {
     let interval = context.settings.drift_check_interval.unwrap_or(DEFAULT_INTERVAL);
     // Beyond this, an object says itself that AWS cannot be reached.
-    let patience = context
-        .settings
-        .drift_check_interval
-        .unwrap_or(crate::reconcile::DEFAULT_INTERVAL)
-        * 3;
+    let patience = context.settings.drift_check_interval.unwrap_or(crate::reconcile::DEFAULT_INTERVAL) * 3;
     let mut last_good = Instant::now();
     loop {
         let began = Instant::now();
@@ -171,13 +160,7 @@ async fn follow(context: Arc<Context>, lane: Lane, reports: mpsc::Sender<Report>
             }
             Err(NotSwept::One(why, pause)) => {
                 let before = context.modes.set(&lane, Mode::PerResource(why));
-                (
-                    Some(Report::OneByOne {
-                        lane: lane.clone(),
-                        all: before == Some(Mode::Bulk),
-                    }),
-                    pause.max(interval),
-                )
+                (Some(Report::OneByOne { lane: lane.clone(), all: before == Some(Mode::Bulk) }), pause.max(interval))
             }
             Err(NotSwept::Failed(error)) => {
                 tracing::debug!(%error, "a sweep failed");
@@ -186,13 +169,7 @@ async fn follow(context: Arc<Context>, lane: Lane, reports: mpsc::Sender<Report>
                     last_good = began;
                 }
                 let undecided = context.modes.of(&lane).is_none();
-                (
-                    (worried || undecided).then(|| Report::OneByOne {
-                        lane: lane.clone(),
-                        all: worried,
-                    }),
-                    interval,
-                )
+                ((worried || undecided).then(|| Report::OneByOne { lane: lane.clone(), all: worried }), interval)
             }
         };
         if let Some(report) = report
@@ -226,10 +203,9 @@ async fn look(context: &Context, lane: &Lane) -> Result<Vec<Owner>, NotSwept> {
             let why = format!("a sweep takes {} calls for {} objects", swept.pages, swept.objects);
             Err(NotSwept::One(why, ASK_AGAIN))
         }
-        Err(error) if error.class == ErrorClass::AccessDenied => Err(NotSwept::One(
-            "iam:GetAccountAuthorizationDetails is not allowed".to_owned(),
-            ASK_AGAIN,
-        )),
+        Err(error) if error.class == ErrorClass::AccessDenied => {
+            Err(NotSwept::One("iam:GetAccountAuthorizationDetails is not allowed".to_owned(), ASK_AGAIN))
+        }
         Err(error) => Err(NotSwept::Failed(error)),
     }
 }
@@ -242,11 +218,7 @@ fn decide(context: &Context, lane: &Lane) -> Result<bool, String> {
         DriftScan::PerResource => Err("asked for by configuration".to_owned()),
         DriftScan::Auto => {
             let count = context.index.count(|object| object.account_ref() == lane.as_deref());
-            if count > FEW {
-                Ok(false)
-            } else {
-                Err(format!("reading up to {FEW} objects one by one is cheaper"))
-            }
+            if count > FEW { Ok(false) } else { Err(format!("reading up to {FEW} objects one by one is cheaper")) }
         }
     }
 }

@@ -55,20 +55,12 @@ pub(super) async fn sweep(context: &Context, lane: &Lane) -> Result<Swept, IamEr
         Some(name) => match context.accounts.named(name) {
             Some(account) => account,
             None => {
-                return Ok(Swept {
-                    pages: 0,
-                    objects: 0,
-                    suspects: Vec::new(),
-                });
+                return Ok(Swept { pages: 0, objects: 0, suspects: Vec::new() });
             }
         },
     };
     let identity = account.identity().await?;
-    let caller = Caller {
-        namespace: Arc::from(""),
-        object: Arc::from("scan"),
-        priority: Priority::Periodic,
-    };
+    let caller = Caller { namespace: Arc::from(""), object: Arc::from("scan"), priority: Priority::Periodic };
     let iam = account.iam(&identity, caller);
     let facts = AccountFacts {
         id: identity.account.clone(),
@@ -76,14 +68,7 @@ pub(super) async fn sweep(context: &Context, lane: &Lane) -> Result<Swept, IamEr
         via: context.accounts.via(lane.as_deref()),
     };
     let began = Instant::now();
-    let mut sweep = Sweep {
-        context,
-        lane,
-        facts,
-        seen: HashMap::new(),
-        orphans: 0,
-        asked: began,
-    };
+    let mut sweep = Sweep { context, lane, facts, seen: HashMap::new(), orphans: 0, asked: began };
     let (mut pages, mut marker) = (0, None);
     loop {
         sweep.asked = Instant::now();
@@ -148,12 +133,9 @@ impl Sweep<'_> {
                 continue;
             }
             let known =
-                self.context
-                    .memories
-                    .knows_version(&owner, &policy.id, &policy.default_version, wanted.fingerprint);
-            let in_sync = verdict::policy_in_sync(&object.status, wanted.fingerprint, &policy.id, known, || {
-                policy.document()
-            });
+                self.context.memories.knows_version(&owner, &policy.id, &policy.default_version, wanted.fingerprint);
+            let in_sync =
+                verdict::policy_in_sync(&object.status, wanted.fingerprint, &policy.id, known, || policy.document());
             self.seen.entry(owner).or_default().policy = in_sync;
         }
     }
@@ -174,30 +156,18 @@ impl Sweep<'_> {
             let seen = self.seen.get(&key).copied().unwrap_or_default();
             if seen.role && seen.policy {
                 in_sync.push(key);
-            } else if self
-                .context
-                .memories
-                .last_write(&key)
-                .is_none_or(|written| began > written + SETTLING)
-            {
+            } else if self.context.memories.last_write(&key).is_none_or(|written| began > written + SETTLING) {
                 suspects.push(key);
             }
         }
         self.context.memories.seen_in_sync(&in_sync, began);
-        Swept {
-            pages,
-            objects,
-            suspects,
-        }
+        Swept { pages, objects, suspects }
     }
 }
 
 /// The owner that a role's tags name, if it is an object of this cluster.
 fn owner_here(role: &ObservedRole, cluster: &Cluster) -> Option<Owner> {
-    let here = role
-        .tags
-        .get(TAG_MANAGED_BY)
-        .is_some_and(|name| name == cluster.name.as_str())
+    let here = role.tags.get(TAG_MANAGED_BY).is_some_and(|name| name == cluster.name.as_str())
         && role.tags.get(TAG_CLUSTER_UID).is_some_and(|uid| *uid == cluster.uid);
     here.then(|| Owner::from_tag(role.tags.get(TAG_OWNER)?)).flatten()
 }

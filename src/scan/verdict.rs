@@ -55,10 +55,7 @@ pub(super) fn policy_in_sync(
     known: bool,
     document: impl FnOnce() -> String,
 ) -> bool {
-    let same = status
-        .policy
-        .as_ref()
-        .and_then(|known| known.id.as_ref())
-        .is_none_or(|known| known == id || id.is_empty());
+    let same =
+        status.policy.as_ref().and_then(|known| known.id.as_ref()).is_none_or(|known| known == id || id.is_empty());
     same && (known || Meaning::of(&document()).fingerprint() == wanted)
 }

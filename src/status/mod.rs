@@ -93,11 +93,7 @@ pub struct Affected {
 
 impl Affected {
     /// All three.
-    pub const ALL: Self = Self {
-        policy: true,
-        role: true,
-        attachment: true,
-    };
+    pub const ALL: Self = Self { policy: true, role: true, attachment: true };
 }
 
 /// Is `Ready` true for this generation?
@@ -108,24 +104,13 @@ pub fn is_ready(status: &Status, generation: i64) -> bool {
 
 /// A condition by its type.
 pub fn condition(status: &Status, type_: ConditionType) -> Option<&Condition> {
-    status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == type_.as_str())
+    status.conditions.iter().find(|condition| condition.type_ == type_.as_str())
 }
 
 /// The next status.
 pub fn next(old: &Status, outcome: &Outcome, generation: i64, now: Timestamp) -> Status {
-    let mut next = Status {
-        observed_generation: generation,
-        ..old.clone()
-    };
-    let mut conditions = Conditions {
-        old,
-        generation,
-        now,
-        new: Vec::new(),
-    };
+    let mut next = Status { observed_generation: generation, ..old.clone() };
+    let mut conditions = Conditions { old, generation, now, new: Vec::new() };
     match outcome {
         Outcome::InSync(look) | Outcome::Drifted(look) | Outcome::Published(look, _) => {
             let drifted = matches!(outcome, Outcome::Drifted(_));
@@ -158,11 +143,7 @@ pub fn next(old: &Status, outcome: &Outcome, generation: i64, now: Timestamp) ->
             conditions.keep(&[ConditionType::Drifted, ConditionType::Effective]);
         }
         Outcome::Failed(failure) => {
-            let Failure {
-                reason,
-                message,
-                affected,
-            } = failure;
+            let Failure { reason, message, affected } = failure;
             conditions.set(ConditionType::Ready, "False", *reason, message);
             if stalls(*reason) {
                 conditions.set(ConditionType::Stalled, "True", *reason, message);
@@ -173,11 +154,7 @@ pub fn next(old: &Status, outcome: &Outcome, generation: i64, now: Timestamp) ->
             conditions.keep(&[ConditionType::Drifted, ConditionType::Effective]);
         }
         Outcome::Deleting(failure) => {
-            let Failure {
-                reason,
-                message,
-                affected,
-            } = failure;
+            let Failure { reason, message, affected } = failure;
             conditions.set(ConditionType::Ready, "False", *reason, message);
             conditions.set(ConditionType::Reconciling, "True", Reason::Deleting, message);
             conditions.parts(*affected, *reason, message);
@@ -217,8 +194,7 @@ impl Conditions<'_> {
 
     /// AWS is in sync, and yet the object is not ready.
     fn refuse(&mut self, reason: Reason, message: &str) {
-        self.new
-            .retain(|condition| condition.type_ != ConditionType::Ready.as_str());
+        self.new.retain(|condition| condition.type_ != ConditionType::Ready.as_str());
         self.set(ConditionType::Ready, "False", reason, message);
         self.set(ConditionType::Stalled, "True", reason, message);
     }
@@ -233,11 +209,7 @@ impl Conditions<'_> {
     /// The three parts after a failure: those affected are false; what was in sync for this generation stays; of
     /// the rest nothing is known.
     fn parts(&mut self, affected: Affected, reason: Reason, message: &str) {
-        let Affected {
-            policy,
-            role,
-            attachment,
-        } = affected;
+        let Affected { policy, role, attachment } = affected;
         for (type_, affected) in [
             (ConditionType::PolicyReady, policy),
             (ConditionType::RoleReady, role),
@@ -318,12 +290,7 @@ impl Conditions<'_> {
                     &format!("{what} differs from the spec; see status.drift"),
                 );
             } else if type_ == ConditionType::PolicyReady && !look.manages_policy {
-                self.set(
-                    type_,
-                    "True",
-                    Reason::NotManaged,
-                    "access: FullAccess manages no policy of its own",
-                );
+                self.set(type_, "True", Reason::NotManaged, "access: FullAccess manages no policy of its own");
             } else {
                 self.set(type_, "True", Reason::InSync, &format!("{what} is as the spec says"));
             }
@@ -331,12 +298,8 @@ impl Conditions<'_> {
     }
 
     fn drift_after_look(&mut self, look: &Look, drifted: bool, differing: &str) {
-        let left = |repair: Repair| {
-            look.findings
-                .iter()
-                .filter(move |finding| finding.repair == repair)
-                .collect::<Vec<_>>()
-        };
+        let left =
+            |repair: Repair| look.findings.iter().filter(move |finding| finding.repair == repair).collect::<Vec<_>>();
         let (others, immutable) = (left(Repair::LeftToOthers), left(Repair::Impossible));
         let mut notes = Vec::new();
         if !others.is_empty() {

@@ -37,37 +37,21 @@ fn look(findings: Vec<Finding>) -> Look {
 }
 
 fn finding(part: Part, field: Field, repair: Repair) -> Finding {
-    Finding {
-        part,
-        field,
-        item: None,
-        expected: "wanted".into(),
-        actual: "found".into(),
-        repair,
-    }
+    Finding { part, field, item: None, expected: "wanted".into(), actual: "found".into(), repair }
 }
 
 fn failed(reason: Reason) -> Outcome {
-    Outcome::Failed(Failure {
-        reason,
-        message: format!("{reason} happened"),
-        affected: Affected::default(),
-    })
+    Outcome::Failed(Failure { reason, message: format!("{reason} happened"), affected: Affected::default() })
 }
 
 fn progressing() -> Outcome {
-    Outcome::Progressing {
-        message: "at work".into(),
-        tag_keys: vec!["team".into()],
-    }
+    Outcome::Progressing { message: "at work".into(), tag_keys: vec!["team".into()] }
 }
 
 /// `True InSync`, or `-` where the condition is absent.
 fn says(status: &Status, type_: ConditionType) -> String {
-    condition(status, type_).map_or_else(
-        || "-".to_owned(),
-        |condition| format!("{} {}", condition.status, condition.reason),
-    )
+    condition(status, type_)
+        .map_or_else(|| "-".to_owned(), |condition| format!("{} {}", condition.status, condition.reason))
 }
 
 /// What Argo CD, Flux and `kubectl wait` make of it: kstatus's algorithm for custom resources.

@@ -74,11 +74,7 @@ where
         let mut fields = Fields::default();
         let mut innermost = None;
         // From the outside in: what lies closer to the event says more.
-        for span in context
-            .event_scope(event)
-            .into_iter()
-            .flat_map(tracing_subscriber::registry::Scope::from_root)
-        {
+        for span in context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
             innermost = Some(span.name());
             if let Some(of_span) = span.extensions().get::<Fields>() {
                 fields.0.extend(of_span.0.clone());
@@ -107,11 +103,7 @@ impl Fields {
     fn set(&mut self, field: &Field, value: Value) {
         let name = field.name();
         let name = name.strip_prefix("r#").unwrap_or(name);
-        let key = if RESERVED.contains(&name) {
-            format!("field.{name}")
-        } else {
-            name.to_owned()
-        };
+        let key = if RESERVED.contains(&name) { format!("field.{name}") } else { name.to_owned() };
         self.0.insert(key, value);
     }
 }
@@ -120,10 +112,7 @@ impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has no infinity.
         let number = serde_json::Number::from_f64(value);
-        self.set(
-            field,
-            number.map_or_else(|| Value::String(value.to_string()), Value::Number),
-        );
+        self.set(field, number.map_or_else(|| Value::String(value.to_string()), Value::Number));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {

@@ -66,10 +66,7 @@ impl Endpoint {
     pub fn parse(url: &str) -> Result<Self, OtlpError> {
         let wrong = || OtlpError::Url { given: url.to_owned() };
         let base: Uri = url.parse().map_err(|_| wrong())?;
-        if base
-            .authority()
-            .is_some_and(|authority| authority.as_str().contains('@'))
-        {
+        if base.authority().is_some_and(|authority| authority.as_str().contains('@')) {
             return Err(OtlpError::UserInfo);
         }
         let web = base.scheme() == Some(&Scheme::HTTP) || base.scheme() == Some(&Scheme::HTTPS);
@@ -87,10 +84,7 @@ impl Endpoint {
     /// # Errors
     /// Those of [`Endpoint::parse`].
     pub fn choose(flag: Option<&str>, standard: Option<&str>) -> Result<Option<Self>, OtlpError> {
-        flag.or(standard)
-            .filter(|url| !url.is_empty())
-            .map(Self::parse)
-            .transpose()
+        flag.or(standard).filter(|url| !url.is_empty()).map(Self::parse).transpose()
     }
 }
 
@@ -116,10 +110,7 @@ fn layer(uri: &Uri, client: impl HttpClient + 'static, instance: Option<&str>) -
         .with_endpoint(uri.to_string())
         .with_timeout(EXPORT_TIMEOUT)
         .build()?;
-    let provider = SdkTracerProvider::builder()
-        .with_resource(resource(instance))
-        .with_batch_exporter(exporter)
-        .build();
+    let provider = SdkTracerProvider::builder().with_resource(resource(instance)).with_batch_exporter(exporter).build();
     let layer = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(env!("CARGO_PKG_NAME")))
         .with_location(false)
@@ -174,24 +165,13 @@ mod tests {
 
     #[test]
     fn what_is_no_collectors_url_is_refused_in_one_sentence() {
-        for given in [
-            "collector:4318",
-            "collector",
-            "grpc://collector:4317",
-            "http://",
-            "http://c/?x=1",
-            "http://a b",
-        ] {
+        for given in ["collector:4318", "collector", "grpc://collector:4317", "http://", "http://c/?x=1", "http://a b"]
+        {
             let text = Endpoint::parse(given).unwrap_err().to_string();
             assert!(text.contains(given) && text.contains("http://HOST:4318"), "{text}");
         }
-        let text = Endpoint::parse("http://me:secret@collector:4318")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            !text.contains("secret") && text.contains("OTEL_EXPORTER_OTLP_HEADERS"),
-            "{text}"
-        );
+        let text = Endpoint::parse("http://me:secret@collector:4318").unwrap_err().to_string();
+        assert!(!text.contains("secret") && text.contains("OTEL_EXPORTER_OTLP_HEADERS"), "{text}");
     }
 
     #[test]
@@ -200,9 +180,6 @@ mod tests {
         let chosen = |flag, standard| Endpoint::choose(flag, standard).unwrap();
         assert_eq!(chosen(a, b), Some(Endpoint::parse("http://a").unwrap()));
         assert_eq!(chosen(None, b), Some(Endpoint::parse("http://b").unwrap()));
-        assert_eq!(
-            (chosen(Some(""), b), chosen(None, Some("")), chosen(None, None)),
-            (None, None, None)
-        );
+        assert_eq!((chosen(Some(""), b), chosen(None, Some("")), chosen(None, None)), (None, None, None));
     }
 }

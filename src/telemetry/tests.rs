@@ -12,10 +12,7 @@ struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(bytes);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -34,10 +31,7 @@ fn logged(format: LogFormat, filter: &str, run: impl FnOnce()) -> String {
 }
 
 fn json_lines(run: impl FnOnce()) -> Vec<Value> {
-    logged(LogFormat::Json, "debug", run)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    logged(LogFormat::Json, "debug", run).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
@@ -52,23 +46,11 @@ fn an_object_can_be_followed_by_one_key() {
     });
     let followed: Vec<_> = lines.iter().filter(|line| line["object"] == "shop/orders").collect();
     assert_eq!(followed.len(), 2);
-    assert_eq!(
-        (&followed[0]["message"], &followed[0]["span"]),
-        (&json!("starts"), &json!("reconcile"))
-    );
+    assert_eq!((&followed[0]["message"], &followed[0]["span"]), (&json!("starts"), &json!("reconcile")));
     assert_eq!(followed[0].get("role"), None);
-    let Value::Object(mut slow) = followed[1].clone() else {
-        unreachable!()
-    };
+    let Value::Object(mut slow) = followed[1].clone() else { unreachable!() };
     let timestamp = slow.remove("timestamp").unwrap();
-    assert!(
-        timestamp
-            .as_str()
-            .unwrap()
-            .parse::<k8s_openapi::jiff::Timestamp>()
-            .is_ok(),
-        "{timestamp}"
-    );
+    assert!(timestamp.as_str().unwrap().parse::<k8s_openapi::jiff::Timestamp>().is_ok(), "{timestamp}");
     let expected = json!({
         "level": "WARN", "target": module_path!(), "message": "slow", "span": "call",
         "object": "shop/orders", "role": "shop.orders", "operation": "GetRole", "attempt": 2, "throttled": true,
@@ -85,10 +67,7 @@ fn what_lies_closer_to_the_event_wins() {
         info!(object = "a/event", "two");
     });
     let seen: Vec<_> = lines.iter().map(|line| (&line["object"], &line["message"])).collect();
-    assert_eq!(
-        seen,
-        [(&json!("a/inner"), &json!("one")), (&json!("a/event"), &json!("two"))]
-    );
+    assert_eq!(seen, [(&json!("a/inner"), &json!("one")), (&json!("a/event"), &json!("two"))]);
 }
 
 #[test]
@@ -104,16 +83,10 @@ fn every_line_is_one_json_object_whatever_is_logged() {
         debug!(r#type = "raw");
     });
     assert_eq!(lines.len(), 3);
-    assert_eq!(
-        (&lines[0]["level"], &lines[0]["field.level"]),
-        (&json!("ERROR"), &json!("fake"))
-    );
+    assert_eq!((&lines[0]["level"], &lines[0]["field.level"]), (&json!("ERROR"), &json!("fake")));
     assert_eq!((&lines[0]["ratio"], &lines[0]["half"]), (&json!("NaN"), &json!(0.5)));
     assert!(lines[0]["message"].as_str().unwrap().starts_with("first\nsecond"));
-    assert_eq!(
-        (&lines[1]["error"], &lines[1]["debug"]),
-        (&json!("outer: inner"), &json!("Some(1)"))
-    );
+    assert_eq!((&lines[1]["error"], &lines[1]["debug"]), (&json!("outer: inner"), &json!("Some(1)")));
     assert_eq!((&lines[2]["type"], lines[2].get("message")), (&json!("raw"), None));
 }
 
@@ -124,10 +97,7 @@ fn text_shows_the_object_too() {
         info!("starts");
         debug!("not shown");
     });
-    assert!(
-        text.contains("object=\"shop/orders\"") && text.contains("starts"),
-        "{text}"
-    );
+    assert!(text.contains("object=\"shop/orders\"") && text.contains("starts"), "{text}");
     assert!(!text.contains("not shown") && !text.contains('\u{1b}'), "{text}");
 }
 
@@ -139,23 +109,15 @@ fn the_filter_is_by_target() {
             warn!(target: "noisy", "loud");
             info!(target: "other", "shown");
         });
-        assert!(
-            !text.contains("hidden") && text.contains("loud") && text.contains("shown"),
-            "{text}"
-        );
+        assert!(!text.contains("hidden") && text.contains("loud") && text.contains("shown"), "{text}");
     }
 }
 
 #[test]
 fn a_bad_filter_is_named() {
-    let error = subscriber(LogFormat::Text, "info,kube=loudly", false, io::sink, Vec::new())
-        .err()
-        .unwrap();
+    let error = subscriber(LogFormat::Text, "info,kube=loudly", false, io::sink, Vec::new()).err().unwrap();
     let text = error.to_string();
-    assert!(
-        text.contains("\"info,kube=loudly\"") && text.contains("info,kube=warn"),
-        "{text}"
-    );
+    assert!(text.contains("\"info,kube=loudly\"") && text.contains("info,kube=warn"), "{text}");
     assert!(!text.contains('\n'), "one sentence: {text}");
 }
 

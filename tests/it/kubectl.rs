@@ -32,21 +32,13 @@ impl Stage {
         let namespace = env.namespace().await?;
         let server = Server::start(ServerOptions::default())?;
         server.world().add_key(moto::ACCESS_KEY, ACCOUNT);
-        let (watch, name) = (
-            format!("--watch-namespace={namespace}"),
-            format!("--cluster-name={namespace}"),
-        );
+        let (watch, name) = (format!("--watch-namespace={namespace}"), format!("--cluster-name={namespace}"));
         let options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
             .arguments([watch.as_str(), name.as_str()])
             .arguments(flags.iter().copied())
             .aws_endpoint(&server.url());
         let operator = Operator::start(env, options).await?;
-        Ok(Self {
-            env,
-            namespace,
-            server,
-            operator,
-        })
+        Ok(Self { env, namespace, server, operator })
     }
 
     fn manifest(&self, name: &str, labels: &str, spec: &str) -> String {
@@ -87,9 +79,7 @@ impl Stage {
     }
 
     async fn object(&self, name: &str) -> Result<Value> {
-        let text = self
-            .kubectl(&["get", "alep", name, "-o", "json", "--show-managed-fields"])
-            .await?;
+        let text = self.kubectl(&["get", "alep", name, "-o", "json", "--show-managed-fields"]).await?;
         Ok(serde_json::from_str(&text)?)
     }
 
@@ -101,9 +91,7 @@ impl Stage {
         let ours = events.iter().filter(|event| {
             event["user"]["username"] == *user
                 && event["objectRef"]["namespace"] == *self.namespace
-                && ["create", "update", "patch", "delete", "deletecollection"]
-                    .map(Value::from)
-                    .contains(&event["verb"])
+                && ["create", "update", "patch", "delete", "deletecollection"].map(Value::from).contains(&event["verb"])
         });
         Ok(ours
             .map(|event| {
@@ -157,12 +145,7 @@ async fn get_describe_and_wait_read_well() -> Result<()> {
     let stage = Stage::start(&[]).await?;
     stage.env.apply_yaml(&stage.manifest("orders", "{}", "{}")).await?;
     stage.wait_ready("orders").await?;
-    let arn = |kind: &str| {
-        format!(
-            "arn:aws:iam::{ACCOUNT}:{kind}/aurora-log-export/{}.orders",
-            stage.namespace
-        )
-    };
+    let arn = |kind: &str| format!("arn:aws:iam::{ACCOUNT}:{kind}/aurora-log-export/{}.orders", stage.namespace);
 
     let table = stage.kubectl(&["get", "alep"]).await?;
     assert_eq!(headers(&table), ["NAME", "READY", "REASON", "ROLE", "AGE"]);
@@ -170,29 +153,13 @@ async fn get_describe_and_wait_read_well() -> Result<()> {
     assert_eq!(row[..4], ["orders", "True", "InSync", arn("role").as_str()]);
 
     let wide = stage.kubectl(&["get", "alep", "-o", "wide"]).await?;
-    assert_eq!(
-        headers(&wide),
-        [
-            "NAME",
-            "READY",
-            "REASON",
-            "ROLE",
-            "AGE",
-            "POLICY",
-            "ACCOUNT",
-            "DRIFTED",
-            "EFFECTIVE"
-        ]
-    );
+    assert_eq!(headers(&wide), ["NAME", "READY", "REASON", "ROLE", "AGE", "POLICY", "ACCOUNT", "DRIFTED", "EFFECTIVE"]);
     let row: Vec<_> = wide.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     assert_eq!(row[5..], [arn("policy").as_str(), ACCOUNT, "False", "True"]);
 
     for category in ["aws", "aurora"] {
         let listed = stage.kubectl(&["get", category, "-o", "name"]).await?;
-        assert!(
-            listed.contains("auroralogexportpolicy.auroralogexport.dev/orders"),
-            "{category}: {listed}"
-        );
+        assert!(listed.contains("auroralogexportpolicy.auroralogexport.dev/orders"), "{category}: {listed}");
     }
 
     let events = ["PolicyCreated", "RoleCreated", "PolicyAttached", "InSync"];
@@ -217,23 +184,16 @@ async fn explain_teaches_what_a_field_means() -> Result<()> {
     for (field, words) in [
         ("alep", vec!["IAM policy and role for Aurora's log export"]),
         ("alep.spec", vec!["Every field is optional", "driftCheckInterval"]),
-        (
-            "alep.spec.access",
-            vec!["CloudWatchLogsFullAccess", "Minimal", "FullAccess"],
-        ),
-        (
-            "alep.spec.deletionPolicy",
-            vec!["--default-deletion-policy", "ENUM: Delete Retain"],
-        ),
+        ("alep.spec.access", vec!["CloudWatchLogsFullAccess", "Minimal", "FullAccess"]),
+        ("alep.spec.deletionPolicy", vec!["--default-deletion-policy", "ENUM: Delete Retain"]),
         ("alep.spec.scope.regions", vec!["The guide's *Region*"]),
         ("alep.status.conditions", vec!["kstatus"]),
         ("awsaccount.spec.guardrails.requiredTags", vec!["Tags that"]),
     ] {
         // The OpenAPI document follows a new CRD within a second or so.
-        let text = wait_for("kubectl explain", Duration::from_secs(30), async || {
-            env.kubectl(&["explain", field]).await
-        })
-        .await?;
+        let text =
+            wait_for("kubectl explain", Duration::from_secs(30), async || env.kubectl(&["explain", field]).await)
+                .await?;
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         for words in words {
             assert!(text.contains(words), "{field}: {words:?} is not in {text}");
@@ -260,11 +220,7 @@ async fn creating_one_object_costs_three_iam_writes_one_finalizer_and_two_status
     assert!(writes.iter().all(|write| known.contains(&write.as_str())), "{writes:?}");
 
     let calls = stage.calls_since(0);
-    let changes: Vec<_> = calls
-        .iter()
-        .filter(|call| !is_read(call))
-        .map(|call| call.action.as_str())
-        .collect();
+    let changes: Vec<_> = calls.iter().filter(|call| !is_read(call)).map(|call| call.action.as_str()).collect();
     assert_eq!(changes, ["CreatePolicy", "CreateRole", "AttachRolePolicy"]);
     let last = calls.iter().rposition(|call| !is_read(call)).unwrap_or_default();
     let reads = calls[..last].iter().filter(|call| is_read(call)).count();
@@ -277,10 +233,7 @@ async fn creating_one_object_costs_three_iam_writes_one_finalizer_and_two_status
 async fn looking_again_at_an_unchanged_object_writes_nothing_anywhere() -> Result<()> {
     let stage = Stage::start(&["--drift-check-interval=1s"]).await?;
     let spec = "{tags: {team: a}, scope: {regions: [eu-west-1]}, description: for the audit}";
-    stage
-        .env
-        .apply_yaml(&stage.manifest("orders", "{app: shop}", spec))
-        .await?;
+    stage.env.apply_yaml(&stage.manifest("orders", "{app: shop}", spec)).await?;
     stage.wait_ready("orders").await?;
     // The reconcile that made it ready may still be telling so.
     stage.wait_for_reconciles(stage.reconciles().await?).await?;
@@ -290,9 +243,7 @@ async fn looking_again_at_an_unchanged_object_writes_nothing_anywhere() -> Resul
 
     stage.wait_for_reconciles(stage.reconciles().await? + 2.0).await?;
     assert_eq!(stage.object("orders").await?["metadata"]["resourceVersion"], version);
-    stage
-        .kubectl(&["annotate", "alep/orders", "auroralogexport.dev/reconcile-at=now"])
-        .await?;
+    stage.kubectl(&["annotate", "alep/orders", "auroralogexport.dev/reconcile-at=now"]).await?;
     stage.wait_for_reconciles(stage.reconciles().await? + 2.0).await?;
 
     assert_eq!(stage.writes().await?, writes);
@@ -309,10 +260,7 @@ async fn gitops_tools_and_the_operator_never_conflict() -> Result<()> {
     let stage = Stage::start(&["--drift-check-interval=1s"]).await?;
     let mut last = String::new();
     for round in 0..4 {
-        let spec = format!(
-            "{{tags: {{round: '{round}'}}, description: round {round}, suspend: {}}}",
-            round == 1
-        );
+        let spec = format!("{{tags: {{round: '{round}'}}, description: round {round}, suspend: {}}}", round == 1);
         last = stage.manifest("orders", &format!("{{round: '{round}', app: shop}}"), &spec);
         stage.apply_as("argocd-controller", &last).await?;
         // The same again, as a tool that reconciles does, while the operator is at work.
@@ -328,17 +276,10 @@ async fn gitops_tools_and_the_operator_never_conflict() -> Result<()> {
     assert_eq!(object["spec"], wanted["spec"]);
     assert_eq!(object["metadata"]["labels"], wanted["metadata"]["labels"]);
 
-    let entries = object["metadata"]["managedFields"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
+    let entries = object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default();
     let ours: Vec<_> = entries.iter().filter(|entry| entry["manager"] == MANAGER).collect();
     let subresources: BTreeSet<_> = ours.iter().map(|entry| entry["subresource"].to_string()).collect();
-    assert_eq!(
-        subresources,
-        BTreeSet::from([r#""status""#.to_owned(), "null".to_owned()]),
-        "{ours:?}"
-    );
+    assert_eq!(subresources, BTreeSet::from([r#""status""#.to_owned(), "null".to_owned()]), "{ours:?}");
     for entry in ours {
         let fields = entry["fieldsV1"].as_object().cloned().unwrap_or_default();
         let names: Vec<_> = fields.keys().map(String::as_str).collect();
@@ -346,26 +287,14 @@ async fn gitops_tools_and_the_operator_never_conflict() -> Result<()> {
             assert_eq!(names, ["f:status"], "{entry}");
         } else {
             assert_eq!(names, ["f:metadata"], "{entry}");
-            let metadata: Vec<_> = fields["f:metadata"]
-                .as_object()
-                .into_iter()
-                .flat_map(|it| it.keys())
-                .collect();
+            let metadata: Vec<_> = fields["f:metadata"].as_object().into_iter().flat_map(|it| it.keys()).collect();
             assert_eq!(metadata, ["f:finalizers"], "{entry}");
         }
     }
     let managers: BTreeSet<_> = entries.iter().filter_map(|entry| entry["manager"].as_str()).collect();
-    assert_eq!(
-        managers,
-        BTreeSet::from(["argocd-controller", MANAGER]),
-        "nobody writes under another name"
-    );
+    assert_eq!(managers, BTreeSet::from(["argocd-controller", MANAGER]), "nobody writes under another name");
 
-    assert_eq!(
-        object["status"]["observedGeneration"],
-        json!(4),
-        "each round is one generation"
-    );
+    assert_eq!(object["status"]["observedGeneration"], json!(4), "each round is one generation");
     stage.operator.stop().await?;
     Ok(())
 }

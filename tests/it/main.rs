@@ -39,19 +39,11 @@ async fn environment() -> Result<&'static Environment> {
     static ENVIRONMENT: OnceCell<Result<Environment, String>> = OnceCell::const_new();
     let start = async || {
         supervisor::end_with_parent();
-        let environment = Environment::start(ControlPlaneOptions {
-            controller_manager: true,
-            audit: true,
-        })
-        .await?;
+        let environment = Environment::start(ControlPlaneOptions { controller_manager: true, audit: true }).await?;
         environment.install_crds().await?;
         environment.install_rbac().await?;
         anyhow::Ok(environment)
     };
-    let started = ENVIRONMENT
-        .get_or_init(async || start().await.map_err(|error| format!("{error:#}")))
-        .await;
-    started
-        .as_ref()
-        .map_err(|error| anyhow!("the test environment did not start: {error}"))
+    let started = ENVIRONMENT.get_or_init(async || start().await.map_err(|error| format!("{error:#}"))).await;
+    started.as_ref().map_err(|error| anyhow!("the test environment did not start: {error}"))
 }

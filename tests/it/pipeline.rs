@@ -29,16 +29,7 @@ async fn an_empty_spec_becomes_the_guides_policy_and_its_deletion_leaves_nothing
         "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata: {{name: orders, namespace: {namespace}}}\nspec: {{}}\n"
     ))
     .await?;
-    let ready = env
-        .kubectl(&[
-            "wait",
-            "--for=condition=Ready",
-            "alep/orders",
-            "-n",
-            &namespace,
-            "--timeout=30s",
-        ])
-        .await;
+    let ready = env.kubectl(&["wait", "--for=condition=Ready", "alep/orders", "-n", &namespace, "--timeout=30s"]).await;
     ensure!(
         ready.is_ok(),
         "{ready:?}\n{}\n{}",
@@ -55,10 +46,7 @@ async fn an_empty_spec_becomes_the_guides_policy_and_its_deletion_leaves_nothing
             "Effect": "Allow", "Action": "logs:CreateLogGroup", "Resource": "*",
         })
     );
-    println!(
-        "{}",
-        env.kubectl(&["get", "alep", "-n", &namespace, "-o", "wide"]).await?
-    );
+    println!("{}", env.kubectl(&["get", "alep", "-n", &namespace, "-o", "wide"]).await?);
     println!("{}", env.kubectl(&["describe", "alep", "-n", &namespace]).await?);
     println!("{}", operator.log_text()?);
     env.kubectl(&["delete", "alep/orders", "-n", &namespace, "--timeout=20s"])

@@ -63,15 +63,7 @@ impl Swept<'_> {
             .collect();
         self.env.apply_yaml(&documents.join("---\n")).await?;
         self.env
-            .kubectl(&[
-                "wait",
-                "--for=condition=Ready",
-                "alep",
-                "--all",
-                "-n",
-                &self.namespace,
-                "--timeout=60s",
-            ])
+            .kubectl(&["wait", "--for=condition=Ready", "alep", "--all", "-n", &self.namespace, "--timeout=60s"])
             .await?;
         Ok(())
     }
@@ -95,9 +87,7 @@ impl Swept<'_> {
     /// Calls that are not sweeps or of the operator's own identity.
     fn other_calls(&self) -> Vec<String> {
         let counts = self.aws.gate().counts();
-        let other = counts
-            .iter()
-            .filter(|(action, _)| !["GetCallerIdentity", SWEEP].contains(&action.as_str()));
+        let other = counts.iter().filter(|(action, _)| !["GetCallerIdentity", SWEEP].contains(&action.as_str()));
         other.map(|(action, count)| format!("{action}: {count}")).collect()
     }
 }
@@ -123,25 +113,15 @@ async fn sweeps_cost_no_call_per_object_and_find_a_manual_edit() -> Result<()> {
         swept.role(7),
     );
     let account = swept.aws.world().account(ACCOUNT);
-    account
-        .lock()
-        .update_assume_role_policy(&role, trust)
-        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    account.lock().update_assume_role_policy(&role, trust).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     wait_for("the trust policy to be put back", LIMIT, async || {
-        let document = account
-            .lock()
-            .get_role(&role)
-            .map_err(|error| anyhow::anyhow!("{error:?}"))?
-            .trust
-            .as_str()
-            .to_owned();
+        let document =
+            account.lock().get_role(&role).map_err(|error| anyhow::anyhow!("{error:?}"))?.trust.as_str().to_owned();
         ensure!(document.contains("rds.amazonaws.com"), "{document}");
         Ok(())
     })
     .await?;
-    let repaired = operator
-        .metric("auroralogexport_drift_repaired_total", &[("field", "trust")])
-        .await?;
+    let repaired = operator.metric("auroralogexport_drift_repaired_total", &[("field", "trust")]).await?;
     assert!((repaired - 1.0).abs() < f64::EPSILON, "{repaired}");
     operator.stop().await?;
     Ok(())
@@ -158,10 +138,7 @@ async fn a_restart_in_sync_costs_no_read_per_object() -> Result<()> {
     swept.sweeps(2).await?;
     let calls = swept.other_calls();
     assert!(calls.is_empty(), "{calls:?}");
-    let written = operator
-        .metric("auroralogexport_status_writes_total", &[])
-        .await
-        .unwrap_or_default();
+    let written = operator.metric("auroralogexport_status_writes_total", &[]).await.unwrap_or_default();
     assert!(written < 0.5, "{written} status writes");
     operator.stop().await?;
     Ok(())
@@ -170,19 +147,13 @@ async fn a_restart_in_sync_costs_no_read_per_object() -> Result<()> {
 #[tokio::test]
 async fn without_the_permission_objects_are_read_one_by_one() -> Result<()> {
     let swept = Swept::new().await?;
-    swept
-        .aws
-        .gate()
-        .set_faults(FaultPlan::of(1, vec![Rule::new(Effect::AccessDenied, &[SWEEP])]));
+    swept.aws.gate().set_faults(FaultPlan::of(1, vec![Rule::new(Effect::AccessDenied, &[SWEEP])]));
     let operator = swept.operator("bulk").await?;
     swept.objects().await?;
     let (role, account) = (swept.role(3), swept.aws.world().account(ACCOUNT));
     account
         .lock()
-        .detach_role_policy(
-            &role,
-            &format!("arn:aws:iam::{ACCOUNT}:policy/aurora-log-export/{role}"),
-        )
+        .detach_role_policy(&role, &format!("arn:aws:iam::{ACCOUNT}:policy/aurora-log-export/{role}"))
         .map_err(|error| anyhow::anyhow!("{error:?}"))?;
     wait_for("the policy to be attached again", LIMIT, async || {
         ensure!(!account.lock().attached_to(&role).is_empty(), "nothing is attached");

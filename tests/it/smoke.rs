@@ -23,9 +23,7 @@ async fn an_empty_spec_is_stored_as_written() -> Result<()> {
         "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata: {{name: a, namespace: {namespace}}}\nspec: {{}}\n"
     ))
     .await?;
-    let stored = env
-        .kubectl(&["get", "alep", "a", "-n", &namespace, "-o", "jsonpath={.spec} {.status}"])
-        .await?;
+    let stored = env.kubectl(&["get", "alep", "a", "-n", &namespace, "-o", "jsonpath={.spec} {.status}"]).await?;
     assert_eq!(stored, r#"{} {"observedGeneration":-1}"#);
     Ok(())
 }
@@ -34,14 +32,10 @@ async fn an_empty_spec_is_stored_as_written() -> Result<()> {
 async fn kubectl_explains_the_spec() -> Result<()> {
     let env = environment().await?;
     // The OpenAPI document follows a new CRD within a second or so.
-    let text = wait_for("kubectl explain", Duration::from_secs(30), async || {
-        env.kubectl(&["explain", "alep.spec"]).await
-    })
-    .await?;
-    assert!(
-        text.contains("deletionPolicy") && text.contains("adoptionPolicy"),
-        "{text}"
-    );
+    let text =
+        wait_for("kubectl explain", Duration::from_secs(30), async || env.kubectl(&["explain", "alep.spec"]).await)
+            .await?;
+    assert!(text.contains("deletionPolicy") && text.contains("adoptionPolicy"), "{text}");
     Ok(())
 }
 
@@ -60,14 +54,9 @@ async fn the_operators_token_may_what_it_needs_and_no_more() -> Result<()> {
     let env = environment().await?;
     let access = env.install_rbac().await?;
     let client = env.client_for(&access.kubeconfig).await?;
-    Api::<AuroraLogExportPolicy>::all(client.clone())
-        .list(&ListParams::default())
-        .await?;
+    Api::<AuroraLogExportPolicy>::all(client.clone()).list(&ListParams::default()).await?;
     let refused = Api::<Secret>::all(client).list(&ListParams::default()).await;
-    assert!(
-        matches!(&refused, Err(kube::Error::Api(status)) if status.code == 403),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, Err(kube::Error::Api(status)) if status.code == 403), "{refused:?}");
     Ok(())
 }
 
@@ -75,10 +64,7 @@ async fn the_operators_token_may_what_it_needs_and_no_more() -> Result<()> {
 async fn a_deleted_namespace_goes_with_its_content() -> Result<()> {
     let env = environment().await?;
     let name = env.namespace().await?;
-    env.apply_yaml(&format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a, namespace: {name}}}\n"
-    ))
-    .await?;
+    env.apply_yaml(&format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a, namespace: {name}}}\n")).await?;
     let namespaces: Api<Namespace> = Api::all(env.client().await?);
     namespaces.delete(&name, &DeleteParams::default()).await?;
     let config_maps: Api<ConfigMap> = Api::namespaced(env.client().await?, &name);
@@ -127,10 +113,7 @@ async fn the_api_server_can_be_stopped_frozen_and_started_again() -> Result<()> 
 
     control_plane.pause_apiserver()?;
     let frozen = look().await.err();
-    ensure!(
-        frozen.is_some_and(|error| error.is::<Elapsed>()),
-        "a frozen server answers or refuses"
-    );
+    ensure!(frozen.is_some_and(|error| error.is::<Elapsed>()), "a frozen server answers or refuses");
     control_plane.resume_apiserver()?;
     wait_for("an answer after the freeze", Duration::from_secs(10), look).await?;
     Ok(())

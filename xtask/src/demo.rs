@@ -45,11 +45,7 @@ impl Demo {
             operator_binary::build().await?
         };
         say("starting etcd, kube-apiserver and moto");
-        let env = Environment::start(ControlPlaneOptions {
-            controller_manager: true,
-            audit: false,
-        })
-        .await?;
+        let env = Environment::start(ControlPlaneOptions { controller_manager: true, audit: false }).await?;
         say("installing the CRDs and the operator's access rights");
         env.install_crds().await?;
         env.install_rbac().await?;
@@ -75,27 +71,16 @@ impl Demo {
 async fn apply_examples(env: &Environment) -> Result<Vec<DynamicObject>> {
     let dir = workspace().join("examples");
     let entries = std::fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    let mut paths = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     paths.sort();
     let mut applied = Vec::new();
     for path in paths {
         let yaml = std::fs::read_to_string(&path)?;
-        applied.extend(
-            env.apply_yaml(&yaml)
-                .await
-                .with_context(|| format!("cannot apply {}", path.display()))?,
-        );
+        applied.extend(env.apply_yaml(&yaml).await.with_context(|| format!("cannot apply {}", path.display()))?);
     }
     // A namespace or a ConfigMap beside them has no condition to wait for.
-    applied.retain(|object| {
-        object
-            .types
-            .as_ref()
-            .is_some_and(|types| types.api_version.starts_with(GROUP))
-    });
+    applied.retain(|object| object.types.as_ref().is_some_and(|types| types.api_version.starts_with(GROUP)));
     ensure!(!applied.is_empty(), "{} holds no examples", dir.display());
     Ok(applied)
 }
@@ -147,9 +132,7 @@ fn readiness(object: &DynamicObject) -> (bool, String) {
 }
 
 fn conditions(object: &DynamicObject) -> &[Value] {
-    object.data["status"]["conditions"]
-        .as_array()
-        .map_or(&[], Vec::as_slice)
+    object.data["status"]["conditions"].as_array().map_or(&[], Vec::as_slice)
 }
 
 /// What a user sees in the cluster, and what IAM has.
@@ -162,13 +145,7 @@ async fn show(env: &Environment, applied: &[DynamicObject]) -> Result<()> {
         println!("\n── {} ──", apply::describe(&current));
         for condition in conditions(&current) {
             let field = |name: &str| condition[name].as_str().unwrap_or_default();
-            println!(
-                "{:15} {:7} {:20} {}",
-                field("type"),
-                field("status"),
-                field("reason"),
-                field("message")
-            );
+            println!("{:15} {:7} {:20} {}", field("type"), field("status"), field("reason"), field("message"));
         }
         if let Some(role) = current.data["status"]["role"]["name"].as_str() {
             show_role(&env.aws(), role).await?;
@@ -180,29 +157,19 @@ async fn show(env: &Environment, applied: &[DynamicObject]) -> Result<()> {
 
 /// The documents as read back from IAM, not as the operator remembers them.
 async fn show_role(aws: &QueryClient, role: &str) -> Result<()> {
-    println!(
-        "\ntrust policy of role {role}:\n{}",
-        json::indented(&aws.trust_document_text(role).await?)
-    );
+    println!("\ntrust policy of role {role}:\n{}", json::indented(&aws.trust_document_text(role).await?));
     for arn in aws.attached_policies(role).await? {
         if arn.contains("::aws:policy/") {
             println!("attached: {arn} (managed by AWS)");
         } else {
-            println!(
-                "attached: {arn}:\n{}",
-                json::indented(&aws.policy_document_text(&arn).await?)
-            );
+            println!("attached: {arn}:\n{}", json::indented(&aws.policy_document_text(&arn).await?));
         }
     }
     Ok(())
 }
 
 fn invite(env: &Environment, operator: &Operator) {
-    let kubectl = env
-        .kubectl_path()
-        .parent()
-        .map(|dir| dir.display().to_string())
-        .unwrap_or_default();
+    let kubectl = env.kubectl_path().parent().map(|dir| dir.display().to_string()).unwrap_or_default();
     println!(
         "\nThe demo stays up until Ctrl-C. In another terminal:\n\n  export KUBECONFIG={}\n  export PATH=\"{kubectl}:$PATH\"\n  kubectl get alep -A -o wide --watch\n",
         env.kubeconfig().display(),

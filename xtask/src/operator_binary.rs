@@ -13,10 +13,7 @@ const NAME: &str = "aurora-log-export-operator";
 pub(crate) async fn build() -> Result<PathBuf> {
     let mut command = supervisor::command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // No `--package`, for the same reason as in `.cargo/config.toml`.
-    command
-        .current_dir(workspace())
-        .args(["build", "--bin", NAME, "--target-dir"])
-        .arg(target_dir());
+    command.current_dir(workspace()).args(["build", "--bin", NAME, "--target-dir"]).arg(target_dir());
     remove_package_variables(&mut command);
     supervisor::run_in_sight(&format!("cargo build --bin {NAME}"), command).await?;
     let binary = target_dir().join("debug").join(NAME);

@@ -29,13 +29,7 @@ impl Bucket {
     pub(super) fn new(configured: f64, now: Duration) -> Self {
         let configured = within_limits(configured);
         let tokens = burst(configured);
-        Self {
-            configured,
-            rate: configured,
-            tokens,
-            updated: now,
-            cut: None,
-        }
+        Self { configured, rate: configured, tokens, updated: now, cut: None }
     }
 
     /// Takes a token if there is one.
@@ -99,11 +93,7 @@ impl Bucket {
         let growing = passed.min((self.configured - self.rate) / growth).max(0.0);
         // The area under the rate: a ramp, then level ground.
         let earned = (self.rate + growth * growing / 2.0) * growing + self.configured * (passed - growing);
-        self.rate = if growing < passed {
-            self.configured
-        } else {
-            self.rate + growth * growing
-        };
+        self.rate = if growing < passed { self.configured } else { self.rate + growth * growing };
         self.tokens = (self.tokens + earned).min(burst(self.rate));
     }
 }

@@ -32,10 +32,7 @@ struct Ring<V> {
 
 impl<V> Default for Ring<V> {
     fn default() -> Self {
-        Self {
-            entries: BTreeMap::new(),
-            served: None,
-        }
+        Self { entries: BTreeMap::new(), served: None }
     }
 }
 
@@ -52,10 +49,7 @@ impl<V: Default> Ring<V> {
     fn turn<T>(&mut self, serve: impl FnOnce(&mut V) -> (Option<T>, bool)) -> Option<T> {
         let after = self.served.take().and_then(|served| {
             let rest = (Excluded(served), Unbounded);
-            self.entries
-                .range::<Arc<str>, _>(rest)
-                .next()
-                .map(|(name, _)| name.clone())
+            self.entries.range::<Arc<str>, _>(rest).next().map(|(name, _)| name.clone())
         });
         let name = after.or_else(|| self.entries.keys().next().cloned())?;
         let (taken, empty) = serve(self.entries.get_mut(&name)?);
@@ -91,11 +85,7 @@ pub(super) struct Queue<T> {
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
-        Self {
-            classes: Default::default(),
-            passed_over: [0; 3],
-            next_number: 0,
-        }
+        Self { classes: Default::default(), passed_over: [0; 3], next_number: 0 }
     }
 }
 
@@ -109,14 +99,8 @@ impl<T> Queue<T> {
         let number = self.next_number;
         self.next_number += 1;
         let class = &mut self.classes[position(caller.priority)];
-        class
-            .entry(&caller.namespace)
-            .entry(&caller.object)
-            .insert(number, waiter);
-        Ticket {
-            caller: caller.clone(),
-            number,
-        }
+        class.entry(&caller.namespace).entry(&caller.object).insert(number, waiter);
+        Ticket { caller: caller.clone(), number }
     }
 
     /// Takes out the waiter whose turn it is.
@@ -124,11 +108,7 @@ impl<T> Queue<T> {
         let turn = self.next_class()?;
         for class in 0..self.classes.len() {
             let waits = class != turn && !self.classes[class].is_empty();
-            self.passed_over[class] = if waits {
-                self.passed_over[class].saturating_add(1)
-            } else {
-                0
-            };
+            self.passed_over[class] = if waits { self.passed_over[class].saturating_add(1) } else { 0 };
         }
         self.classes[turn].turn(|objects| {
             let waiter = objects.turn(|waiters| {
@@ -155,11 +135,7 @@ impl<T> Queue<T> {
         let waits = |class: &usize| !self.classes[*class].is_empty();
         let positions = 0..self.classes.len();
         // The least urgent first: its patience is the longest.
-        let starved = positions
-            .clone()
-            .rev()
-            .filter(waits)
-            .find(|class| self.passed_over[*class] >= PATIENCE[*class]);
+        let starved = positions.clone().rev().filter(waits).find(|class| self.passed_over[*class] >= PATIENCE[*class]);
         starved.or_else(|| positions.clone().find(waits))
     }
 }
@@ -183,11 +159,7 @@ mod tests {
     const PRIORITIES: [Priority; 3] = [Priority::Deletion, Priority::Change, Priority::Periodic];
 
     fn caller(priority: Priority, namespace: &str, object: &str) -> Caller {
-        Caller {
-            namespace: namespace.into(),
-            object: object.into(),
-            priority,
-        }
+        Caller { namespace: namespace.into(), object: object.into(), priority }
     }
 
     fn drain<T>(queue: &mut Queue<T>) -> Vec<T> {
@@ -217,11 +189,7 @@ mod tests {
             queue.push(&caller(Priority::Change, "ns", quiet), quiet);
         }
         let order = drain(&mut queue);
-        assert!(
-            order[..3].contains(&"a") && order[..3].contains(&"z"),
-            "{:?}",
-            &order[..4]
-        );
+        assert!(order[..3].contains(&"a") && order[..3].contains(&"z"), "{:?}", &order[..4]);
     }
 
     #[test]
@@ -245,16 +213,8 @@ mod tests {
         let order: Vec<_> = (0..100).filter_map(|_| queue.pop()).collect();
         let turns = |priority| order.iter().filter(|served| **served == priority).count();
         assert!(turns(Priority::Deletion) >= 65, "{}", turns(Priority::Deletion));
-        assert!(
-            (15..=25).contains(&turns(Priority::Change)),
-            "{}",
-            turns(Priority::Change)
-        );
-        assert!(
-            (8..=12).contains(&turns(Priority::Periodic)),
-            "{}",
-            turns(Priority::Periodic)
-        );
+        assert!((15..=25).contains(&turns(Priority::Change)), "{}", turns(Priority::Change));
+        assert!((8..=12).contains(&turns(Priority::Periodic)), "{}", turns(Priority::Periodic));
     }
 
     #[test]

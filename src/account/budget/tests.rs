@@ -8,18 +8,11 @@ use super::*;
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn budget(writes_per_second: f64) -> Budget {
-    Budget::new(Rates {
-        reads_per_second: 1_000.0,
-        writes_per_second,
-    })
+    Budget::new(Rates { reads_per_second: 1_000.0, writes_per_second })
 }
 
 fn caller(priority: Priority, namespace: &str, object: &str) -> Caller {
-    Caller {
-        namespace: namespace.into(),
-        object: object.into(),
-        priority,
-    }
+    Caller { namespace: namespace.into(), object: object.into(), priority }
 }
 
 fn change(object: &str) -> Caller {
@@ -27,11 +20,7 @@ fn change(object: &str) -> Caller {
 }
 
 fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
     runtime.block_on(async { timeout(DEADLINE, test).await.unwrap() });
 }
 
@@ -104,10 +93,7 @@ fn everybody_who_stays_is_served_at_the_rate() {
         assert!(served >= 1_000, "{served}");
         let took = start.elapsed().as_secs_f64();
         let allowed = 800.0 + 400.0 * took;
-        assert!(
-            f64::from(u32::try_from(served).unwrap()) <= allowed + 1.0,
-            "{served} calls in {took} s"
-        );
+        assert!(f64::from(u32::try_from(served).unwrap()) <= allowed + 1.0, "{served} calls in {took} s");
         // The task ends with the queue.
         until(|| !is_served(&budget)).await;
         assert!(budget.lane(CallKind::Write).lock().queue.is_empty());
@@ -159,10 +145,7 @@ fn a_raised_rate_wakes_who_waits() {
             tokio::spawn(async move { budget.acquire(CallKind::Write, &change("o")).await })
         };
         until(|| !budget.lane(CallKind::Write).lock().queue.is_empty()).await;
-        budget.set_rates(Rates {
-            reads_per_second: 1.0,
-            writes_per_second: 1_000.0,
-        });
+        budget.set_rates(Rates { reads_per_second: 1.0, writes_per_second: 1_000.0 });
         waiting.await.unwrap();
         assert!((budget.rate(CallKind::Read) - 1.0).abs() < 1e-6);
     });
@@ -176,16 +159,12 @@ fn a_busy_namespace_does_not_delay_a_quiet_one() {
         for i in 0..2_000 {
             let budget = budget.clone();
             noisy.spawn(async move {
-                budget
-                    .acquire(CallKind::Write, &caller(Priority::Change, "noisy", &format!("o{i}")))
-                    .await
+                budget.acquire(CallKind::Write, &caller(Priority::Change, "noisy", &format!("o{i}"))).await
             });
         }
         until(|| !budget.lane(CallKind::Write).lock().queue.is_empty()).await;
         // Alone in line the noisy ones would take 38 s.
-        let waited = budget
-            .acquire(CallKind::Write, &caller(Priority::Change, "quiet", "o"))
-            .await;
+        let waited = budget.acquire(CallKind::Write, &caller(Priority::Change, "quiet", "o")).await;
         assert!(waited < Duration::from_secs(10), "{waited:?}");
         noisy.abort_all();
     });
@@ -195,10 +174,7 @@ fn a_busy_namespace_does_not_delay_a_quiet_one() {
 fn a_runtime_that_ends_does_not_leave_the_queue_unserved() {
     let budget = budget(20.0);
     run(async { empty(&budget, CallKind::Write).await });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let place = runtime.block_on(async { Lane::enter(budget.lane(CallKind::Write), &change("a")) });
     drop(runtime);
     run(async {

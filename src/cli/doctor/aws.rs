@@ -48,10 +48,7 @@ pub(super) async fn examine(patient: &Patient<'_>, report: &mut Report) -> Optio
             return None;
         }
     };
-    report.pass(
-        Check::Credentials,
-        format!("AWS knows us as {} in account {}", identity.arn, identity.account),
-    );
+    report.pass(Check::Credentials, format!("AWS knows us as {} in account {}", identity.arn, identity.account));
     let iam = patient.account.iam(&identity, asking("doctor"));
     let inventory = patient.account.inventory(&identity, asking("doctor"));
     let [mut rights, mut summary, mut linked, mut left, mut time] = [(); 5].map(|()| Report::default());
@@ -108,10 +105,8 @@ async fn permissions(
     if let Some(principal) = principal {
         match simulate(patient, &probe, inventory, &principal, report).await {
             Ok(()) => return,
-            Err(error) => report.skip(
-                Check::Permissions,
-                format!("the rights to write are not simulated: {}", error.for_people()),
-            ),
+            Err(error) => report
+                .skip(Check::Permissions, format!("the rights to write are not simulated: {}", error.for_people())),
         }
     }
     Box::pin(read_probes(&probe, iam, report)).await;
@@ -189,10 +184,7 @@ async fn simulate(
 ) -> Result<(), IamError> {
     let context = context(patient, probe);
     let mut allowed = 0;
-    for (operations, resource) in [
-        (ON_ROLES, probe.role_arn.as_str()),
-        (ON_POLICIES, probe.policy.as_str()),
-    ] {
+    for (operations, resource) in [(ON_ROLES, probe.role_arn.as_str()), (ON_POLICIES, probe.policy.as_str())] {
         let names: Vec<String> = operations.iter().map(|operation| operation.permission()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         for result in inventory.simulate(principal, &names, resource, &context).await? {
@@ -222,11 +214,9 @@ async fn simulate(
 fn context(patient: &Patient<'_>, probe: &Probe) -> BTreeMap<String, String> {
     let Cluster { name, uid, .. } = &patient.settings.cluster;
     let mut context = BTreeMap::from([("iam:PolicyARN".to_owned(), probe.policy.to_string())]);
-    for (tag, value) in [
-        (TAG_MANAGED_BY, name.to_string()),
-        (TAG_CLUSTER_UID, uid.clone()),
-        (TAG_OWNER, format!("doctor/{PROBE}")),
-    ] {
+    for (tag, value) in
+        [(TAG_MANAGED_BY, name.to_string()), (TAG_CLUSTER_UID, uid.clone()), (TAG_OWNER, format!("doctor/{PROBE}"))]
+    {
         context.insert(format!("aws:RequestTag/{tag}"), value.clone());
         context.insert(format!("aws:ResourceTag/{tag}"), value);
     }
@@ -264,11 +254,8 @@ async fn read_probes(probe: &Probe, iam: &AwsIam, report: &mut Report) {
             ErrorClass::NotFound => {}
             ErrorClass::AccessDenied => {
                 refused += 1;
-                let resource = if error.operation.as_str().contains("Role") {
-                    probe.role_arn.as_str()
-                } else {
-                    policy.as_str()
-                };
+                let resource =
+                    if error.operation.as_str().contains("Role") { probe.role_arn.as_str() } else { policy.as_str() };
                 denied(report, &error.operation.permission(), resource);
             }
             ErrorClass::Throttled => {
@@ -320,10 +307,7 @@ async fn service_linked_role(iam: &AwsIam, report: &mut Report) {
         return;
     };
     match iam.role(&name).await {
-        Ok(None) => report.pass(
-            Check::ServiceLinkedRole,
-            format!("the account has no {SERVICE_LINKED_ROLE}"),
-        ),
+        Ok(None) => report.pass(Check::ServiceLinkedRole, format!("the account has no {SERVICE_LINKED_ROLE}")),
         Ok(Some(_)) => report.find(
             Check::ServiceLinkedRole,
             format!("the account has {SERVICE_LINKED_ROLE}, which overrides custom roles for log export"),
@@ -359,20 +343,16 @@ async fn orphans(
     }
     match inventory.policies().await {
         Ok(policies) => {
-            let path = format!(
-                "arn:{}:iam::{}:policy{}",
-                identity.partition, identity.account, patient.settings.iam_path
-            );
+            let path =
+                format!("arn:{}:iam::{}:policy{}", identity.partition, identity.account, patient.settings.iam_path);
             let mut suspects: Vec<_> = policies
                 .into_iter()
                 .map(|policy| policy.arn)
                 .filter(|arn| arn.starts_with(&path) && !patient.known_arns.contains(arn))
                 .collect();
             if suspects.len() > MAX_POLICIES {
-                report.skip(
-                    Check::Orphans,
-                    format!("only {MAX_POLICIES} of {} policies were looked at", suspects.len()),
-                );
+                report
+                    .skip(Check::Orphans, format!("only {MAX_POLICIES} of {} policies were looked at", suspects.len()));
                 suspects.truncate(MAX_POLICIES);
             }
             for arn in suspects {
@@ -394,9 +374,7 @@ async fn orphans(
 
 /// The owner, if it is of this cluster and does not exist.
 fn orphaned(tags: &Tags, cluster: &Cluster, owners: &BTreeSet<Owner>) -> Option<Owner> {
-    let ours = tags
-        .get(TAG_MANAGED_BY)
-        .is_some_and(|name| name == cluster.name.as_str())
+    let ours = tags.get(TAG_MANAGED_BY).is_some_and(|name| name == cluster.name.as_str())
         && tags.get(TAG_CLUSTER_UID).is_some_and(|uid| *uid == cluster.uid);
     let owner = Owner::from_tag(tags.get(TAG_OWNER)?)?;
     (ours && !owners.contains(&owner)).then_some(owner)

@@ -82,22 +82,16 @@ pub(super) async fn custom_resources(kube: &Kube, report: &mut Report) {
                 ),
             },
             Err(kube::Error::Api(status)) if status.code == 403 => served(kube, expected, report).await,
-            Err(error) => report.find(
-                Check::Crds,
-                format!("the CRD {name} cannot be read: {error}"),
-                "kubectl get crds",
-            ),
+            Err(error) => {
+                report.find(Check::Crds, format!("the CRD {name} cannot be read: {error}"), "kubectl get crds")
+            }
         }
     }
 }
 
 /// Without the right to read CRDs, discovery still tells whether the kind is served.
 async fn served(kube: &Kube, expected: &CustomResourceDefinition, report: &mut Report) {
-    let version = expected
-        .spec
-        .versions
-        .first()
-        .map_or("", |version| version.name.as_str());
+    let version = expected.spec.versions.first().map_or("", |version| version.name.as_str());
     let group = format!("{}/{version}", expected.spec.group);
     let known = kube
         .client
@@ -114,10 +108,7 @@ async fn served(kube: &Kube, expected: &CustomResourceDefinition, report: &mut R
 
 fn established(crd: &CustomResourceDefinition) -> bool {
     let conditions = crd.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|condition| condition.type_ == "Established" && condition.status == "True")
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Established" && condition.status == "True")
 }
 
 /// The first part of the version that differs.
@@ -195,13 +186,7 @@ const NEEDS: &[Need] = &[
         verbs: &["get", "list", "watch"],
         place: Place::Cluster,
     },
-    Need {
-        group: "events.k8s.io",
-        resource: "events",
-        subresource: "",
-        verbs: &["create"],
-        place: Place::Watched,
-    },
+    Need { group: "events.k8s.io", resource: "events", subresource: "", verbs: &["create"], place: Place::Watched },
     Need {
         group: "coordination.k8s.io",
         resource: "leases",
@@ -213,13 +198,9 @@ const NEEDS: &[Need] = &[
 
 /// May the operator (or the caller) do what the operator does?
 pub(super) async fn rights(kube: &Kube, scope: &Scope<'_>, report: &mut Report) {
-    let questions: Vec<ResourceAttributes> = NEEDS
-        .iter()
-        .flat_map(|need| need.verbs.iter().map(move |verb| attributes(need, verb, scope)))
-        .collect();
-    let who = scope
-        .service_account
-        .map_or_else(|| "you".to_owned(), |account| format!("ServiceAccount {account}"));
+    let questions: Vec<ResourceAttributes> =
+        NEEDS.iter().flat_map(|need| need.verbs.iter().map(move |verb| attributes(need, verb, scope))).collect();
+    let who = scope.service_account.map_or_else(|| "you".to_owned(), |account| format!("ServiceAccount {account}"));
     let answers = join_all(questions.iter().map(|question| ask(kube, scope, question))).await;
     let mut allowed = 0;
     for (question, answer) in questions.iter().zip(answers) {
@@ -237,10 +218,7 @@ pub(super) async fn rights(kube: &Kube, scope: &Scope<'_>, report: &mut Report) 
         }
     }
     if allowed == questions.len() {
-        report.pass(
-            Check::Rbac,
-            format!("{who} may do all that the operator does ({allowed} rights)"),
-        );
+        report.pass(Check::Rbac, format!("{who} may do all that the operator does ({allowed} rights)"));
     }
 }
 
@@ -268,10 +246,10 @@ fn describe(question: &ResourceAttributes) -> String {
     if let Some(subresource) = &question.subresource {
         resource = format!("{resource}/{subresource}");
     }
-    let place = question.namespace.as_ref().map_or_else(
-        || "in the whole cluster".to_owned(),
-        |namespace| format!("in namespace {namespace}"),
-    );
+    let place = question
+        .namespace
+        .as_ref()
+        .map_or_else(|| "in the whole cluster".to_owned(), |namespace| format!("in namespace {namespace}"));
     format!("{} {resource} {place}", part(&question.verb))
 }
 
@@ -327,10 +305,7 @@ pub(super) async fn leader(kube: &Kube, namespace: &str, report: &mut Report) {
             return;
         }
         Err(kube::Error::Api(status)) if status.code == 403 => {
-            report.skip(
-                Check::Leader,
-                format!("you may not read the Lease {namespace}/{FIELD_MANAGER}"),
-            );
+            report.skip(Check::Leader, format!("you may not read the Lease {namespace}/{FIELD_MANAGER}"));
             return;
         }
         Err(error) => {
@@ -349,10 +324,7 @@ pub(super) async fn leader(kube: &Kube, namespace: &str, report: &mut Report) {
     if age > i64::from(spec.lease_duration_seconds.unwrap_or(15)) {
         report.find(
             Check::Leader,
-            format!(
-                "{holder} has not renewed the Lease for {}: no operator is running",
-                ago(renewed.0, now)
-            ),
+            format!("{holder} has not renewed the Lease for {}: no operator is running", ago(renewed.0, now)),
             fix,
         );
     } else {

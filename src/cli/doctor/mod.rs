@@ -38,12 +38,7 @@ pub(super) struct DoctorArgs {
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
     /// Namespace that the operator runs in.
-    #[arg(
-        long,
-        env = "ALEP_OPERATOR_NAMESPACE",
-        value_name = "NAMESPACE",
-        default_value = "aurora-log-export-system"
-    )]
+    #[arg(long, env = "ALEP_OPERATOR_NAMESPACE", value_name = "NAMESPACE", default_value = "aurora-log-export-system")]
     operator_namespace: String,
     /// ServiceAccount whose rights are checked, [NAMESPACE/]NAME; default: your own.
     #[arg(long, env = "ALEP_OPERATOR_SERVICE_ACCOUNT", value_name = "NAME")]
@@ -75,11 +70,7 @@ pub(super) fn main(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         Format::Text => print!("{}", render(&report, &about, Paint::stdout())),
         Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
     }
-    Ok(if report.healthy {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Of what the report is, for the healthy line.
@@ -96,11 +87,7 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<(Report, About)> {
     let kube = match args.kube.connect().await {
         Ok(kube) => cluster::api_server(&kube, &mut report).await.then_some(kube),
         Err(error) => {
-            report.find(
-                Check::ApiServer,
-                format!("{error:#}"),
-                "set KUBECONFIG, or give --kubeconfig and --context",
-            );
+            report.find(Check::ApiServer, format!("{error:#}"), "set KUBECONFIG, or give --kubeconfig and --context");
             None
         }
     };
@@ -219,11 +206,7 @@ fn render(report: &Report, about: &About, paint: Paint) -> String {
         count => format!("; {count} not checked, see -o json"),
     };
     if report.healthy {
-        return format!(
-            "{} {} checks passed ({of}){skipped}\n",
-            paint.green("healthy:"),
-            report.passed.len()
-        );
+        return format!("{} {} checks passed ({of}){skipped}\n", paint.green("healthy:"), report.passed.len());
     }
     let mut out = String::new();
     for finding in &report.findings {

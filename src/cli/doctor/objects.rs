@@ -36,11 +36,7 @@ pub(super) fn object(object: &Object, now: Timestamp, report: &mut Report) {
     let Some(ready) = ready else {
         if age(object.metadata.creation_timestamp.as_ref()) > PATIENCE_SECONDS {
             let message = format!("{key} was never looked at: no operator watches its namespace");
-            report.find(
-                Check::Objects,
-                message,
-                "look whether the operator runs, and at its --watch-namespace",
-            );
+            report.find(Check::Objects, message, "look whether the operator runs, and at its --watch-namespace");
         }
         return;
     };
@@ -56,15 +52,8 @@ pub(super) fn object(object: &Object, now: Timestamp, report: &mut Report) {
     if reason == Some(Reason::Progressing) && age(Some(&ready.last_transition_time)) <= PATIENCE_SECONDS {
         return;
     }
-    let fix = reason.map_or_else(
-        || explain.clone(),
-        |reason| format!("{} ({explain})", advice(reason).next_step),
-    );
-    report.find(
-        Check::Objects,
-        format!("{key} is not ready: {}: {}", ready.reason, ready.message),
-        fix,
-    );
+    let fix = reason.map_or_else(|| explain.clone(), |reason| format!("{} ({explain})", advice(reason).next_step));
+    report.find(Check::Objects, format!("{key} is not ready: {}: {}", ready.reason, ready.message), fix);
 }
 
 /// Is the account ready?
@@ -107,11 +96,7 @@ mod tests {
         let read: Object = serde_json::from_value(json!({ "metadata": whole, "spec": {}, "status": status })).unwrap();
         let mut report = Report::default();
         object(&read, NOW.parse().unwrap(), &mut report);
-        report
-            .findings
-            .into_iter()
-            .map(|finding| (finding.message, finding.fix))
-            .collect()
+        report.findings.into_iter().map(|finding| (finding.message, finding.fix)).collect()
     }
 
     fn ready(status: &str, reason: &str, since: &str) -> Value {
@@ -130,10 +115,7 @@ mod tests {
             (json!({}), ready("False", "DriftDetected", LONG_AGO)),
             (json!({}), ready("False", "Progressing", JUST_NOW)),
             (json!({ "creationTimestamp": JUST_NOW }), json!({})),
-            (
-                json!({ "deletionTimestamp": JUST_NOW }),
-                ready("True", "InSync", LONG_AGO),
-            ),
+            (json!({ "deletionTimestamp": JUST_NOW }), ready("True", "InSync", LONG_AGO)),
         ] {
             assert_eq!(findings(metadata, status.clone()), [], "{status}");
         }
@@ -143,22 +125,14 @@ mod tests {
     fn every_stuck_object_is_found_with_its_reason() {
         for (metadata, status, part) in [
             (json!({}), json!({}), "never looked at"),
-            (
-                json!({ "generation": 3 }),
-                ready("True", "InSync", LONG_AGO),
-                "newer spec",
-            ),
+            (json!({ "generation": 3 }), ready("True", "InSync", LONG_AGO), "newer spec"),
             (json!({}), ready("False", "Progressing", LONG_AGO), "Progressing"),
             (
                 json!({ "deletionTimestamp": LONG_AGO }),
                 ready("False", "DeletionBlocked", LONG_AGO),
                 "deleting for 60m: why",
             ),
-            (
-                json!({ "deletionTimestamp": LONG_AGO, "finalizers": ["other"] }),
-                json!({}),
-                "another finalizer",
-            ),
+            (json!({ "deletionTimestamp": LONG_AGO, "finalizers": ["other"] }), json!({}), "another finalizer"),
         ] {
             let found = findings(metadata, status);
             assert!(found.len() == 1 && found[0].0.contains(part), "{part}: {found:?}");

@@ -34,10 +34,7 @@ pub(super) enum Check {
 
 impl Check {
     pub(super) fn name(self) -> String {
-        serde_json::to_value(self)
-            .ok()
-            .and_then(|value| value.as_str().map(str::to_owned))
-            .unwrap_or_default()
+        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
     }
 }
 
@@ -65,11 +62,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn find(&mut self, check: Check, message: impl Into<String>, fix: impl Into<String>) {
-        self.findings.push(Finding {
-            check,
-            message: message.into(),
-            fix: fix.into(),
-        });
+        self.findings.push(Finding { check, message: message.into(), fix: fix.into() });
     }
 
     pub(super) fn pass(&mut self, check: Check, what: impl Into<String>) {

@@ -12,11 +12,7 @@ pub(in crate::cli) struct Advice {
 }
 
 const fn said(meaning: &'static str, next_step: &'static str, command: &'static str) -> Advice {
-    Advice {
-        meaning,
-        next_step,
-        command,
-    }
+    Advice { meaning, next_step, command }
 }
 
 const LOOK: &str = "kubectl alep plan {namespace}/{name}";

@@ -50,18 +50,9 @@ pub(super) fn main(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
 pub(super) fn explain(object: &Object, now: Timestamp, paint: Paint) -> String {
     let mut out = String::new();
     let state = State::of(object);
-    let Advice {
-        meaning,
-        next_step,
-        command,
-    } = state.advice(object);
+    let Advice { meaning, next_step, command } = state.advice(object);
     // Writing to a String cannot fail.
-    let _ = writeln!(
-        out,
-        "{}  {}",
-        paint.bold(&object.key().to_string()),
-        state.headline(paint)
-    );
+    let _ = writeln!(out, "{}  {}", paint.bold(&object.key().to_string()), state.headline(paint));
     let _ = writeln!(out, "  {meaning}");
     if let Some(message) = state.message(object) {
         let _ = writeln!(out, "\n{}\n  {message}", paint.bold("The operator says"));
@@ -69,9 +60,7 @@ pub(super) fn explain(object: &Object, now: Timestamp, paint: Paint) -> String {
     let _ = writeln!(out, "\n{}\n  {next_step}", paint.bold("What to do"));
     if !command.is_empty() {
         let key = object.key();
-        let command = command
-            .replace("{namespace}", &key.namespace)
-            .replace("{name}", &key.name);
+        let command = command.replace("{namespace}", &key.namespace).replace("{name}", &key.name);
         let _ = writeln!(out, "  $ {command}");
     }
     conditions(&mut out, object, now, paint);
@@ -191,9 +180,8 @@ fn resources(out: &mut String, object: &Object, paint: Paint) {
         return;
     };
     let account = status.account_id.as_deref().unwrap_or("unknown");
-    let through = object
-        .account_ref()
-        .map_or_else(|| "the operator's own".to_owned(), |name| format!("AwsAccount {name}"));
+    let through =
+        object.account_ref().map_or_else(|| "the operator's own".to_owned(), |name| format!("AwsAccount {name}"));
     let _ = writeln!(out, "  account  {account} ({through})");
     if let Some(policy) = &status.policy {
         let version = policy.version_id.as_deref().unwrap_or("?");
@@ -240,11 +228,7 @@ fn drift(out: &mut String, object: &Object, paint: Paint) {
     }
     let _ = writeln!(out, "\n{}", paint.bold("Differences in AWS that stay"));
     for entry in &object.status.drift {
-        let _ = writeln!(
-            out,
-            "  {} {}: {} instead of {}",
-            entry.resource, entry.field, entry.actual, entry.expected
-        );
+        let _ = writeln!(out, "  {} {}: {} instead of {}", entry.resource, entry.field, entry.actual, entry.expected);
     }
 }
 

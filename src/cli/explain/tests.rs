@@ -32,10 +32,7 @@ fn every_reason_has_a_meaning_and_a_next_step() {
         let Advice { meaning, next_step, .. } = advice(*reason);
         assert!(meaning.ends_with('.') && next_step.ends_with(['.', ')']), "{reason}");
         let shown = text(&object(json!({}), ready("False", reason.as_str(), "why", json!([]))));
-        assert!(
-            shown.contains(meaning) && shown.contains(next_step),
-            "{reason}: {shown}"
-        );
+        assert!(shown.contains(meaning) && shown.contains(next_step), "{reason}: {shown}");
         assert!(!shown.contains("{name"), "{reason}: {shown}");
     }
 }
@@ -54,24 +51,15 @@ fn a_healthy_object_says_so_and_names_its_role() {
 
 #[test]
 fn a_conflict_says_whose_it_is_and_what_helps() {
-    let shown = text(&object(
-        json!({}),
-        ready("False", "Conflict", "role r belongs to web/x", json!([])),
-    ));
+    let shown = text(&object(json!({}), ready("False", "Conflict", "role r belongs to web/x", json!([]))));
     assert!(shown.contains("not ready: Conflict"), "{shown}");
-    assert!(
-        shown.contains("The operator says\n  role r belongs to web/x"),
-        "{shown}"
-    );
+    assert!(shown.contains("The operator says\n  role r belongs to web/x"), "{shown}");
     assert!(shown.contains("$ kubectl alep plan shop/orders"), "{shown}");
 }
 
 #[test]
 fn the_word_of_an_older_generation_is_not_taken_for_the_present() {
-    let shown = text(&object(
-        json!({ "generation": 3 }),
-        ready("True", "InSync", "", json!([])),
-    ));
+    let shown = text(&object(json!({ "generation": 3 }), ready("True", "InSync", "", json!([]))));
     assert!(shown.contains("changed since the operator looked last"), "{shown}");
     let shown = text(&object(json!({}), json!({ "observedGeneration": -1 })));
     assert!(shown.contains("not looked at yet"), "{shown}");
@@ -81,18 +69,10 @@ fn the_word_of_an_older_generation_is_not_taken_for_the_present() {
 fn a_blocked_deletion_offers_the_way_out() {
     let shown = text(&object(
         json!({ "deletionTimestamp": "2026-01-01T00:00:00Z" }),
-        ready(
-            "False",
-            "DeletionBlocked",
-            "role r is in the instance profile p",
-            json!([]),
-        ),
+        ready("False", "DeletionBlocked", "role r is in the instance profile p", json!([])),
     ));
     assert!(shown.contains("being deleted: DeletionBlocked"), "{shown}");
-    assert!(
-        shown.contains("kubectl annotate alep orders -n shop auroralogexport.dev/abandon=true"),
-        "{shown}"
-    );
+    assert!(shown.contains("kubectl annotate alep orders -n shop auroralogexport.dev/abandon=true"), "{shown}");
 }
 
 #[test]

@@ -103,18 +103,13 @@ pub(super) fn derive(
         };
         import.verdicts.insert(format!("role {}", role.name), verdict);
     }
-    let taken: BTreeSet<_> = import
-        .manifests()
-        .filter_map(|manifest| manifest.policy_arn.clone())
-        .collect();
+    let taken: BTreeSet<_> = import.manifests().filter_map(|manifest| manifest.policy_arn.clone()).collect();
     for (arn, policy) in policies {
         let unused = PolicyUsers::default() == policy.users;
         if unused && !taken.contains(arn) && scope_of(&Meaning::of(&policy.document), &account.partition).is_some() {
             let why =
                 "is like the guide's and attached to nothing: attach it to a role that trusts RDS first, or delete it";
-            import
-                .verdicts
-                .insert(format!("policy {arn}"), Verdict::Left(why.to_owned()));
+            import.verdicts.insert(format!("policy {arn}"), Verdict::Left(why.to_owned()));
         }
     }
     import
@@ -192,23 +187,9 @@ fn manifest(
     if !tags.is_empty() {
         spec.tags = Some(tags);
     }
-    prove(
-        found,
-        policy_arn.as_ref().and_then(|arn| policies.get(arn)),
-        &owner,
-        &spec,
-        settings,
-        account,
-    )?;
+    prove(found, policy_arn.as_ref().and_then(|arn| policies.get(arn)), &owner, &spec, settings, account)?;
     let ownership = Ownership::new(settings.cluster.clone(), owner.clone());
-    Ok(Manifest {
-        consent: ownership.consent(),
-        owner,
-        spec,
-        role_name: found.name.clone(),
-        policy_arn,
-        notes,
-    })
+    Ok(Manifest { consent: ownership.consent(), owner, spec, role_name: found.name.clone(), policy_arn, notes })
 }
 
 fn unowned(tags: &Tags) -> Result<(), String> {
@@ -248,10 +229,7 @@ fn foreign(found: &FoundRole, policy: Option<&str>, notes: &mut Vec<String>) {
         .map(String::as_str)
         .collect();
     if !others.is_empty() {
-        notes.push(format!(
-            "other policies stay on the role, and are reported: {}",
-            others.join(", ")
-        ));
+        notes.push(format!("other policies stay on the role, and are reported: {}", others.join(", ")));
     }
     if !found.instance_profiles.is_empty() {
         notes.push(format!(
@@ -312,12 +290,7 @@ fn permissions<'a>(
 }
 
 fn shared(found: &FoundRole, policy: &FoundPolicy) -> Result<(), String> {
-    let PolicyUsers {
-        roles,
-        users,
-        groups,
-        bounded,
-    } = &policy.users;
+    let PolicyUsers { roles, users, groups, bounded } = &policy.users;
     let others: Vec<String> = roles
         .iter()
         .filter(|role| !role.eq_ignore_ascii_case(&found.name))

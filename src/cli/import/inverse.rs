@@ -34,19 +34,13 @@ pub(super) fn why_not(policy: &FoundPolicy) -> Option<String> {
         "logs:putretentionpolicy",
         "logs:createloggroup",
     ];
-    let other: BTreeSet<&str> = grants
-        .iter()
-        .filter_map(|grant| grant.action.as_deref())
-        .filter(|action| !guide.contains(action))
-        .collect();
+    let other: BTreeSet<&str> =
+        grants.iter().filter_map(|grant| grant.action.as_deref()).filter(|action| !guide.contains(action)).collect();
     if !other.is_empty() {
         let other: Vec<_> = other.into_iter().collect();
         return Some(format!("its policy {arn} allows other actions ({})", other.join(", ")));
     }
-    if grants
-        .iter()
-        .any(|grant| grant.effect != "Allow" || !grant.condition.is_empty())
-    {
+    if grants.iter().any(|grant| grant.effect != "Allow" || !grant.condition.is_empty()) {
         return Some(format!("its policy {arn} has conditions or Deny statements"));
     }
     if version != crate::documents::LANGUAGE_VERSION {
@@ -57,10 +51,7 @@ pub(super) fn why_not(policy: &FoundPolicy) -> Option<String> {
         .filter(|action| !grants.iter().any(|grant| grant.action.as_deref() == Some(action)))
         .collect();
     if !missing.is_empty() {
-        return Some(format!(
-            "its policy {arn} lacks actions of the guide ({})",
-            missing.join(", ")
-        ));
+        return Some(format!("its policy {arn} lacks actions of the guide ({})", missing.join(", ")));
     }
     Some(format!("its policy {arn} covers resources that no scope describes"))
 }
@@ -126,18 +117,12 @@ pub(super) fn trust_of(meaning: &Meaning, account: &AccountFacts) -> Result<Opti
         let others: Vec<_> = others.into_iter().collect();
         return Err(format!("trusts others than RDS ({})", others.join(", ")));
     }
-    let candidates = [
-        (Some(TrustProtection::None), source_arns(meaning)),
-        (None, source_arns(meaning)),
-    ];
+    let candidates = [(Some(TrustProtection::None), source_arns(meaning)), (None, source_arns(meaning))];
     for (protection, arns) in candidates {
         let id = protection.is_none().then_some(&account.id);
         let document = crate::documents::trust::document(id, arns.as_deref().unwrap_or_default());
         if document.meaning() == *meaning {
-            let trust = Trust {
-                protection,
-                source_arns: arns,
-            };
+            let trust = Trust { protection, source_arns: arns };
             return Ok((trust != Trust::default()).then_some(trust));
         }
     }
@@ -148,10 +133,7 @@ fn source_arns(meaning: &Meaning) -> Option<Vec<String>> {
     let Meaning::Grants { grants, .. } = meaning else {
         return None;
     };
-    let condition = grants
-        .iter()
-        .map(|grant| &grant.condition)
-        .find(|text| !text.is_empty())?;
+    let condition = grants.iter().map(|grant| &grant.condition).find(|text| !text.is_empty())?;
     let parsed: serde_json::Value = serde_json::from_str(condition).ok()?;
     let arns = parsed["Condition"]["ArnLike"]["aws:sourcearn"].as_array()?;
     Some(arns.iter().filter_map(|arn| arn.as_str().map(str::to_owned)).collect())

@@ -90,24 +90,12 @@ async fn run(args: &ImportArgs) -> anyhow::Result<(Import, String)> {
         .accounts
         .resolve(args.account_ref.as_deref(), &namespace, false)
         .map_err(|error| anyhow!("{}", error.message))?;
-    let identity = resolved
-        .account
-        .identity()
-        .await
-        .map_err(|error| anyhow!("{}", error.for_people()))?;
+    let identity = resolved.account.identity().await.map_err(|error| anyhow!("{}", error.for_people()))?;
     let found = gather(&state, args.account_ref.as_deref(), &namespace, &identity)
         .await
         .map_err(|error| anyhow!("{}", error.for_people()))?;
-    let facts = AccountFacts {
-        id: identity.account.clone(),
-        partition: identity.partition.clone(),
-        via: resolved.via,
-    };
-    let choices = Choices {
-        namespace,
-        observe: args.observe,
-        account_ref: args.account_ref.clone(),
-    };
+    let facts = AccountFacts { id: identity.account.clone(), partition: identity.partition.clone(), via: resolved.via };
+    let choices = Choices { namespace, observe: args.observe, account_ref: args.account_ref.clone() };
     let mut import = derive(&found.roles, &found.policies, &choices, &state.settings, &facts);
     import.notes.extend(found.notes);
     Ok((import, state.settings.cluster.name.to_string()))
@@ -132,11 +120,7 @@ async fn gather(
         .into_iter()
         .filter(|role| inverse::concerns_rds(&Meaning::of(&role.trust)) && !role.path.starts_with("/aws-service-role/"))
         .collect();
-    let mut found = Found {
-        roles: Vec::new(),
-        policies: BTreeMap::new(),
-        notes: Vec::new(),
-    };
+    let mut found = Found { roles: Vec::new(), policies: BTreeMap::new(), notes: Vec::new() };
     let progress = std::io::stderr().is_terminal();
     for (index, listed) in candidates.iter().enumerate() {
         if progress {
@@ -164,10 +148,9 @@ async fn gather(
                 }
             }
         }
-        Err(error) => found.notes.push(format!(
-            "policies attached to nothing were not looked at: {}",
-            error.for_people()
-        )),
+        Err(error) => {
+            found.notes.push(format!("policies attached to nothing were not looked at: {}", error.for_people()))
+        }
     }
     Ok(found)
 }
@@ -195,11 +178,7 @@ async fn look_at_policy(iam: &AwsIam, arn: &str) -> Result<Option<FoundPolicy>, 
         return Ok(None);
     };
     let document = iam.policy_document(&arn, &policy.default_version).await?;
-    Ok(Some(FoundPolicy {
-        document: document.unwrap_or_default(),
-        users: iam.policy_users(&arn).await?,
-        policy,
-    }))
+    Ok(Some(FoundPolicy { document: document.unwrap_or_default(), users: iam.policy_users(&arn).await?, policy }))
 }
 
 impl Import {

@@ -30,10 +30,7 @@ fn yaml(manifest: &Manifest) -> anyhow::Result<String> {
 fn consent(manifest: &Manifest) -> Vec<String> {
     let tag = format!("--tags Key={TAG_ADOPTABLE_BY},Value={}", manifest.consent);
     let role = format!("aws iam tag-role --role-name {} {tag}", manifest.role_name);
-    let policy = manifest
-        .policy_arn
-        .as_ref()
-        .map(|arn| format!("aws iam tag-policy --policy-arn {arn} {tag}"));
+    let policy = manifest.policy_arn.as_ref().map(|arn| format!("aws iam tag-policy --policy-arn {arn} {tag}"));
     std::iter::once(role).chain(policy).collect()
 }
 
@@ -86,10 +83,7 @@ pub(super) fn summary(import: &Import, dir: Option<&Path>) -> String {
                 "\nNext: sh {0}/consent.sh, then aurora-log-export-operator plan -f {0}, then kubectl apply -f {0}",
                 dir.display()
             ),
-            None => write!(
-                text,
-                "\nNext: run the commands at the top, then plan -f, then kubectl apply -f"
-            ),
+            None => write!(text, "\nNext: run the commands at the top, then plan -f, then kubectl apply -f"),
         };
     }
     text

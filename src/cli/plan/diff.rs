@@ -33,18 +33,12 @@ pub(super) fn by_statement(expected: Option<&str>, actual: Option<&str>) -> Vec<
         return vec![StatementDiff {
             label: "document".into(),
             sign: sign_of(expected.is_some(), actual.is_some()),
-            lines: line(Sign::Remove, actual)
-                .into_iter()
-                .chain(line(Sign::Add, expected))
-                .collect(),
+            lines: line(Sign::Remove, actual).into_iter().chain(line(Sign::Add, expected)).collect(),
         }];
     };
     let spelling = spelling([expected, actual]);
     let all = |statements: &[Statement]| -> BTreeSet<Grant> {
-        statements
-            .iter()
-            .flat_map(|statement| statement.grants.iter().cloned())
-            .collect()
+        statements.iter().flat_map(|statement| statement.grants.iter().cloned()).collect()
     };
     let (all_wanted, all_found) = (all(&wanted), all(&found));
     let mut diffs: Vec<StatementDiff> = Vec::new();
@@ -97,9 +91,7 @@ fn statements(text: Option<&str>) -> Option<Vec<Statement>> {
     };
     let mut statements = Vec::new();
     for (index, statement) in list.into_iter().enumerate() {
-        let label = statement["Sid"]
-            .as_str()
-            .map_or_else(|| format!("statement {}", index + 1), str::to_owned);
+        let label = statement["Sid"].as_str().map_or_else(|| format!("statement {}", index + 1), str::to_owned);
         let alone = json!({ "Version": "2012-10-17", "Statement": [statement] });
         let Meaning::Grants { grants, .. } = Meaning::of(&alone.to_string()) else {
             return None;
@@ -140,14 +132,7 @@ fn spelling(texts: [Option<&str>; 2]) -> BTreeMap<String, String> {
 fn describe(grants: &[&Grant], spelling: &BTreeMap<String, String>) -> Vec<String> {
     type Who<'a> = (&'a str, Option<&'a str>, &'a str);
     let mut actions: BTreeMap<(Who<'_>, Option<&str>), BTreeSet<String>> = BTreeMap::new();
-    for Grant {
-        effect,
-        principal,
-        action,
-        resource,
-        condition,
-    } in grants
-    {
+    for Grant { effect, principal, action, resource, condition } in grants {
         let action = action.as_deref().unwrap_or("everything");
         let action = spelling.get(action).cloned().unwrap_or_else(|| action.to_owned());
         let who = (effect.as_str(), principal.as_deref(), condition.as_str());
@@ -178,22 +163,16 @@ fn describe(grants: &[&Grant], spelling: &BTreeMap<String, String>) -> Vec<Strin
 /// `{"Condition":{"StringEquals":{"aws:sourceaccount":["1"]}}}` → `StringEquals aws:sourceaccount 1`.
 fn read_condition(text: &str) -> String {
     let parsed: Value = serde_json::from_str(text).unwrap_or_default();
-    let Some(operators) = parsed["Condition"].as_object().filter(|_| {
-        parsed
-            .as_object()
-            .is_some_and(|fields| fields.keys().all(|key| key == "Condition"))
-    }) else {
+    let Some(operators) = parsed["Condition"]
+        .as_object()
+        .filter(|_| parsed.as_object().is_some_and(|fields| fields.keys().all(|key| key == "Condition")))
+    else {
         return text.to_owned();
     };
     let mut parts = Vec::new();
     for (operator, keys) in operators {
         for (key, values) in keys.as_object().into_iter().flatten() {
-            let values: Vec<_> = values
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .collect();
+            let values: Vec<_> = values.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             parts.push(format!("{operator} {key} {}", values.join(" or ")));
         }
     }
@@ -236,10 +215,7 @@ mod tests {
     fn a_new_document_adds_every_statement() {
         let diffs = by_statement(Some(NARROW), None);
         assert_eq!(
-            diffs
-                .iter()
-                .map(|diff| (diff.label.as_str(), diff.sign))
-                .collect::<Vec<_>>(),
+            diffs.iter().map(|diff| (diff.label.as_str(), diff.sign)).collect::<Vec<_>>(),
             [("Events", Sign::Add), ("Groups", Sign::Add)]
         );
     }

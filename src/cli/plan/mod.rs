@@ -129,12 +129,8 @@ async fn run(args: &PlanArgs) -> anyhow::Result<Report> {
     let progress = std::io::stderr().is_terminal() && targets.len() > AT_ONCE;
     let view = state.view();
     let objects: Vec<_> = targets.iter().filter_map(|key| state.index.get(key)).collect();
-    let mut looks = stream::iter(
-        objects
-            .iter()
-            .map(|object| async move { (object, preview(view, object).await) }),
-    )
-    .buffered(AT_ONCE);
+    let mut looks = stream::iter(objects.iter().map(|object| async move { (object, preview(view, object).await) }))
+        .buffered(AT_ONCE);
     let mut done = 0;
     while let Some((object, preview)) = looks.next().await {
         report.add(object, &preview);
@@ -176,10 +172,8 @@ fn targets(args: &PlanArgs, state: &mut State, kube: Option<&Kube>) -> anyhow::R
     if args.all || args.all_namespaces {
         let only = args.kube.namespace.as_ref();
         let keys: BTreeSet<_> = state.index.keys().into_iter().collect();
-        let keys: Vec<_> = keys
-            .into_iter()
-            .filter(|key| only.is_none_or(|namespace| key.namespace == *namespace))
-            .collect();
+        let keys: Vec<_> =
+            keys.into_iter().filter(|key| only.is_none_or(|namespace| key.namespace == *namespace)).collect();
         return Ok(keys);
     }
     let mut keys = Vec::new();

@@ -119,10 +119,7 @@ pub(super) struct Difference {
 impl Report {
     pub(super) fn new(cluster: &Cluster, notes: Vec<String>) -> Self {
         Self {
-            cluster: ClusterEntry {
-                name: cluster.name.to_string(),
-                uid: cluster.uid.clone(),
-            },
+            cluster: ClusterEntry { name: cluster.name.to_string(), uid: cluster.uid.clone() },
             notes,
             objects: Vec::new(),
             summary: Summary::default(),
@@ -151,19 +148,12 @@ impl Report {
         };
         match preview {
             Preview::Planned(planned) => entry.planned(planned),
-            Preview::Removal {
-                caller,
-                identity,
-                steps,
-            } => {
+            Preview::Removal { caller, identity, steps } => {
                 entry.account_id = Some(caller.account.to_string());
                 entry.policy_arn = Some(identity.policy_arn.to_string());
                 entry.role_arn = Some(identity.role_arn.to_string());
                 entry.message = Some("the object is being deleted".into());
-                entry.actions = steps
-                    .iter()
-                    .map(|step| action(step, identity.policy_arn.as_str()))
-                    .collect();
+                entry.actions = steps.iter().map(|step| action(step, identity.policy_arn.as_str())).collect();
                 if !steps.is_empty() {
                     entry.result = Result::Changes;
                 }
@@ -225,11 +215,7 @@ impl Entry {
             }
             return;
         }
-        self.actions = plan
-            .steps
-            .iter()
-            .map(|step| action(step, identity.policy_arn.as_str()))
-            .collect();
+        self.actions = plan.steps.iter().map(|step| action(step, identity.policy_arn.as_str())).collect();
         for step in &plan.steps {
             self.explain_creation(step);
         }
@@ -293,14 +279,7 @@ impl Entry {
 }
 
 fn difference(finding: &Finding) -> Difference {
-    let Finding {
-        part,
-        field,
-        item,
-        expected,
-        actual,
-        repair: whether,
-    } = finding;
+    let Finding { part, field, item, expected, actual, repair: whether } = finding;
     let value = |text: &String| (text != NONE).then(|| text.clone());
     Difference {
         part: part.as_str(),
@@ -342,10 +321,5 @@ fn action(step: &Step, policy_arn: &str) -> ActionEntry {
         Action::DeleteInlinePolicy { role, .. } => (Operation::DeleteRolePolicy, role.to_string()),
         Action::DeleteRole { role } => (Operation::DeleteRole, role.to_string()),
     };
-    ActionEntry {
-        operation: operation.as_str(),
-        resource,
-        part: part.as_str(),
-        field: field.as_str(),
-    }
+    ActionEntry { operation: operation.as_str(), resource, part: part.as_str(), field: field.as_str() }
 }

@@ -28,21 +28,12 @@ pub(super) fn render(report: &Report, paint: Paint) -> String {
 }
 
 fn summary(report: &Report, paint: Paint) -> String {
-    let Summary {
-        create,
-        change,
-        delete,
-        unchanged,
-        refused,
-    } = report.summary;
+    let Summary { create, change, delete, unchanged, refused } = report.summary;
     let objects = report.objects.len();
     let mut text = if create + change + delete == 0 {
         format!("{} Nothing would be changed in AWS", paint.bold("No changes."))
     } else {
-        format!(
-            "{} {create} to create, {change} to change, {delete} to delete",
-            paint.bold("Plan:")
-        )
+        format!("{} {create} to create, {change} to change, {delete} to delete", paint.bold("Plan:"))
     };
     let _ = write!(text, " ({objects} {}", if objects == 1 { "object" } else { "objects" });
     if unchanged > 0 {
@@ -72,11 +63,8 @@ fn object(out: &mut String, entry: &Entry, paint: Paint) {
         let _ = writeln!(out, "  {} {adopted}", paint.yellow("takes over"));
     }
     for (part, arn) in [(Part::Policy, &entry.policy_arn), (Part::Role, &entry.role_arn)] {
-        let differences: Vec<_> = entry
-            .differences
-            .iter()
-            .filter(|difference| difference.part == part.as_str())
-            .collect();
+        let differences: Vec<_> =
+            entry.differences.iter().filter(|difference| difference.part == part.as_str()).collect();
         let fate = entry.fate(part);
         if fate.is_none() && differences.is_empty() {
             continue;
@@ -100,14 +88,7 @@ fn whole(differences: &[&Difference]) -> Option<String> {
 }
 
 fn detail(out: &mut String, difference: &Difference, paint: Paint) {
-    let Difference {
-        part: _,
-        field,
-        item,
-        expected,
-        actual,
-        repair,
-    } = difference;
+    let Difference { part: _, field, item, expected, actual, repair } = difference;
     let left = match *repair {
         "LeftToOthers" => paint.dim("  (others attached it: it stays)"),
         "Impossible" => paint.dim("  (IAM fixes it at creation: it stays)"),
@@ -130,11 +111,7 @@ fn detail(out: &mut String, difference: &Difference, paint: Paint) {
         "permissionsBoundary" => "permissions boundary".to_owned(),
         other => other.to_owned(),
     };
-    let joined = if matches!(*field, "attachments" | "inlinePolicies") {
-        " "
-    } else {
-        ": "
-    };
+    let joined = if matches!(*field, "attachments" | "inlinePolicies") { " " } else { ": " };
     let line = match (expected, actual) {
         (Some(new), Some(old)) => format!("{} {name}: {old:?} → {new:?}", sign(Sign::Change, paint)),
         (Some(new), None) => format!("{} {name}{joined}{}", sign(Sign::Add, paint), quoted(field, new)),
@@ -145,11 +122,7 @@ fn detail(out: &mut String, difference: &Difference, paint: Paint) {
 }
 
 fn quoted(field: &str, value: &str) -> String {
-    if matches!(field, "tags" | "description") {
-        format!("{value:?}")
-    } else {
-        value.to_owned()
-    }
+    if matches!(field, "tags" | "description") { format!("{value:?}") } else { value.to_owned() }
 }
 
 fn sign(sign: Sign, paint: Paint) -> String {

@@ -16,10 +16,7 @@ fn items(count: usize, item: impl Fn(usize) -> String) -> Vec<String> {
 }
 
 fn tags(count: usize) -> Value {
-    (0..count)
-        .map(|i| (format!("key-{i}"), json!("v")))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+    (0..count).map(|i| (format!("key-{i}"), json!("v"))).collect::<serde_json::Map<_, _>>().into()
 }
 
 #[test]
@@ -85,92 +82,50 @@ fn what_is_refused_names_its_field() {
         (json!({ "policyPath": "/a//b/" }), "spec.policyPath"),
         (json!({ "rolePath": "a/" }), "spec.rolePath"),
         (json!({ "rolePath": format!("/{}/", long(511)) }), "spec.rolePath"),
-        (
-            json!({ "rolePath": "/aws-service-role/rds.amazonaws.com/" }),
-            "spec.rolePath",
-        ),
+        (json!({ "rolePath": "/aws-service-role/rds.amazonaws.com/" }), "spec.rolePath"),
         (json!({ "rolePath": "/aws-reserved/sso/" }), "spec.rolePath"),
         (json!({ "description": long(1001) }), "spec.description"),
         (json!({ "description": "10 €" }), "spec.description"),
         (json!({ "description": "\u{7}" }), "spec.description"),
         (json!({ "access": "FullAccess", "scope": {} }), "spec.scope"),
         (scope("regions", json!([])), "spec.scope.regions"),
-        (
-            scope("regions", json!(items(41, |i| format!("xx-y-{i}")))),
-            "spec.scope.regions",
-        ),
+        (scope("regions", json!(items(41, |i| format!("xx-y-{i}")))), "spec.scope.regions"),
         (scope("regions", json!(["eu-west-1", "mars"])), "spec.scope.regions[1]"),
         (scope("regions", json!(["eu-west-*"])), "spec.scope.regions[0]"),
         (scope("regions", json!(["EU-WEST-1"])), "spec.scope.regions[0]"),
-        (
-            scope("regions", json!(["eu-west-1", "eu-west-1"])),
-            "spec.scope.regions[1]",
-        ),
+        (scope("regions", json!(["eu-west-1", "eu-west-1"])), "spec.scope.regions[1]"),
         (scope("regions", json!(["*", "eu-west-1"])), "spec.scope.regions"),
         (scope("accountIds", json!([])), "spec.scope.accountIds"),
         (scope("accountIds", json!(["12345678901"])), "spec.scope.accountIds[0]"),
         (scope("accountIds", json!(["12345678901x"])), "spec.scope.accountIds[0]"),
-        (
-            scope("accountIds", json!(["*", "123456789012"])),
-            "spec.scope.accountIds",
-        ),
-        (
-            scope("accountIds", json!(items(51, |i| format!("{i:012}")))),
-            "spec.scope.accountIds",
-        ),
+        (scope("accountIds", json!(["*", "123456789012"])), "spec.scope.accountIds"),
+        (scope("accountIds", json!(items(51, |i| format!("{i:012}")))), "spec.scope.accountIds"),
         (scope("logGroups", json!([])), "spec.scope.logGroups"),
         (scope("logGroups", json!([""])), "spec.scope.logGroups[0]"),
         (scope("logGroups", json!([long(513)])), "spec.scope.logGroups[0]"),
         (scope("logGroups", json!(["/a", "/b:c"])), "spec.scope.logGroups[1]"),
         (scope("logGroups", json!(["/a b"])), "spec.scope.logGroups[0]"),
-        (
-            scope("logGroups", json!(["${aws:username}"])),
-            "spec.scope.logGroups[0]",
-        ),
+        (scope("logGroups", json!(["${aws:username}"])), "spec.scope.logGroups[0]"),
         (scope("logGroups", json!(["*", "/a"])), "spec.scope.logGroups"),
-        (
-            scope("logGroups", json!(items(51, |i| i.to_string()))),
-            "spec.scope.logGroups",
-        ),
+        (scope("logGroups", json!(items(51, |i| i.to_string()))), "spec.scope.logGroups"),
         (scope("logStreams", json!([])), "spec.scope.logStreams"),
         (scope("logStreams", json!(["a:b"])), "spec.scope.logStreams[0]"),
         (scope("logStreams", json!(["a\"b"])), "spec.scope.logStreams[0]"),
         (scope("logStreams", json!(["a", "${x}"])), "spec.scope.logStreams[1]"),
         (scope("logStreams", json!(["*", "a"])), "spec.scope.logStreams"),
-        (
-            scope("logStreams", json!(items(21, |i| i.to_string()))),
-            "spec.scope.logStreams",
-        ),
+        (scope("logStreams", json!(items(21, |i| i.to_string()))), "spec.scope.logStreams"),
         (arns(json!([])), "spec.trust.sourceArns"),
         (arns(json!(["arn:aws:rds:*:123456789012"])), "spec.trust.sourceArns[0]"),
-        (
-            arns(json!(["arn:aws:rds:*:210987654321:*"])),
-            "spec.trust.sourceArns[0]",
-        ),
-        (
-            arns(json!(["arn:aws-cn:rds:*:123456789012:*"])),
-            "spec.trust.sourceArns[0]",
-        ),
+        (arns(json!(["arn:aws:rds:*:210987654321:*"])), "spec.trust.sourceArns[0]"),
+        (arns(json!(["arn:aws-cn:rds:*:123456789012:*"])), "spec.trust.sourceArns[0]"),
         (arns(json!(["arn:aws:s3:*:123456789012:*"])), "spec.trust.sourceArns[0]"),
-        (
-            arns(json!(["arn:aws:rds:*:123456789012:a\"b"])),
-            "spec.trust.sourceArns[0]",
-        ),
+        (arns(json!(["arn:aws:rds:*:123456789012:a\"b"])), "spec.trust.sourceArns[0]"),
         (arns(json!(["arn:aws:rds::123456789012:*"])), "spec.trust.sourceArns[0]"),
-        (
-            boundary("arn:aws:iam::210987654321:policy/b"),
-            "spec.permissionsBoundary",
-        ),
+        (boundary("arn:aws:iam::210987654321:policy/b"), "spec.permissionsBoundary"),
         (boundary("arn:aws-cn:iam::aws:policy/b"), "spec.permissionsBoundary"),
         (boundary("arn:aws:iam::123456789012:role/b"), "spec.permissionsBoundary"),
-        (
-            boundary("arn:aws:iam::123456789012:policy/"),
-            "spec.permissionsBoundary",
-        ),
-        (
-            boundary("arn:aws:iam::123456789012:policy/a b"),
-            "spec.permissionsBoundary",
-        ),
+        (boundary("arn:aws:iam::123456789012:policy/"), "spec.permissionsBoundary"),
+        (boundary("arn:aws:iam::123456789012:policy/a b"), "spec.permissionsBoundary"),
         (boundary(""), "spec.permissionsBoundary"),
         (json!({ "tags": { "": "x" } }), "spec.tags[\"\"]"),
         (json!({ "tags": { long(129): "x" } }), "spec.tags[\"aaa"),
@@ -178,10 +133,7 @@ fn what_is_refused_names_its_field() {
         (json!({ "tags": { "a": "(x)" } }), "spec.tags[\"a\"]"),
         (json!({ "tags": { "a*": "x" } }), "spec.tags[\"a*\"]"),
         (json!({ "tags": { "AWS:x": "x" } }), "spec.tags[\"AWS:x\"]"),
-        (
-            json!({ "tags": { "AuroraLogExport.dev/owner": "x" } }),
-            "spec.tags[\"AuroraLogExport.dev/owner\"]",
-        ),
+        (json!({ "tags": { "AuroraLogExport.dev/owner": "x" } }), "spec.tags[\"AuroraLogExport.dev/owner\"]"),
         (json!({ "tags": { "Team": "x", "team": "x" } }), "spec.tags[\"team\"]"),
         (json!({ "tags": { "É": "x", "é": "x" } }), "spec.tags[\"é\"]"),
         (json!({ "tags": tags(48) }), "spec.tags"),
@@ -189,21 +141,12 @@ fn what_is_refused_names_its_field() {
         (json!({ "driftCheckInterval": "0s" }), "spec.driftCheckInterval"),
         (json!({ "accountRef": { "name": "" } }), "spec.accountRef.name"),
         (json!({ "accountRef": { "name": "A" } }), "spec.accountRef.name"),
-        (
-            json!({ "outputs": { "configMapRef": { "name": "../x" } } }),
-            "spec.outputs.configMapRef.name",
-        ),
-        (
-            json!({ "outputs": { "configMapRef": { "name": long(254) } } }),
-            "spec.outputs.configMapRef.name",
-        ),
+        (json!({ "outputs": { "configMapRef": { "name": "../x" } } }), "spec.outputs.configMapRef.name"),
+        (json!({ "outputs": { "configMapRef": { "name": long(254) } } }), "spec.outputs.configMapRef.name"),
     ] {
         let refused = wanted(bad.clone()).expect_err(&bad.to_string());
         assert_eq!(refused.reason(), Reason::InvalidSpec, "{bad}");
-        assert!(
-            refused.0.iter().all(|problem| problem.field.starts_with(field)),
-            "{bad}: {refused}"
-        );
+        assert!(refused.0.iter().all(|problem| problem.field.starts_with(field)), "{bad}: {refused}");
         assert!(refused.to_string().starts_with(field), "{bad}: {refused}");
         assert!(refused.0.iter().all(|problem| !problem.message.is_empty()), "{bad}");
     }

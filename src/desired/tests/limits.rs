@@ -52,20 +52,8 @@ fn a_guardrail_refuses_what_breaks_it_and_nothing_else() {
             "spec.policyName",
             json!({ "policyName": "shop" }),
         ),
-        (
-            "iamPath",
-            json!("/acme/"),
-            json!({ "rolePath": "/" }),
-            "spec.rolePath",
-            json!({ "rolePath": "/acme/" }),
-        ),
-        (
-            "iamPath",
-            json!("/acme/"),
-            json!({ "policyPath": "/acme/x/" }),
-            "spec.policyPath",
-            json!({}),
-        ),
+        ("iamPath", json!("/acme/"), json!({ "rolePath": "/" }), "spec.rolePath", json!({ "rolePath": "/acme/" })),
+        ("iamPath", json!("/acme/"), json!({ "policyPath": "/acme/x/" }), "spec.policyPath", json!({})),
         (
             "permissionsBoundary",
             json!(BOUNDARY),
@@ -80,13 +68,7 @@ fn a_guardrail_refuses_what_breaks_it_and_nothing_else() {
             "spec.access",
             json!({ "access": "Minimal" }),
         ),
-        (
-            "allowFullAccess",
-            json!(null),
-            json!({ "access": "FullAccess" }),
-            "spec.access",
-            json!({}),
-        ),
+        ("allowFullAccess", json!(null), json!({ "access": "FullAccess" }), "spec.access", json!({})),
         (
             "allowAdoption",
             json!(null),
@@ -136,13 +118,7 @@ fn a_guardrail_refuses_what_breaks_it_and_nothing_else() {
             "spec.scope.logGroups",
             scope("logGroups", json!(["/aws/rds/cluster/shop-1/*"])),
         ),
-        (
-            "allowedLogGroups",
-            json!(["/aws/rds/*"]),
-            json!({ "access": "FullAccess" }),
-            "spec.access",
-            json!({}),
-        ),
+        ("allowedLogGroups", json!(["/aws/rds/*"]), json!({ "access": "FullAccess" }), "spec.access", json!({})),
         (
             "requireTrustProtection",
             json!(true),
@@ -154,21 +130,14 @@ fn a_guardrail_refuses_what_breaks_it_and_nothing_else() {
         let account = guarded(with(everything(), guardrail, value.clone()));
         let refused = wanted_in(&account, broken.clone()).expect_err(&format!("{guardrail}: {broken}"));
         assert_eq!(refused.reason(), Reason::NotPermitted, "{guardrail}: {refused}");
-        let named: Vec<_> = refused
-            .0
-            .iter()
-            .map(|problem| (problem.guardrail, problem.field.as_str()))
-            .collect();
+        let named: Vec<_> = refused.0.iter().map(|problem| (problem.guardrail, problem.field.as_str())).collect();
         assert_eq!(named, [(Some(guardrail), field)], "{broken}");
         assert!(refused.to_string().contains(guardrail), "{refused}");
         let result = wanted_in(&account, kept.clone());
         assert!(result.is_ok(), "{guardrail} allows {kept}: {}", result.unwrap_err());
         // Without the guardrail the same spec is fine.
         let free = wanted_in(&guarded(everything()), broken.clone());
-        assert!(
-            free.is_ok() || guardrail == "allowFullAccess" || guardrail == "allowAdoption",
-            "{broken}"
-        );
+        assert!(free.is_ok() || guardrail == "allowFullAccess" || guardrail == "allowAdoption", "{broken}");
     }
 }
 
@@ -195,37 +164,20 @@ fn the_operators_flags_hold_where_no_account_stands_between() {
     for (flag, settings, broken, field) in [
         (
             "--allow-full-access",
-            Settings {
-                allow_full_access: false,
-                ..lax()
-            },
+            Settings { allow_full_access: false, ..lax() },
             json!({ "access": "FullAccess" }),
             "spec.access",
         ),
         (
             "--allow-adopt-existing",
-            Settings {
-                allow_adopt_existing: false,
-                ..lax()
-            },
+            Settings { allow_adopt_existing: false, ..lax() },
             json!({ "adoptionPolicy": "Always" }),
             "spec.adoptionPolicy",
         ),
-        (
-            "--require-account-ref",
-            Settings {
-                require_account_ref: true,
-                ..lax()
-            },
-            json!({}),
-            "spec.accountRef",
-        ),
+        ("--require-account-ref", Settings { require_account_ref: true, ..lax() }, json!({}), "spec.accountRef"),
         (
             "--enable-outputs",
-            Settings {
-                enable_outputs: false,
-                ..lax()
-            },
+            Settings { enable_outputs: false, ..lax() },
             json!({ "outputs": { "configMapRef": { "name": "x" } } }),
             "spec.outputs.configMapRef",
         ),

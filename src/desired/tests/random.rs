@@ -10,15 +10,13 @@ use crate::names::Owner;
 
 /// A string that breaks any rule on names, Regions, groups, streams, ARNs and tags: none allows these characters.
 fn hostile() -> impl Strategy<Value = String> {
-    (
-        any::<String>(),
-        prop::sample::select(vec!['"', '$', '{', '}', '\u{0}', '\u{1f600}']),
-    )
-        .prop_map(|(mut text, bad)| {
+    (any::<String>(), prop::sample::select(vec!['"', '$', '{', '}', '\u{0}', '\u{1f600}'])).prop_map(
+        |(mut text, bad)| {
             text.push(bad);
             text.push_str("\u{7f}{\u{0}");
             text
-        })
+        },
+    )
 }
 
 /// A spec with one field that is wrong, and the path of that field.
@@ -28,10 +26,7 @@ fn bad() -> impl Strategy<Value = (Value, String)> {
         (hostile(), any::<bool>()).prop_map(move |(text, second)| {
             let items = if second { json!([good, text]) } else { json!([text]) };
             let index = usize::from(second);
-            (
-                json!({ outer: { list: items } }),
-                format!("spec.{outer}.{list}[{index}]"),
-            )
+            (json!({ outer: { list: items } }), format!("spec.{outer}.{list}[{index}]"))
         })
     };
     prop_oneof![
@@ -46,23 +41,14 @@ fn bad() -> impl Strategy<Value = (Value, String)> {
         listed("scope", "logGroups", "/aws/rds/a"),
         listed("scope", "logStreams", "a"),
         listed("trust", "sourceArns", "arn:aws:rds:*:123456789012:*"),
-        hostile().prop_map(|text| (
-            json!({ "accountRef": { "name": text } }),
-            "spec.accountRef.name".to_owned()
-        )),
+        hostile().prop_map(|text| (json!({ "accountRef": { "name": text } }), "spec.accountRef.name".to_owned())),
         hostile().prop_map(|text| {
-            (
-                json!({ "outputs": { "configMapRef": { "name": text } } }),
-                "spec.outputs.configMapRef.name".to_owned(),
-            )
+            (json!({ "outputs": { "configMapRef": { "name": text } } }), "spec.outputs.configMapRef.name".to_owned())
         }),
         hostile().prop_map(|text| (json!({ "tags": { "a": text } }), "spec.tags[\"a\"]".to_owned())),
         hostile().prop_map(|text| (json!({ "tags": { &text: "a" } }), format!("spec.tags[{text:?}]"))),
         (0_u64..30_000).prop_map(|ms| {
-            (
-                json!({ "driftCheckInterval": format!("{ms}ms") }),
-                "spec.driftCheckInterval".to_owned(),
-            )
+            (json!({ "driftCheckInterval": format!("{ms}ms") }), "spec.driftCheckInterval".to_owned())
         }),
     ]
 }

@@ -12,44 +12,20 @@ use crate::settings::AccountFacts;
 fn an_empty_spec_is_the_guide_under_default_names() {
     let desired = wanted(json!({})).unwrap();
     let identity = &desired.identity;
-    assert_eq!(
-        identity.policy_arn.as_str(),
-        "arn:aws:iam::123456789012:policy/aurora-log-export/shop.orders"
-    );
-    assert_eq!(
-        identity.role_arn.as_str(),
-        "arn:aws:iam::123456789012:role/aurora-log-export/shop.orders"
-    );
+    assert_eq!(identity.policy_arn.as_str(), "arn:aws:iam::123456789012:policy/aurora-log-export/shop.orders");
+    assert_eq!(identity.role_arn.as_str(), "arn:aws:iam::123456789012:role/aurora-log-export/shop.orders");
     let policy = desired.policy.as_ref().unwrap();
-    assert!(
-        policy
-            .document
-            .to_json()
-            .contains("arn:aws:logs:*:*:log-group:/aws/rds/*:log-stream:*")
-    );
+    assert!(policy.document.to_json().contains("arn:aws:logs:*:*:log-group:/aws/rds/*:log-stream:*"));
     assert_eq!(policy.fingerprint, policy.document.meaning().fingerprint());
-    assert!(
-        desired
-            .trust
-            .to_json()
-            .contains(r#""aws:SourceAccount":"123456789012""#)
-    );
+    assert!(desired.trust.to_json().contains(r#""aws:SourceAccount":"123456789012""#));
     assert_eq!(desired.trust_meaning, desired.trust.meaning());
     assert_eq!(desired.boundary, None);
     assert_eq!(desired.attachment(), &identity.policy_arn);
     assert_eq!(desired.superseded_attachment(), &identity.full_access_arn);
-    assert!(
-        desired.description.contains("prod/shop/orders"),
-        "{}",
-        desired.description
-    );
+    assert!(desired.description.contains("prod/shop/orders"), "{}", desired.description);
     assert_eq!(
         (desired.adoption, desired.management, desired.attachments),
-        (
-            AdoptionPolicy::Never,
-            ManagementPolicy::Enforce,
-            AttachmentPolicy::Additive
-        )
+        (AdoptionPolicy::Never, ManagementPolicy::Enforce, AttachmentPolicy::Additive)
     );
 }
 
@@ -78,16 +54,10 @@ fn names_and_paths_are_those_of_the_spec_then_of_the_account_then_of_the_operato
 
 #[test]
 fn full_access_attaches_the_partitions_own_policy_and_manages_none() {
-    let china = AccountFacts {
-        partition: Partition::parse("aws-cn").unwrap(),
-        ..account()
-    };
+    let china = AccountFacts { partition: Partition::parse("aws-cn").unwrap(), ..account() };
     let desired = wanted_in(&china, json!({ "access": "FullAccess" })).unwrap();
     assert!(desired.policy.is_none());
-    assert_eq!(
-        desired.attachment().as_str(),
-        "arn:aws-cn:iam::aws:policy/CloudWatchLogsFullAccess"
-    );
+    assert_eq!(desired.attachment().as_str(), "arn:aws-cn:iam::aws:policy/CloudWatchLogsFullAccess");
     assert_eq!(desired.superseded_attachment(), &desired.identity.policy_arn);
 }
 
@@ -97,9 +67,7 @@ fn tags_are_the_specs_the_accounts_and_those_of_ownership() {
         "requiredTags": { "cost": "42", "Team": "core" },
         "defaultTags": { "env": "prod", "stage": "live" },
     }));
-    let tags = wanted_in(&account, json!({ "tags": { "Env": "test", "team": "core" } }))
-        .unwrap()
-        .tags;
+    let tags = wanted_in(&account, json!({ "tags": { "Env": "test", "team": "core" } })).unwrap().tags;
     let expected = [
         ("Env", "test"),
         ("auroralogexport.dev/cluster-uid", "uid-1"),
@@ -129,16 +97,10 @@ fn the_boundary_is_the_specs_or_the_accounts() {
     let arn = "arn:aws:iam::123456789012:policy/b";
     let of = |account: &AccountFacts, spec| wanted_in(account, spec).unwrap().boundary;
     assert_eq!(of(&account(), json!({})), None);
-    assert_eq!(
-        of(&account(), json!({ "permissionsBoundary": arn })).as_deref(),
-        Some(arn)
-    );
+    assert_eq!(of(&account(), json!({ "permissionsBoundary": arn })).as_deref(), Some(arn));
     let demanding = guarded(json!({ "permissionsBoundary": arn }));
     assert_eq!(of(&demanding, json!({})).as_deref(), Some(arn));
-    assert_eq!(
-        of(&demanding, json!({ "permissionsBoundary": arn })).as_deref(),
-        Some(arn)
-    );
+    assert_eq!(of(&demanding, json!({ "permissionsBoundary": arn })).as_deref(), Some(arn));
 }
 
 #[test]
@@ -146,10 +108,7 @@ fn trust_names_rds_and_what_protects_it() {
     let trust = |trust| {
         let json = wanted(json!({ "trust": trust })).unwrap().trust.to_json();
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(
-            value["Statement"][0]["Principal"],
-            json!({ "Service": "rds.amazonaws.com" })
-        );
+        assert_eq!(value["Statement"][0]["Principal"], json!({ "Service": "rds.amazonaws.com" }));
         value["Statement"][0]["Condition"].clone()
     };
     assert_eq!(trust(json!({ "protection": "None" })), json!(null));
@@ -175,16 +134,9 @@ fn deletion_is_the_stricter_of_what_is_said() {
         (Some(Retain), Delete, Some(Delete), Retain),
     ] {
         let spec = spec(json!({ "deletionPolicy": own }));
-        let settings = crate::settings::Settings {
-            default_deletion_policy: default,
-            ..settings()
-        };
+        let settings = crate::settings::Settings { default_deletion_policy: default, ..settings() };
         let account = guarded(json!({ "maxDeletionPolicy": limit }));
-        assert_eq!(
-            deletion_policy(&spec, &settings, Some(&account)),
-            expected,
-            "{own:?} {default:?} {limit:?}"
-        );
+        assert_eq!(deletion_policy(&spec, &settings, Some(&account)), expected, "{own:?} {default:?} {limit:?}");
         if limit.is_none() {
             assert_eq!(deletion_policy(&spec, &settings, None), expected);
         }

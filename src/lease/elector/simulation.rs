@@ -40,14 +40,7 @@ struct Faults {
     delete: bool,
 }
 
-const CALM: Faults = Faults {
-    lost: 0,
-    delay: 20,
-    freeze: 0,
-    kill: 0,
-    release: 0,
-    delete: false,
-};
+const CALM: Faults = Faults { lost: 0, delay: 20, freeze: 0, kill: 0, release: 0, delete: false };
 
 fn faults() -> impl Strategy<Value = Faults> {
     let common = (0..60_u64, 1..6_000_u64, 0..40_u64);
@@ -60,14 +53,7 @@ fn faults() -> impl Strategy<Value = Faults> {
             release,
             delete: false,
         }),
-        common.prop_map(|(lost, delay, freeze)| Faults {
-            lost,
-            delay,
-            freeze,
-            kill: 0,
-            release: 0,
-            delete: true
-        }),
+        common.prop_map(|(lost, delay, freeze)| Faults { lost, delay, freeze, kill: 0, release: 0, delete: true }),
     ]
 }
 

@@ -26,10 +26,7 @@ fn lease(version: &str, holder: &str) -> Observed {
         renewed: Some(stamp(2)),
         transitions: 7,
     };
-    Observed {
-        version: version.to_owned(),
-        claim,
-    }
+    Observed { version: version.to_owned(), claim }
 }
 
 /// Takes the step due at that second and answers it in the same moment.
@@ -43,10 +40,7 @@ fn written(version: &str, step: &Step) -> Answer {
     let Step::Send(Request::Create(claim) | Request::Replace { claim, .. }) = step else {
         panic!("no write: {step:?}")
     };
-    Answer::Written(Observed {
-        version: version.to_owned(),
-        claim: claim.clone(),
-    })
+    Answer::Written(Observed { version: version.to_owned(), claim: claim.clone() })
 }
 
 /// The claim of the write due at that second, which the API server carries out as that version.
@@ -107,14 +101,9 @@ fn the_lease_counts_from_before_it_was_asked_for() {
 fn a_renewal_names_its_version_and_keeps_the_history() {
     let mut elector = leader();
     let renewal = elector.next(at(2), stamp(2));
-    let Step::Send(Request::Replace { version, claim }) = renewal else {
-        panic!("{renewal:?}")
-    };
+    let Step::Send(Request::Replace { version, claim }) = renewal else { panic!("{renewal:?}") };
     assert_eq!(version, "1");
-    assert_eq!(
-        (claim.acquired, claim.renewed, claim.transitions),
-        (Some(stamp(0)), Some(stamp(2)), 0)
-    );
+    assert_eq!((claim.acquired, claim.renewed, claim.transitions), (Some(stamp(0)), Some(stamp(2)), 0));
 }
 
 #[test]
@@ -136,26 +125,13 @@ fn a_lost_renewal_extends_nothing_and_is_repeated() {
 fn a_follower_waits_a_full_duration_from_its_own_look_and_then_takes_over() {
     let mut elector = follower();
     for second in 1..=9 {
-        assert_eq!(
-            step(&mut elector, second, Answer::Found(lease("1", "other"))),
-            READ,
-            "second {second}"
-        );
+        assert_eq!(step(&mut elector, second, Answer::Found(lease("1", "other"))), READ, "second {second}");
     }
-    assert_eq!(
-        step(&mut elector, 10, Answer::Found(lease("1", "other"))),
-        READ,
-        "clocks may differ a little"
-    );
-    let Step::WaitUntil(deadline) = elector.next(at(10), stamp(10)) else {
-        panic!("too early")
-    };
+    assert_eq!(step(&mut elector, 10, Answer::Found(lease("1", "other"))), READ, "clocks may differ a little");
+    let Step::WaitUntil(deadline) = elector.next(at(10), stamp(10)) else { panic!("too early") };
     assert!(deadline > at(10) && deadline < at(11), "{deadline:?}");
     let claim = write(&mut elector, 11, "2");
-    assert_eq!(
-        (claim.holder.as_str(), claim.acquired, claim.transitions),
-        ("me", Some(stamp(11)), 8)
-    );
+    assert_eq!((claim.holder.as_str(), claim.acquired, claim.transitions), ("me", Some(stamp(11)), 8));
     assert_eq!(elector.held_until(), Some(at(21)));
 }
 
@@ -164,10 +140,7 @@ fn every_new_version_starts_the_wait_again() {
     let mut elector = follower();
     for second in 1..60 {
         let version = (second / 9).to_string();
-        assert_eq!(
-            step(&mut elector, second, Answer::Found(lease(&version, "other"))),
-            READ
-        );
+        assert_eq!(step(&mut elector, second, Answer::Found(lease(&version, "other"))), READ);
     }
     assert_eq!(elector.held_until(), None);
 }
@@ -178,11 +151,7 @@ fn a_holder_that_promised_longer_is_given_longer() {
     patient.claim.duration = Duration::from_mins(1);
     let mut elector = newcomer();
     for second in 0..=60 {
-        assert_eq!(
-            step(&mut elector, second, Answer::Found(patient.clone())),
-            READ,
-            "second {second}"
-        );
+        assert_eq!(step(&mut elector, second, Answer::Found(patient.clone())), READ, "second {second}");
     }
     write(&mut elector, 61, "2");
 }
@@ -200,11 +169,7 @@ fn a_restarted_process_takes_its_own_place_at_once() {
     let mut elector = newcomer();
     step(&mut elector, 0, Answer::Found(lease("1", "me")));
     let claim = write(&mut elector, 0, "2");
-    assert_eq!(
-        (claim.acquired, claim.transitions),
-        (Some(stamp(1)), 7),
-        "it is the same holder"
-    );
+    assert_eq!((claim.acquired, claim.transitions), (Some(stamp(1)), 7), "it is the same holder");
 }
 
 #[test]
@@ -277,10 +242,7 @@ fn an_absence_counts_from_when_it_was_asked_for() {
     assert_eq!(elector.next(at(0), stamp(0)), READ);
     elector.answered(at(20), Answer::Absent);
     assert_eq!(step(&mut elector, 21, Answer::Absent), READ, "the answer was old");
-    assert!(matches!(
-        elector.next(at(21), stamp(21)),
-        Step::Send(Request::Create(_))
-    ));
+    assert!(matches!(elector.next(at(21), stamp(21)), Step::Send(Request::Create(_))));
 }
 
 #[test]
@@ -297,11 +259,7 @@ fn a_conflict_overcome_is_forgotten() {
     for second in [0, 11, 22, 33] {
         let version = second.to_string();
         step(&mut unlucky, second + 11, Answer::Conflict);
-        assert_eq!(
-            step(&mut unlucky, second + 11, Answer::Found(lease(&version, "other"))),
-            READ,
-            "at once"
-        );
+        assert_eq!(step(&mut unlucky, second + 11, Answer::Found(lease(&version, "other"))), READ, "at once");
     }
 }
 
@@ -328,10 +286,7 @@ fn a_release_empties_the_holder_and_shuts_first() {
     elector.release(at(1));
     assert_eq!(elector.held_until(), None);
     let claim = write(&mut elector, 1, "2");
-    assert_eq!(
-        (claim.holder.as_str(), claim.acquired, claim.transitions),
-        ("", Some(stamp(0)), 0)
-    );
+    assert_eq!((claim.holder.as_str(), claim.acquired, claim.transitions), ("", Some(stamp(0)), 0));
     assert_eq!(elector.held_until(), None);
     assert_eq!(elector.next(at(1), stamp(1)), Step::Done);
 }
@@ -339,10 +294,7 @@ fn a_release_empties_the_holder_and_shuts_first() {
 #[test]
 fn a_release_during_a_renewal_finds_out_what_became_of_it() {
     let mut elector = leader();
-    assert!(matches!(
-        elector.next(at(2), stamp(2)),
-        Step::Send(Request::Replace { .. })
-    ));
+    assert!(matches!(elector.next(at(2), stamp(2)), Step::Send(Request::Replace { .. })));
     elector.release(at(2));
     let mut ours = lease("2", "me");
     ours.claim.renewed = Some(stamp(2));

@@ -29,53 +29,25 @@ impl Comparison<'_> {
         let role = desired.identity.role_name.clone();
         let arn = desired.identity.policy_arn.clone();
         for (key, value) in &wrong {
-            self.differs(
-                part,
-                Field::Tags,
-                Some(key),
-                value,
-                actual.get(key).map_or(NONE, String::as_str),
-                Vec::new(),
-            );
+            self.differs(part, Field::Tags, Some(key), value, actual.get(key).map_or(NONE, String::as_str), Vec::new());
         }
         for key in &removed {
-            self.differs(
-                part,
-                Field::Tags,
-                Some(key),
-                NONE,
-                actual.get(key).map_or(NONE, String::as_str),
-                Vec::new(),
-            );
+            self.differs(part, Field::Tags, Some(key), NONE, actual.get(key).map_or(NONE, String::as_str), Vec::new());
         }
         // What goes makes room for what comes: IAM allows 50 tags.
         if !removed.is_empty() {
             let action = match part {
-                Part::Policy => Action::UntagPolicy {
-                    arn: arn.clone(),
-                    keys: removed,
-                },
-                Part::Role => Action::UntagRole {
-                    role: role.clone(),
-                    keys: removed,
-                },
+                Part::Policy => Action::UntagPolicy { arn: arn.clone(), keys: removed },
+                Part::Role => Action::UntagRole { role: role.clone(), keys: removed },
             };
-            self.plan.steps.push(Step {
-                action,
-                part,
-                field: Field::Tags,
-            });
+            self.plan.steps.push(Step { action, part, field: Field::Tags });
         }
         if !wrong.is_empty() {
             let action = match part {
                 Part::Policy => Action::TagPolicy { arn, tags: wrong },
                 Part::Role => Action::TagRole { role, tags: wrong },
             };
-            self.plan.steps.push(Step {
-                action,
-                part,
-                field: Field::Tags,
-            });
+            self.plan.steps.push(Step { action, part, field: Field::Tags });
         }
     }
 }

@@ -8,10 +8,7 @@ use crate::iam::{PolicyUsers, PolicyVersion};
 use crate::plan::deletion::{Presence, RemainingPolicy, RemainingRole, Remains, plan};
 
 fn version(id: &str, is_default: bool) -> PolicyVersion {
-    PolicyVersion {
-        id: id.to_owned(),
-        is_default,
-    }
+    PolicyVersion { id: id.to_owned(), is_default }
 }
 
 fn texts(items: &[&str]) -> Vec<String> {
@@ -22,10 +19,7 @@ fn texts(items: &[&str]) -> Vec<String> {
 fn remains() -> Remains {
     let own = wanted(json!({})).identity.policy_arn;
     Remains {
-        role: Presence::Ours(RemainingRole {
-            attached: vec![own.to_string()],
-            ..RemainingRole::default()
-        }),
+        role: Presence::Ours(RemainingRole { attached: vec![own.to_string()], ..RemainingRole::default() }),
         policy: Presence::Ours(RemainingPolicy {
             versions: vec![version("v3", false), version("v2", true), version("v1", false)],
             users: PolicyUsers {
@@ -82,28 +76,19 @@ fn what_is_absent_or_not_ours_stays_out_of_the_plan() {
     }
     let mut policy_only = remains();
     policy_only.role = Presence::Absent;
-    let Presence::Ours(policy) = &mut policy_only.policy else {
-        unreachable!()
-    };
+    let Presence::Ours(policy) = &mut policy_only.policy else { unreachable!() };
     policy.users = PolicyUsers::default();
-    assert_eq!(
-        writes(&policy_only, Additive).unwrap().last().map(String::as_str),
-        Some("DeletePolicy")
-    );
+    assert_eq!(writes(&policy_only, Additive).unwrap().last().map(String::as_str), Some("DeletePolicy"));
 }
 
 #[test]
 fn each_that_holds_a_resource_is_named_and_nothing_is_written() {
     let mut held = remains();
-    let Presence::Ours(role) = &mut held.role else {
-        unreachable!()
-    };
+    let Presence::Ours(role) = &mut held.role else { unreachable!() };
     role.attached.push(OTHERS_POLICY.to_owned());
     role.inline = texts(&["byhand"]);
     role.instance_profiles = texts(&["web"]);
-    let Presence::Ours(policy) = &mut held.policy else {
-        unreachable!()
-    };
+    let Presence::Ours(policy) = &mut held.policy else { unreachable!() };
     policy.users = PolicyUsers {
         roles: texts(&["shop.orders", "another"]),
         users: texts(&["ann"]),
@@ -111,24 +96,11 @@ fn each_that_holds_a_resource_is_named_and_nothing_is_written() {
         bounded: texts(&["role shop.orders", "user bob"]),
     };
     let blockers = writes(&held, Additive).unwrap_err();
-    let named = [
-        OTHERS_POLICY,
-        "byhand",
-        "profile web",
-        "role another",
-        "user ann",
-        "group devs",
-        "user bob",
-    ];
+    let named = [OTHERS_POLICY, "byhand", "profile web", "role another", "user ann", "group devs", "user bob"];
     assert_eq!(blockers.len(), named.len(), "{blockers:?}");
     for (blocker, name) in blockers.iter().zip(named) {
         assert!(blocker.contains(name), "{name}: {blocker}");
-        assert!(
-            ["detach it", "delete it", "remove it"]
-                .iter()
-                .any(|step| blocker.contains(step)),
-            "{blocker}"
-        );
+        assert!(["detach it", "delete it", "remove it"].iter().any(|step| blocker.contains(step)), "{blocker}");
     }
     // Exclusive may remove what is attached, but nothing beyond the role itself.
     let blockers = writes(&held, Exclusive).unwrap_err();
@@ -139,18 +111,12 @@ fn each_that_holds_a_resource_is_named_and_nothing_is_written() {
 fn exclusive_takes_off_the_role_what_others_put_there() {
     let mut held = remains();
     held.policy = Presence::Absent;
-    let Presence::Ours(role) = &mut held.role else {
-        unreachable!()
-    };
+    let Presence::Ours(role) = &mut held.role else { unreachable!() };
     role.attached = texts(&[OTHERS_POLICY]);
     role.inline = texts(&["byhand"]);
     assert_eq!(
         writes(&held, Exclusive).unwrap(),
-        [
-            &format!("Detach {OTHERS_POLICY}"),
-            "DeleteInlinePolicy byhand",
-            "DeleteRole"
-        ]
+        [&format!("Detach {OTHERS_POLICY}"), "DeleteInlinePolicy byhand", "DeleteRole"]
     );
 }
 

@@ -24,10 +24,7 @@ fn with_role(spec: Value, change: impl FnOnce(&mut ObservedRole)) -> Plan {
 }
 
 fn versions(ids: &[&str], default: &str) -> Vec<PolicyVersion> {
-    let version = |id: &&str| PolicyVersion {
-        id: (*id).to_owned(),
-        is_default: *id == default,
-    };
+    let version = |id: &&str| PolicyVersion { id: (*id).to_owned(), is_default: *id == default };
     ids.iter().map(version).collect()
 }
 
@@ -43,20 +40,9 @@ fn nothing_there_is_created_in_three_writes() {
     let desired = wanted(json!({ "permissionsBoundary": BOUNDARY, "tags": { "a": "b" }, "description": "d" }));
     let plan = plan_for(&desired, &Observed::default()).unwrap();
     let own = desired.identity.policy_arn.as_str();
-    assert_eq!(
-        writes(&plan),
-        [
-            "CreatePolicy shop.orders",
-            "CreateRole shop.orders",
-            &format!("Attach {own}")
-        ]
-    );
-    let Action::CreatePolicy(policy) = &plan.steps[0].action else {
-        unreachable!()
-    };
-    let Action::CreateRole(role) = &plan.steps[1].action else {
-        unreachable!()
-    };
+    assert_eq!(writes(&plan), ["CreatePolicy shop.orders", "CreateRole shop.orders", &format!("Attach {own}")]);
+    let Action::CreatePolicy(policy) = &plan.steps[0].action else { unreachable!() };
+    let Action::CreateRole(role) = &plan.steps[1].action else { unreachable!() };
     assert_eq!((&policy.tags, &role.tags), (&desired.tags, &desired.tags));
     assert_eq!((policy.path.as_str(), role.path.as_str()), ("/x/", "/x/"));
     assert_eq!((policy.description.as_str(), role.description.as_str()), ("d", "d"));
@@ -76,13 +62,7 @@ fn nothing_there_is_created_in_three_writes() {
 fn full_access_creates_a_role_and_no_policy() {
     let desired = wanted(json!({ "access": "FullAccess" }));
     let plan = plan_for(&desired, &Observed::default()).unwrap();
-    assert_eq!(
-        writes(&plan),
-        [
-            "CreateRole shop.orders",
-            "Attach arn:aws:iam::aws:policy/CloudWatchLogsFullAccess"
-        ]
-    );
+    assert_eq!(writes(&plan), ["CreateRole shop.orders", "Attach arn:aws:iam::aws:policy/CloudWatchLogsFullAccess"]);
 }
 
 #[test]
@@ -90,13 +70,7 @@ fn each_difference_of_a_role_has_its_finding_and_its_write() {
     type Change = fn(&mut ObservedRole);
     type Row<'a> = (Value, Change, Field, Option<&'a str>, &'a [&'a str]);
     let table: [Row<'_>; 9] = [
-        (
-            json!({}),
-            |role| role.trust = "{}".into(),
-            Field::Trust,
-            None,
-            &["UpdateTrust"],
-        ),
+        (json!({}), |role| role.trust = "{}".into(), Field::Trust, None, &["UpdateTrust"]),
         (
             json!({ "description": "d" }),
             |role| role.description = Some("x".into()),
@@ -132,13 +106,7 @@ fn each_difference_of_a_role_has_its_finding_and_its_write() {
             None,
             &["DeleteBoundary"],
         ),
-        (
-            json!({ "tags": { "a": "b" } }),
-            |role| drop(role.tags.remove("a")),
-            Field::Tags,
-            Some("a"),
-            &["TagRole a"],
-        ),
+        (json!({ "tags": { "a": "b" } }), |role| drop(role.tags.remove("a")), Field::Tags, Some("a"), &["TagRole a"]),
         (
             json!({ "tags": { "a": "b" } }),
             |role| drop(role.tags.insert("a".into(), "x".into())),
@@ -158,11 +126,7 @@ fn each_difference_of_a_role_has_its_finding_and_its_write() {
         let plan = with_role(spec, change);
         assert_eq!(found(&plan), [(Part::Role, field, item)]);
         assert_eq!(writes(&plan), expected, "{field:?}");
-        assert!(
-            plan.steps
-                .iter()
-                .all(|step| (step.part, step.field) == (Part::Role, field))
-        );
+        assert!(plan.steps.iter().all(|step| (step.part, step.field) == (Part::Role, field)));
         assert_eq!(plan.unrepaired().count(), 0);
     }
 }
@@ -220,10 +184,7 @@ fn all_differences_are_found_at_once_and_repaired_in_a_safe_order() {
     assert_eq!(plan.findings.len(), 10, "{:#?}", plan.findings);
     let impossible: Vec<_> = plan.unrepaired().collect();
     assert_eq!(impossible.len(), 1);
-    assert_eq!(
-        (impossible[0].part, impossible[0].field),
-        (Part::Policy, Field::Description)
-    );
+    assert_eq!((impossible[0].part, impossible[0].field), (Part::Policy, Field::Description));
 }
 
 #[test]
@@ -232,13 +193,8 @@ fn a_policys_description_is_reported_and_not_touched() {
         policy.description = Some("old".into());
     });
     assert!(plan.is_empty());
-    let [finding] = plan.findings.as_slice() else {
-        panic!("{plan:?}")
-    };
-    assert_eq!(
-        (finding.field, finding.repair),
-        (Field::Description, Repair::Impossible)
-    );
+    let [finding] = plan.findings.as_slice() else { panic!("{plan:?}") };
+    assert_eq!((finding.field, finding.repair), (Field::Description, Repair::Impossible));
     assert_eq!((finding.expected.as_str(), finding.actual.as_str()), ("new", "old"));
 }
 
@@ -267,10 +223,7 @@ fn room_for_a_version_is_made_only_at_five_and_never_from_the_default() {
     let five = with_policy(json!({}), |policy| differing(policy, &ids, "v10", None));
     assert_eq!(writes(&five), ["DeletePolicyVersion v2", "CreatePolicyVersion"]);
     let oldest_is_default = with_policy(json!({}), |policy| differing(policy, &ids, "v2", None));
-    assert_eq!(
-        writes(&oldest_is_default),
-        ["DeletePolicyVersion v7", "CreatePolicyVersion"]
-    );
+    assert_eq!(writes(&oldest_is_default), ["DeletePolicyVersion v7", "CreatePolicyVersion"]);
     assert_eq!(found(&five), [(Part::Policy, Field::Document, None)]);
 }
 
@@ -283,23 +236,11 @@ fn attachments_of_others_are_reported_or_removed() {
     let additive = with_role(json!({}), others);
     assert!(additive.is_empty());
     assert_eq!(additive.unrepaired().count(), 2);
-    assert!(
-        additive
-            .findings
-            .iter()
-            .all(|finding| finding.repair == Repair::LeftToOthers)
-    );
+    assert!(additive.findings.iter().all(|finding| finding.repair == Repair::LeftToOthers));
     let exclusive = with_role(json!({ "attachmentPolicy": "Exclusive" }), others);
-    assert_eq!(
-        writes(&exclusive),
-        [&format!("Detach {OTHERS_POLICY}"), "DeleteInlinePolicy byhand"]
-    );
+    assert_eq!(writes(&exclusive), [&format!("Detach {OTHERS_POLICY}"), "DeleteInlinePolicy byhand"]);
     assert_eq!(exclusive.unrepaired().count(), 0);
-    let actual: Vec<_> = exclusive
-        .findings
-        .iter()
-        .map(|finding| finding.actual.as_str())
-        .collect();
+    let actual: Vec<_> = exclusive.findings.iter().map(|finding| finding.actual.as_str()).collect();
     assert_eq!(actual, [OTHERS_POLICY, "byhand"]);
 }
 
@@ -315,10 +256,7 @@ fn exclusive_makes_room_before_it_attaches() {
 #[test]
 fn switching_access_attaches_the_new_before_it_detaches_the_old() {
     let (minimal, full) = (wanted(json!({})), wanted(json!({ "access": "FullAccess" })));
-    let (own, managed) = (
-        minimal.identity.policy_arn.as_str(),
-        full.identity.full_access_arn.as_str(),
-    );
+    let (own, managed) = (minimal.identity.policy_arn.as_str(), full.identity.full_access_arn.as_str());
     let mut observed = in_sync(&minimal);
     observed.policy.as_mut().unwrap().versions = versions(&["v3", "v2", "v1"], "v2");
     let to_full = plan_for(&full, &observed).unwrap();
@@ -335,11 +273,7 @@ fn switching_access_attaches_the_new_before_it_detaches_the_old() {
     let to_minimal = plan_for(&minimal, &in_sync(&full)).unwrap();
     assert_eq!(
         writes(&to_minimal),
-        [
-            "CreatePolicy shop.orders",
-            &format!("Attach {own}"),
-            &format!("Detach {managed}")
-        ]
+        ["CreatePolicy shop.orders", &format!("Attach {own}"), &format!("Detach {managed}")]
     );
 }
 
@@ -350,10 +284,7 @@ fn full_access_leaves_a_policy_alone_that_is_not_ours() {
     for tags in [None, Some(crate::ownership::Tags::new())] {
         let mut policy = super::policy(&minimal);
         policy.tags = tags;
-        let observed = Observed {
-            role: Some(role(&desired)),
-            policy: Some(policy),
-        };
+        let observed = Observed { role: Some(role(&desired)), policy: Some(policy) };
         assert_eq!(plan_for(&desired, &observed), Ok(Plan::default()));
     }
 }

@@ -15,10 +15,7 @@ const OWNER: &str = "auroralogexport.dev/owner";
 const CONSENT: &str = "auroralogexport.dev/adoptable-by";
 
 fn tags(pairs: &[(&str, &str)]) -> Tags {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 /// AWS as wanted, but for these tags on both resources.
@@ -41,22 +38,10 @@ fn verdict(spec: Value, tags: &Tags) -> Result<Plan, Conflict> {
 fn what_is_not_ours_is_a_conflict_that_says_whose_it_is_and_what_to_do() {
     for (others, said) in [
         (tags(&[]), "not managed by this object"),
-        (
-            tags(&[(MANAGED_BY, "prod"), (OWNER, "shop/orders")]),
-            "not managed by this object",
-        ),
-        (
-            tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-1")]),
-            "not managed by this object",
-        ),
-        (
-            tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-1"), (OWNER, "shop/bills")]),
-            "belongs to shop/bills",
-        ),
-        (
-            tags(&[(MANAGED_BY, "test"), (CLUSTER_UID, "uid-1"), (OWNER, "shop/orders")]),
-            "cluster \"test\"",
-        ),
+        (tags(&[(MANAGED_BY, "prod"), (OWNER, "shop/orders")]), "not managed by this object"),
+        (tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-1")]), "not managed by this object"),
+        (tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-1"), (OWNER, "shop/bills")]), "belongs to shop/bills"),
+        (tags(&[(MANAGED_BY, "test"), (CLUSTER_UID, "uid-1"), (OWNER, "shop/orders")]), "cluster \"test\""),
         (
             tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-9"), (OWNER, "shop/orders")]),
             "another cluster with the same name",
@@ -66,21 +51,10 @@ fn what_is_not_ours_is_a_conflict_that_says_whose_it_is_and_what_to_do() {
             let conflict = verdict(json!({ "adoptionPolicy": adoption }), &others).unwrap_err();
             for message in [conflict.policy.as_ref().unwrap(), conflict.role.as_ref().unwrap()] {
                 assert!(message.contains(said), "{message}");
-                assert!(
-                    message.contains("prod/shop/orders") && message.contains(CONSENT),
-                    "{message}"
-                );
+                assert!(message.contains("prod/shop/orders") && message.contains(CONSENT), "{message}");
             }
-            assert!(
-                conflict
-                    .message()
-                    .contains("arn:aws:iam::123456789012:policy/x/shop.orders")
-            );
-            assert!(
-                conflict
-                    .message()
-                    .contains("arn:aws:iam::123456789012:role/x/shop.orders")
-            );
+            assert!(conflict.message().contains("arn:aws:iam::123456789012:policy/x/shop.orders"));
+            assert!(conflict.message().contains("arn:aws:iam::123456789012:role/x/shop.orders"));
         }
     }
 }
@@ -90,20 +64,14 @@ fn one_that_is_not_ours_stops_the_writes_to_the_other_too() {
     let desired = wanted(json!({}));
     let mut role = role(&desired);
     role.tags.clear();
-    let observed = Observed {
-        role: Some(role),
-        policy: None,
-    };
+    let observed = Observed { role: Some(role), policy: None };
     let conflict = plan_for(&desired, &observed).unwrap_err();
     assert!(conflict.policy.is_none() && conflict.role.is_some());
 }
 
 #[test]
 fn a_role_under_another_path_or_in_other_case_is_another_role() {
-    for arn in [
-        "arn:aws:iam::123456789012:role/y/shop.orders",
-        "arn:aws:iam::123456789012:role/x/Shop.Orders",
-    ] {
+    for arn in ["arn:aws:iam::123456789012:role/y/shop.orders", "arn:aws:iam::123456789012:role/x/Shop.Orders"] {
         let desired = wanted(json!({ "adoptionPolicy": "Always" }));
         let mut observed = in_sync(&desired);
         // Even with our own tags on it.
@@ -117,10 +85,7 @@ fn a_role_under_another_path_or_in_other_case_is_another_role() {
 fn a_restored_cluster_takes_up_where_the_old_one_stopped() {
     let old = tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-0"), (OWNER, "shop/orders")]);
     let plan = verdict(json!({}), &old).unwrap();
-    assert_eq!(
-        writes(&plan),
-        [format!("TagPolicy {CLUSTER_UID}"), format!("TagRole {CLUSTER_UID}")]
-    );
+    assert_eq!(writes(&plan), [format!("TagPolicy {CLUSTER_UID}"), format!("TagRole {CLUSTER_UID}")]);
     assert!(plan.adopted.is_empty(), "it was ours all along");
 }
 
@@ -140,11 +105,7 @@ fn consent_by_tag_hands_over_whatever_the_old_owner_wrote() {
             assert_eq!(plan.adopted.len(), 2, "{plan:?}");
             assert!(plan.adopted[0].starts_with("policy arn:") && plan.adopted[1].starts_with("role arn:"));
             assert_eq!(writes(&plan).len(), 2);
-            assert!(
-                writes(&plan)
-                    .iter()
-                    .all(|write| own.iter().any(|key| write.contains(key)))
-            );
+            assert!(writes(&plan).iter().all(|write| own.iter().any(|key| write.contains(key))));
         }
         assert!(verdict(json!({}), &consenting).is_err(), "Never is never");
     }
@@ -210,18 +171,12 @@ fn the_earlier_object_goes_first_where_nothing_exists() {
         assert!(conflict.message().contains("other/first"), "{}", conflict.message());
     }
     // What exists belongs to whom its tags say, whoever was earlier.
-    assert_eq!(
-        plan(&desired, &in_sync(&desired), &rival(true, true), &[]),
-        Ok(Plan::default())
-    );
+    assert_eq!(plan(&desired, &in_sync(&desired), &rival(true, true), &[]), Ok(Plan::default()));
     // Who takes over what is nobody's waits for the earlier object; consent names the object that goes first.
     let (desired, observed) = tagged(json!({ "adoptionPolicy": "Always" }), &tags(&[]));
     let conflict = plan(&desired, &observed, &rival(true, true), &[]).unwrap_err();
     assert!(conflict.policy.is_some() && conflict.role.is_some());
-    let (desired, observed) = tagged(
-        json!({ "adoptionPolicy": "Tagged" }),
-        &tags(&[(CONSENT, "prod/shop/orders")]),
-    );
+    let (desired, observed) = tagged(json!({ "adoptionPolicy": "Tagged" }), &tags(&[(CONSENT, "prod/shop/orders")]));
     assert!(plan(&desired, &observed, &rival(true, true), &[]).is_ok());
     // FullAccess has no use for the policy's name.
     let full = wanted(json!({ "access": "FullAccess" }));
@@ -276,10 +231,7 @@ fn ownership_tags() -> impl Strategy<Value = Tags> {
     (
         one(MANAGED_BY, vec!["prod", "prod", "prod", "test"]),
         one(CLUSTER_UID, vec!["uid-1", "uid-1", "uid-0", "uid-9"]),
-        one(
-            OWNER,
-            vec!["shop/orders", "shop/orders", "shop/orders", "shop/bills", "x"],
-        ),
+        one(OWNER, vec!["shop/orders", "shop/orders", "shop/orders", "shop/bills", "x"]),
         prop::option::weighted(0.3, prop::sample::select(vec!["prod/shop/orders", "prod/shop/bills"]))
             .prop_map(|value| value.map(|value| (CONSENT.to_owned(), value.to_owned()))),
     )

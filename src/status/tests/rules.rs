@@ -17,15 +17,8 @@ fn looks() -> impl Strategy<Value = Look> {
         0..4,
     );
     (findings, any::<bool>(), any::<Option<bool>>()).prop_map(|(findings, manages_policy, service_linked_role)| {
-        let findings = findings
-            .into_iter()
-            .map(|(part, field, repair)| finding(part, field, repair))
-            .collect();
-        let mut look = Look {
-            manages_policy,
-            service_linked_role,
-            ..look(findings)
-        };
+        let findings = findings.into_iter().map(|(part, field, repair)| finding(part, field, repair)).collect();
+        let mut look = Look { manages_policy, service_linked_role, ..look(findings) };
         if !manages_policy {
             look.policy = None;
         }
@@ -44,29 +37,19 @@ fn publication() -> impl Strategy<Value = Publication> {
 
 fn outcome() -> impl Strategy<Value = Outcome> {
     let failure = || {
-        (
-            prop::sample::select(Reason::ALL),
-            "[a-z]{0,5}",
-            any::<(bool, bool, bool)>(),
-        )
-            .prop_map(|(reason, message, (policy, role, attachment))| Failure {
+        (prop::sample::select(Reason::ALL), "[a-z]{0,5}", any::<(bool, bool, bool)>()).prop_map(
+            |(reason, message, (policy, role, attachment))| Failure {
                 reason,
                 message,
-                affected: Affected {
-                    policy,
-                    role,
-                    attachment,
-                },
-            })
+                affected: Affected { policy, role, attachment },
+            },
+        )
     };
     prop_oneof![
         looks().prop_map(Outcome::InSync),
         looks().prop_map(Outcome::Drifted),
         (looks(), publication()).prop_map(|(look, publication)| Outcome::Published(look, publication)),
-        "[a-z]{0,5}".prop_map(|message| Outcome::Progressing {
-            message,
-            tag_keys: vec!["team".into()]
-        }),
+        "[a-z]{0,5}".prop_map(|message| Outcome::Progressing { message, tag_keys: vec!["team".into()] }),
         Just(Outcome::Suspended),
         failure().prop_map(Outcome::Failed),
         failure().prop_map(Outcome::Deleting),

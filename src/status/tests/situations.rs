@@ -28,10 +28,7 @@ fn before_the_first_look_nobody_takes_it_for_done() {
 #[test]
 fn new_generation_at_work() {
     let status = first(&progressing());
-    assert_eq!(
-        said(&status, KSTATUS),
-        ["False Progressing", "True Progressing", "-", "-"]
-    );
+    assert_eq!(said(&status, KSTATUS), ["False Progressing", "True Progressing", "-", "-"]);
     assert_eq!(kstatus(&status, 1), "InProgress");
     assert_eq!(says(&status, RoleReady), "Unknown Progressing");
     assert_eq!(status.tag_keys, ["team"]);
@@ -41,10 +38,7 @@ fn new_generation_at_work() {
 fn throttled_or_unavailable_before_it_was_in_sync() {
     for reason in [Reason::Throttled, Reason::AwsUnavailable] {
         let status = first(&failed(reason));
-        assert_eq!(
-            said(&status, KSTATUS),
-            [&format!("False {reason}"), "True Retrying", "-", "-"]
-        );
+        assert_eq!(said(&status, KSTATUS), [&format!("False {reason}"), "True Retrying", "-", "-"]);
         assert_eq!(kstatus(&status, 1), "InProgress");
     }
 }
@@ -62,10 +56,7 @@ fn what_a_person_must_mend() {
         Reason::AccountNotReady,
     ] {
         let status = first(&failed(reason));
-        assert_eq!(
-            said(&status, KSTATUS),
-            [&format!("False {reason}"), "-", &format!("True {reason}"), "-"]
-        );
+        assert_eq!(said(&status, KSTATUS), [&format!("False {reason}"), "-", &format!("True {reason}"), "-"]);
         assert_eq!(kstatus(&status, 1), "Failed");
     }
 }
@@ -84,27 +75,16 @@ fn observe_with_drift() {
         finding(Part::Role, Field::Attachments, Repair::Done),
     ];
     let status = first(&Outcome::Drifted(look(findings)));
-    assert_eq!(
-        said(&status, KSTATUS),
-        ["False DriftDetected", "-", "True DriftDetected", "True DriftDetected"]
-    );
+    assert_eq!(said(&status, KSTATUS), ["False DriftDetected", "-", "True DriftDetected", "True DriftDetected"]);
     assert_eq!(kstatus(&status, 1), "Failed");
     assert_eq!(
         said(&status, [PolicyReady, RoleReady, PolicyAttached, Effective]),
-        [
-            "False DriftDetected",
-            "True InSync",
-            "False DriftDetected",
-            "True NoServiceLinkedRole"
-        ]
+        ["False DriftDetected", "True InSync", "False DriftDetected", "True NoServiceLinkedRole"]
     );
     let message = &condition(&status, Ready).unwrap().message;
     assert!(message.contains("policy document, role attachments"), "{message}");
     assert_eq!(status.drift.len(), 2);
-    assert_eq!(
-        (status.drift[0].resource.as_str(), status.drift[0].field.as_str()),
-        ("Policy", "document")
-    );
+    assert_eq!((status.drift[0].resource.as_str(), status.drift[0].field.as_str()), ("Policy", "document"));
 }
 
 #[test]
@@ -116,33 +96,18 @@ fn in_sync() {
         ["True InSync", "True InSync", "True InSync", "True NoServiceLinkedRole"]
     );
     assert_eq!(kstatus(&status, 1), "Current");
-    assert_eq!(
-        (status.account_id.as_deref(), status.partition.as_deref()),
-        (Some("123456789012"), Some("aws"))
-    );
+    assert_eq!((status.account_id.as_deref(), status.partition.as_deref()), (Some("123456789012"), Some("aws")));
     assert_eq!(status.role.as_ref().map(|role| role.name.as_str()), Some("shop.orders"));
-    assert!(
-        is_ready(&status, 1) && !is_ready(&status, 2),
-        "a new generation is not ready by the old one's word"
-    );
+    assert!(is_ready(&status, 1) && !is_ready(&status, 2), "a new generation is not ready by the old one's word");
     assert_eq!(kstatus(&status, 2), "InProgress");
 }
 
 #[test]
 fn foreign_attachments_and_a_policys_description_do_not_touch_ready() {
     for (findings, reason) in [
-        (
-            vec![finding(Part::Role, Field::Attachments, Repair::LeftToOthers)],
-            "UnexpectedAttachments",
-        ),
-        (
-            vec![finding(Part::Role, Field::InlinePolicies, Repair::LeftToOthers)],
-            "UnexpectedAttachments",
-        ),
-        (
-            vec![finding(Part::Policy, Field::Description, Repair::Impossible)],
-            "ImmutableInAws",
-        ),
+        (vec![finding(Part::Role, Field::Attachments, Repair::LeftToOthers)], "UnexpectedAttachments"),
+        (vec![finding(Part::Role, Field::InlinePolicies, Repair::LeftToOthers)], "UnexpectedAttachments"),
+        (vec![finding(Part::Policy, Field::Description, Repair::Impossible)], "ImmutableInAws"),
         (
             vec![
                 finding(Part::Policy, Field::Description, Repair::Impossible),
@@ -153,24 +118,13 @@ fn foreign_attachments_and_a_policys_description_do_not_touch_ready() {
     ] {
         let count = findings.len();
         let status = first(&Outcome::InSync(look(findings)));
-        assert_eq!(
-            said(&status, KSTATUS),
-            ["True InSync", "-", "-", &format!("True {reason}")]
-        );
+        assert_eq!(said(&status, KSTATUS), ["True InSync", "-", "-", &format!("True {reason}")]);
         assert_eq!(kstatus(&status, 1), "Current");
         assert_eq!(status.drift.len(), count);
         // All that is known is told, also where one reason stands for two.
         let message = &condition(&status, Drifted).unwrap().message;
-        assert_eq!(
-            message.contains("others attached"),
-            reason == "UnexpectedAttachments",
-            "{message}"
-        );
-        assert_eq!(
-            message.contains("description"),
-            count == 2 || reason == "ImmutableInAws",
-            "{message}"
-        );
+        assert_eq!(message.contains("others attached"), reason == "UnexpectedAttachments", "{message}");
+        assert_eq!(message.contains("description"), count == 2 || reason == "ImmutableInAws", "{message}");
     }
 }
 
@@ -182,10 +136,7 @@ fn deleting_and_blocked() {
         affected: Affected::default(),
     };
     let status = first(&Outcome::Deleting(failure));
-    assert_eq!(
-        said(&status, KSTATUS),
-        ["False DeletionBlocked", "True Deleting", "-", "-"]
-    );
+    assert_eq!(said(&status, KSTATUS), ["False DeletionBlocked", "True Deleting", "-", "-"]);
     assert!(condition(&status, Ready).unwrap().message.contains("ann"));
     assert_eq!(kstatus(&status, 1), "InProgress");
 }
@@ -217,36 +168,18 @@ fn full_access_manages_no_policy() {
 
 #[test]
 fn a_failure_is_told_of_the_parts_it_is_about() {
-    let failure = |affected| {
-        Outcome::Failed(Failure {
-            reason: Reason::AccessDenied,
-            message: "no".into(),
-            affected,
-        })
-    };
-    let role_only = Affected {
-        role: true,
-        ..Affected::default()
-    };
+    let failure = |affected| Outcome::Failed(Failure { reason: Reason::AccessDenied, message: "no".into(), affected });
+    let role_only = Affected { role: true, ..Affected::default() };
     let fresh = first(&failure(role_only));
     let parts = |status: &Status| [PolicyReady, RoleReady, PolicyAttached].map(|type_| says(status, type_));
-    assert_eq!(
-        parts(&fresh),
-        ["Unknown AccessDenied", "False AccessDenied", "Unknown AccessDenied"]
-    );
+    assert_eq!(parts(&fresh), ["Unknown AccessDenied", "False AccessDenied", "Unknown AccessDenied"]);
     // What was in sync for this very generation still is; for another it is not known.
     let in_sync = first(&Outcome::InSync(look(Vec::new())));
     let same = next(&in_sync, &failure(role_only), 1, at(1));
     assert_eq!(parts(&same), ["True InSync", "False AccessDenied", "True InSync"]);
     let newer = next(&in_sync, &failure(role_only), 2, at(1));
-    assert_eq!(
-        parts(&newer),
-        ["Unknown AccessDenied", "False AccessDenied", "Unknown AccessDenied"]
-    );
-    assert_eq!(
-        parts(&first(&failure(Affected::ALL))),
-        ["False AccessDenied"; 3].map(str::to_owned)
-    );
+    assert_eq!(parts(&newer), ["Unknown AccessDenied", "False AccessDenied", "Unknown AccessDenied"]);
+    assert_eq!(parts(&first(&failure(Affected::ALL))), ["False AccessDenied"; 3].map(str::to_owned));
 }
 
 #[test]
@@ -254,11 +187,7 @@ fn what_is_known_of_aws_stays_through_a_failure() {
     let in_sync = first(&Outcome::InSync(look(Vec::new())));
     for outcome in [progressing(), Outcome::Suspended, failed(Reason::AccessDenied)] {
         let status = next(&in_sync, &outcome, 2, at(1));
-        assert_eq!(
-            (&status.role, &status.policy),
-            (&in_sync.role, &in_sync.policy),
-            "{outcome:?}"
-        );
+        assert_eq!((&status.role, &status.policy), (&in_sync.role, &in_sync.policy), "{outcome:?}");
         assert_eq!(condition(&status, Effective), condition(&in_sync, Effective));
         assert_eq!(status.observed_generation, 2);
     }
@@ -279,16 +208,8 @@ fn drift_is_cut_to_what_a_status_holds() {
 
 #[test]
 fn a_message_is_cut_to_what_people_read() {
-    let outcome = Outcome::Failed(Failure {
-        reason: Reason::InvalidSpec,
-        message: "x".repeat(40_000),
-        affected: Affected::ALL,
-    });
+    let outcome =
+        Outcome::Failed(Failure { reason: Reason::InvalidSpec, message: "x".repeat(40_000), affected: Affected::ALL });
     let status = first(&outcome);
-    assert!(
-        status
-            .conditions
-            .iter()
-            .all(|condition| condition.message.chars().count() == 2048)
-    );
+    assert!(status.conditions.iter().all(|condition| condition.message.chars().count() == 2048));
 }

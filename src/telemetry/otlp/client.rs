@@ -30,9 +30,7 @@ pub(super) struct Client<C> {
 
 impl<C> fmt::Debug for Client<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("collector", &self.collector)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("collector", &self.collector).finish_non_exhaustive()
     }
 }
 
@@ -46,11 +44,7 @@ impl Client<HttpConnector> {
 impl Client<HttpsConnector<HttpConnector>> {
     /// With TLS and the system's root certificates.
     pub(super) fn https(collector: &Uri, runtime: &Handle) -> io::Result<Self> {
-        let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()?
-            .https_only()
-            .enable_http1()
-            .build();
+        let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
         Ok(Self::new(connector, collector, runtime))
     }
 }
@@ -115,9 +109,7 @@ where
         let answer = pool.request(request.map(Full::new)).await?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await;
-        let body = body
-            .map_err(anyhow::Error::from_boxed)
-            .context("its answer cannot be read")?;
+        let body = body.map_err(anyhow::Error::from_boxed).context("its answer cannot be read")?;
         Ok(Response::from_parts(head, body.to_bytes()))
     };
     match tokio::time::timeout(EXPORT_TIMEOUT, whole).await {

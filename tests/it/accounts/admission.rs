@@ -35,31 +35,13 @@ async fn the_platform_teams_rules_are_refused_at_admission_once_bound() -> Resul
     let bench = Bench::start(2, &[]).await?;
     let (ns, free) = (bench.ns().to_owned(), bench.namespaces[1].clone());
     // What was there before is not taken away, and may be edited.
-    bench
-        .policy(
-            &ns,
-            "old",
-            json!({ "access": "FullAccess", "adoptionPolicy": "Tagged" }),
-        )
-        .await?;
+    bench.policy(&ns, "old", json!({ "access": "FullAccess", "adoptionPolicy": "Tagged" })).await?;
     install(&bench).await?;
     let attempts = [
-        (
-            json!({ "access": "FullAccess" }),
-            "spec.access: FullAccess is not allowed here",
-        ),
-        (
-            json!({ "adoptionPolicy": "Always" }),
-            "spec.adoptionPolicy: Always is not allowed here",
-        ),
-        (
-            json!({ "policyName": "team-orders" }),
-            "spec.policyName must contain the namespace",
-        ),
-        (
-            json!({ "roleName": "team-orders" }),
-            "spec.roleName must contain the namespace",
-        ),
+        (json!({ "access": "FullAccess" }), "spec.access: FullAccess is not allowed here"),
+        (json!({ "adoptionPolicy": "Always" }), "spec.adoptionPolicy: Always is not allowed here"),
+        (json!({ "policyName": "team-orders" }), "spec.policyName must contain the namespace"),
+        (json!({ "roleName": "team-orders" }), "spec.roleName must contain the namespace"),
         (json!({ "policyName": ns }), "spec.policyName must begin with team-"),
         (json!({ "roleName": ns }), "spec.roleName must begin with team-"),
     ];
@@ -79,12 +61,8 @@ async fn the_platform_teams_rules_are_refused_at_admission_once_bound() -> Resul
         // Elsewhere nothing is bound.
         bench.policy(&free, "new", json!({ "suspend": true })).await?;
     }
-    bench
-        .policy(&ns, "fits", json!({ "roleName": format!("team-{ns}") }))
-        .await?;
-    bench
-        .policy(&ns, "old", json!({ "access": "FullAccess", "description": "edited" }))
-        .await?;
+    bench.policy(&ns, "fits", json!({ "roleName": format!("team-{ns}") })).await?;
+    bench.policy(&ns, "old", json!({ "access": "FullAccess", "description": "edited" })).await?;
     bench.wait_policy(&ns, "old", "InSync").await?;
     bench.wait_policy(&ns, "fits", "InSync").await?;
     bench.delete_policy(&ns, "old").await
@@ -96,9 +74,7 @@ async fn the_operators_token_changes_finalizers_and_status_and_nothing_else() ->
     install(&bench).await?;
     let ns = bench.ns().to_owned();
     let account = bench.account("prod", "111111111111", json!({})).await?;
-    bench
-        .policy(&ns, "orders", json!({ "accountRef": { "name": account } }))
-        .await?;
+    bench.policy(&ns, "orders", json!({ "accountRef": { "name": account } })).await?;
     bench.wait_policy(&ns, "orders", "InSync").await?;
     let stolen = bench.env.install_rbac().await?.kubeconfig.clone();
     let thief = bench.env.client_for(&stolen).await?;
@@ -107,18 +83,9 @@ async fn the_operators_token_changes_finalizers_and_status_and_nothing_else() ->
     let owner = json!([{ "apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "b" }]);
     let attempts = [
         (json!({ "spec": { "suspend": true } }), "may not change a spec"),
-        (
-            json!({ "metadata": { "labels": { "a": "b" } } }),
-            "may not change labels",
-        ),
-        (
-            json!({ "metadata": { "annotations": { ABANDON: "true" } } }),
-            "may not change annotations",
-        ),
-        (
-            json!({ "metadata": { "ownerReferences": owner } }),
-            "may not change owner references",
-        ),
+        (json!({ "metadata": { "labels": { "a": "b" } } }), "may not change labels"),
+        (json!({ "metadata": { "annotations": { ABANDON: "true" } } }), "may not change annotations"),
+        (json!({ "metadata": { "ownerReferences": owner } }), "may not change owner references"),
     ];
     let params = PatchParams::default().dry_run();
     for (patch, expected) in attempts {
@@ -142,13 +109,7 @@ async fn the_operators_token_changes_finalizers_and_status_and_nothing_else() ->
         &["create", "namespace", "x"],
         &["create", "token", "default", "-n", "kube-system"],
         &["delete", "awsaccount", &account],
-        &[
-            "create",
-            "clusterrolebinding",
-            "x",
-            "--clusterrole=cluster-admin",
-            "--user=x",
-        ],
+        &["create", "clusterrolebinding", "x", "--clusterrole=cluster-admin", "--user=x"],
     ] {
         let answer = bench.env.kubectl_with(&stolen, arguments, None).await;
         let error = answer.err().map(|error| format!("{error:#}")).unwrap_or_default();
@@ -165,10 +126,7 @@ async fn the_operators_token_writes_no_config_map_but_those_that_our_kind_owns()
     let bench = Bench::start(1, &["--enable-outputs=true"]).await?;
     let component = workspace().join("deploy/kustomize/components/outputs");
     for file in ["clusterrole.yaml", "clusterrolebinding.yaml", "admission.yaml"] {
-        bench
-            .env
-            .apply_yaml(&std::fs::read_to_string(component.join(file))?)
-            .await?;
+        bench.env.apply_yaml(&std::fs::read_to_string(component.join(file))?).await?;
     }
     let ns = bench.ns().to_owned();
     bench
@@ -177,52 +135,22 @@ async fn the_operators_token_writes_no_config_map_but_those_that_our_kind_owns()
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: aws-auth, namespace: {ns}}}\ndata: {{mapRoles: '[]'}}\n"
         ))
         .await?;
-    bench
-        .policy(
-            &ns,
-            "orders",
-            json!({ "outputs": { "configMapRef": { "name": "orders" } } }),
-        )
-        .await?;
+    bench.policy(&ns, "orders", json!({ "outputs": { "configMapRef": { "name": "orders" } } })).await?;
     bench.wait_policy(&ns, "orders", "InSync").await?;
     let stolen = bench.env.install_rbac().await?.kubeconfig.clone();
     let attempts = [
         (
-            &[
-                "patch",
-                "configmap",
-                "aws-auth",
-                "--type=merge",
-                "-p",
-                r#"{"data":{"mapRoles":"[admin]"}}"#,
-            ][..],
+            &["patch", "configmap", "aws-auth", "--type=merge", "-p", r#"{"data":{"mapRoles":"[admin]"}}"#][..],
             "somebody else's",
         ),
         (&["delete", "configmap", "aws-auth"], "somebody else's"),
+        (&["create", "configmap", "new", "--from-literal=roleArn=x"], "that an AuroraLogExportPolicy controls"),
         (
-            &["create", "configmap", "new", "--from-literal=roleArn=x"],
-            "that an AuroraLogExportPolicy controls",
-        ),
-        (
-            &[
-                "patch",
-                "configmap",
-                "orders",
-                "--type=merge",
-                "-p",
-                r#"{"data":{"mapRoles":"[admin]"}}"#,
-            ],
+            &["patch", "configmap", "orders", "--type=merge", "-p", r#"{"data":{"mapRoles":"[admin]"}}"#],
             "may only write the keys",
         ),
         (
-            &[
-                "patch",
-                "configmap",
-                "orders",
-                "--type=merge",
-                "-p",
-                r#"{"metadata":{"ownerReferences":null}}"#,
-            ],
+            &["patch", "configmap", "orders", "--type=merge", "-p", r#"{"metadata":{"ownerReferences":null}}"#],
             "that an AuroraLogExportPolicy controls",
         ),
     ];

@@ -64,19 +64,8 @@ async fn a_representative_run_is_written_down_for_the_policy_simulator() -> Resu
     };
     // A life: made, edited in every field, pruned, switched both ways.
     apply("life", named(json!({ "tags": { "team": "a" } }))).await?;
-    for region in [
-        "eu-west-1",
-        "eu-west-2",
-        "eu-west-3",
-        "eu-north-1",
-        "eu-south-1",
-        "eu-north-1",
-    ] {
-        apply(
-            "life",
-            named(json!({ "scope": { "regions": [region] }, "tags": { "team": region } })),
-        )
-        .await?;
+    for region in ["eu-west-1", "eu-west-2", "eu-west-3", "eu-north-1", "eu-south-1", "eu-north-1"] {
+        apply("life", named(json!({ "scope": { "regions": [region] }, "tags": { "team": region } }))).await?;
     }
     apply("life", named(json!({ "description": "edited" }))).await?;
     apply("life", named(json!({ "access": "FullAccess" }))).await?;
@@ -101,11 +90,8 @@ async fn a_representative_run_is_written_down_for_the_policy_simulator() -> Resu
     .await
     .with_context(|| bench.log())?;
     // Taken over with consent, and given up again.
-    apply(
-        "offered",
-        json!({ "roleName": "offered-role", "policyName": "offered-policy", "adoptionPolicy": "Tagged" }),
-    )
-    .await?;
+    apply("offered", json!({ "roleName": "offered-role", "policyName": "offered-policy", "adoptionPolicy": "Tagged" }))
+        .await?;
     bench.delete_policy(&ns, "life").await?;
     bench.delete_policy(&ns, "offered").await?;
     bench.delete_account(&account).await?;
@@ -143,10 +129,7 @@ fn plant(bench: &Bench, ns: &str) -> Result<()> {
         document: LOGS.into(),
         ..CreatePolicy::default()
     })?;
-    let consent = [(
-        "auroralogexport.dev/adoptable-by".to_owned(),
-        format!("bench/{ns}/offered"),
-    )];
+    let consent = [("auroralogexport.dev/adoptable-by".to_owned(), format!("bench/{ns}/offered"))];
     iam.create_policy(&CreatePolicy {
         name: "offered-policy".into(),
         path: Some(PATH.into()),
@@ -179,20 +162,11 @@ struct Entity {
 
 impl Ledger {
     fn planted(ns: &str) -> Self {
-        let tags = BTreeMap::from([(
-            "auroralogexport.dev/adoptable-by".to_owned(),
-            format!("bench/{ns}/offered"),
-        )]);
-        let entity = |arn: String| Entity {
-            arn,
-            tags: tags.clone(),
-            boundary: None,
-        };
+        let tags = BTreeMap::from([("auroralogexport.dev/adoptable-by".to_owned(), format!("bench/{ns}/offered"))]);
+        let entity = |arn: String| Entity { arn, tags: tags.clone(), boundary: None };
         let policy = format!("arn:aws:iam::{ID}:policy{PATH}offered-policy");
         let role = format!("arn:aws:iam::{ID}:role{PATH}offered-role");
-        Self {
-            entities: BTreeMap::from([(policy.clone(), entity(policy)), ("offered-role".into(), entity(role))]),
-        }
+        Self { entities: BTreeMap::from([(policy.clone(), entity(policy)), ("offered-role".into(), entity(role))]) }
     }
 
     /// The requests that a call means to policies, and what it changes.
@@ -207,9 +181,7 @@ impl Ledger {
                 ))
             })
             .collect();
-        let untagged: Vec<String> = (1..)
-            .map_while(|index| parameter(&format!("TagKeys.member.{index}")))
-            .collect();
+        let untagged: Vec<String> = (1..).map_while(|index| parameter(&format!("TagKeys.member.{index}"))).collect();
         for (key, value) in &tags {
             context.insert(format!("aws:RequestTag/{key}"), json!(value));
         }
@@ -232,20 +204,13 @@ impl Ledger {
             "CreateRole" | "CreatePolicy" => {
                 let kind = if call.action == "CreateRole" { "role" } else { "policy" };
                 let name = parameter("RoleName").or(parameter("PolicyName")).unwrap_or_default();
-                let arn = format!(
-                    "arn:aws:iam::{ID}:{kind}{}{name}",
-                    parameter("Path").unwrap_or("/".into())
-                );
-                let entity = Entity {
-                    arn: arn.clone(),
-                    tags: tags.clone(),
-                    boundary: parameter("PermissionsBoundary"),
-                };
+                let arn = format!("arn:aws:iam::{ID}:{kind}{}{name}", parameter("Path").unwrap_or("/".into()));
+                let entity =
+                    Entity { arn: arn.clone(), tags: tags.clone(), boundary: parameter("PermissionsBoundary") };
                 if let Some(boundary) = &entity.boundary {
                     context.insert("iam:PermissionsBoundary".into(), json!(boundary));
                 }
-                self.entities
-                    .insert(if kind == "role" { name } else { arn.clone() }, entity);
+                self.entities.insert(if kind == "role" { name } else { arn.clone() }, entity);
                 arn
             }
             _ => self.existing(call, &tags, &untagged, &mut context),
@@ -263,21 +228,13 @@ impl Ledger {
         let Some(entity) = self.entities.get_mut(&call.resource) else {
             // IAM knows no path of what does not exist.
             let is_arn = call.resource.starts_with("arn:");
-            return if is_arn {
-                call.resource.clone()
-            } else {
-                format!("arn:aws:iam::{ID}:role/{}", call.resource)
-            };
+            return if is_arn { call.resource.clone() } else { format!("arn:aws:iam::{ID}:role/{}", call.resource) };
         };
         for (key, value) in &entity.tags {
             context.insert(format!("aws:ResourceTag/{key}"), json!(value));
             context.insert(format!("iam:ResourceTag/{key}"), json!(value));
         }
-        if let Some(policy) = call
-            .parameters
-            .get("PolicyArn")
-            .filter(|policy| **policy != call.resource)
-        {
+        if let Some(policy) = call.parameters.get("PolicyArn").filter(|policy| **policy != call.resource) {
             context.insert("iam:PolicyARN".into(), json!(policy));
         }
         if call.action == "PutRolePermissionsBoundary" {

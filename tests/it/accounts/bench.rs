@@ -41,13 +41,7 @@ impl Bench {
         let server = Server::start(ServerOptions::default())?;
         server.world().add_key("test", HUB);
         let operator = start_operator(env, &names, &server, arguments).await?;
-        Ok(Self {
-            env,
-            client: env.client().await?,
-            server,
-            operator,
-            namespaces: names,
-        })
+        Ok(Self { env, client: env.client().await?, server, operator, namespaces: names })
     }
 
     /// The first namespace.
@@ -72,9 +66,7 @@ impl Bench {
         let name = self.unique(name);
         let object = json!({ "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AwsAccount",
                              "metadata": { "name": name }, "spec": spec });
-        self.accounts()
-            .patch(&name, &PatchParams::apply("bench").force(), &Patch::Apply(&object))
-            .await?;
+        self.accounts().patch(&name, &PatchParams::apply("bench").force(), &Patch::Apply(&object)).await?;
         Ok(name)
     }
 
@@ -82,10 +74,8 @@ impl Bench {
     pub(super) async fn policy(&self, namespace: &str, name: &str, spec: Value) -> Result<AuroraLogExportPolicy> {
         let object = json!({ "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AuroraLogExportPolicy",
                              "metadata": { "name": name, "namespace": namespace }, "spec": spec });
-        let stored = self
-            .policies(namespace)
-            .patch(name, &PatchParams::apply("bench").force(), &Patch::Apply(&object))
-            .await?;
+        let stored =
+            self.policies(namespace).patch(name, &PatchParams::apply("bench").force(), &Patch::Apply(&object)).await?;
         Ok(stored)
     }
 
@@ -112,11 +102,7 @@ impl Bench {
     pub(super) async fn wait_account(&self, name: &str, reason: &str) -> Result<AwsAccount> {
         wait_for(&format!("account {name} to be {reason}"), LIMIT, async || {
             let object = self.accounts().get(name).await?;
-            let conditions = object
-                .status
-                .as_ref()
-                .map(|status| status.conditions.clone())
-                .unwrap_or_default();
+            let conditions = object.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
             has_reason(&conditions, object.metadata.generation, reason)?;
             Ok(object)
         })
@@ -154,12 +140,7 @@ impl Bench {
     /// Calls that change IAM, since a mark of the call log.
     pub(super) fn writes_since(&self, mark: u64) -> Vec<CallRecord> {
         let writes = |call: &CallRecord| Action::parse(&call.action).is_none_or(Action::is_write);
-        self.server
-            .gate()
-            .calls_since(mark)
-            .into_iter()
-            .filter(writes)
-            .collect()
+        self.server.gate().calls_since(mark).into_iter().filter(writes).collect()
     }
 
     /// All calls to IAM (not STS) in an account, since a mark.
@@ -198,10 +179,7 @@ pub(super) async fn start_operator(
     server: &Server,
     arguments: &[&str],
 ) -> Result<Operator> {
-    let watch: Vec<String> = namespaces
-        .iter()
-        .map(|namespace| format!("--watch-namespace={namespace}"))
-        .collect();
+    let watch: Vec<String> = namespaces.iter().map(|namespace| format!("--watch-namespace={namespace}")).collect();
     let options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
         .arguments(watch.iter().map(String::as_str))
         .arguments(["--cluster-name=bench", "--drift-check-interval=1s"])
@@ -231,10 +209,7 @@ fn merge(base: &mut Value, more: Value) {
 }
 
 fn has_reason(conditions: &[Condition], generation: Option<i64>, reason: &str) -> Result<String> {
-    let ready = conditions
-        .iter()
-        .find(|condition| condition.type_ == "Ready")
-        .context("no Ready yet")?;
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready").context("no Ready yet")?;
     ensure!(
         ready.reason == reason && ready.observed_generation == generation,
         "{} {} of generation {:?}: {}",

@@ -23,34 +23,18 @@ async fn refused(bench: &Bench, account: &str, of_account: Reason, of_policy: Re
 #[tokio::test]
 async fn a_wrong_external_id_is_denied_and_the_right_one_recovers() -> Result<()> {
     let bench = Bench::start(1, &[]).await?;
-    bench
-        .server
-        .world()
-        .require_external_id(&role_arn(ID), Some("right-one"));
+    bench.server.world().require_external_id(&role_arn(ID), Some("right-one"));
     let wrong = json!({ "assumeRole": { "externalId": "wrong-one" } });
     let account = bench.account("prod", ID, wrong).await?;
-    bench
-        .policy(bench.ns(), "orders", json!({ "accountRef": { "name": account } }))
-        .await?;
+    bench.policy(bench.ns(), "orders", json!({ "accountRef": { "name": account } })).await?;
     let messages = refused(&bench, &account, Reason::AccessDenied, Reason::AccessDenied).await?;
     for message in messages {
-        assert!(
-            message.contains("sts:AssumeRole") && message.contains(&role_arn(ID)),
-            "{message}"
-        );
-        assert!(
-            message.contains("trust policy") && message.contains("external id"),
-            "{message}"
-        );
-        assert!(
-            !message.contains("wrong-one"),
-            "an external id is nobody's business: {message}"
-        );
+        assert!(message.contains("sts:AssumeRole") && message.contains(&role_arn(ID)), "{message}");
+        assert!(message.contains("trust policy") && message.contains("external id"), "{message}");
+        assert!(!message.contains("wrong-one"), "an external id is nobody's business: {message}");
     }
     assert!(bench.writes_since(0).is_empty());
-    bench
-        .account("prod", ID, json!({ "assumeRole": { "externalId": "right-one" } }))
-        .await?;
+    bench.account("prod", ID, json!({ "assumeRole": { "externalId": "right-one" } })).await?;
     bench.wait_account(&account, "InSync").await?;
     bench.wait_policy(bench.ns(), "orders", "InSync").await?;
     assert_eq!((bench.holds(ID), bench.holds(HUB)), ((1, 1), (0, 0)));
@@ -62,9 +46,7 @@ async fn a_role_that_cannot_be_assumed_is_entered_as_soon_as_it_can() -> Result<
     let bench = Bench::start(1, &[]).await?;
     bench.server.world().close_role(&role_arn(ID), true);
     let account = bench.account("prod", ID, json!({})).await?;
-    bench
-        .policy(bench.ns(), "orders", json!({ "accountRef": { "name": account } }))
-        .await?;
+    bench.policy(bench.ns(), "orders", json!({ "accountRef": { "name": account } })).await?;
     refused(&bench, &account, Reason::AccessDenied, Reason::AccessDenied).await?;
     assert!(bench.writes_since(0).is_empty());
     // Nobody touches Kubernetes.
@@ -80,18 +62,11 @@ async fn an_expired_session_is_replaced_and_disturbs_no_other_account() -> Resul
     let (ns, other) = (bench.ns().to_owned(), "222222222222");
     let account = bench.account("prod", ID, json!({})).await?;
     let quiet = bench.account("quiet", other, json!({})).await?;
-    bench
-        .policy(&ns, "orders", json!({ "accountRef": { "name": account } }))
-        .await?;
-    bench
-        .policy(&ns, "quiet", json!({ "accountRef": { "name": quiet } }))
-        .await?;
+    bench.policy(&ns, "orders", json!({ "accountRef": { "name": account } })).await?;
+    bench.policy(&ns, "quiet", json!({ "accountRef": { "name": quiet } })).await?;
     bench.wait_policy(&ns, "orders", "InSync").await?;
     bench.wait_policy(&ns, "quiet", "InSync").await?;
-    let before = (
-        bench.snapshot(ID),
-        bench.policies(&ns).get("quiet").await?.metadata.resource_version,
-    );
+    let before = (bench.snapshot(ID), bench.policies(&ns).get("quiet").await?.metadata.resource_version);
     // AWS takes no session of that account any more.
     let expired = Effect::Error {
         code: "ExpiredToken".into(),
@@ -110,14 +85,8 @@ async fn an_expired_session_is_replaced_and_disturbs_no_other_account() -> Resul
     .await?;
     bench.server.gate().clear_faults();
     bench.wait_policy(&ns, "orders", "InSync").await?;
-    let after = (
-        bench.snapshot(ID),
-        bench.policies(&ns).get("quiet").await?.metadata.resource_version,
-    );
-    assert_eq!(
-        after, before,
-        "nothing was written, in AWS or to the other policy's status"
-    );
+    let after = (bench.snapshot(ID), bench.policies(&ns).get("quiet").await?.metadata.resource_version);
+    assert_eq!(after, before, "nothing was written, in AWS or to the other policy's status");
     Ok(())
 }
 
@@ -125,22 +94,15 @@ async fn an_expired_session_is_replaced_and_disturbs_no_other_account() -> Resul
 async fn sessions_that_all_expire_at_once_are_replaced() -> Result<()> {
     let bench = Bench::start(1, &[]).await?;
     let account = bench.account("prod", ID, json!({})).await?;
-    bench
-        .policy(bench.ns(), "orders", json!({ "accountRef": { "name": account } }))
-        .await?;
+    bench.policy(bench.ns(), "orders", json!({ "accountRef": { "name": account } })).await?;
     bench.wait_policy(bench.ns(), "orders", "InSync").await?;
     let mark = bench.server.gate().last_seq();
     bench.server.world().expire_sessions();
     wait_for("a new session at work", LIMIT, async || {
         let calls = bench.server.gate().calls_since(mark);
-        let assumed = calls
-            .iter()
-            .position(|call| call.action == "AssumeRole" && call.outcome == "OK");
-        let worked = assumed.is_some_and(|at| {
-            calls[at..]
-                .iter()
-                .any(|call| call.action == "GetRole" && call.outcome == "OK")
-        });
+        let assumed = calls.iter().position(|call| call.action == "AssumeRole" && call.outcome == "OK");
+        let worked =
+            assumed.is_some_and(|at| calls[at..].iter().any(|call| call.action == "GetRole" && call.outcome == "OK"));
         ensure!(worked, "{} calls", calls.len());
         Ok(())
     })
@@ -155,9 +117,7 @@ async fn credentials_of_another_account_are_a_mismatch_and_make_no_call() -> Res
     let bench = Bench::start(1, &[]).await?;
     // The operator's own credentials, under a name that promises another account.
     let account = bench.account("prod", ID, json!({ "assumeRole": Value::Null })).await?;
-    bench
-        .policy(bench.ns(), "orders", json!({ "accountRef": { "name": account } }))
-        .await?;
+    bench.policy(bench.ns(), "orders", json!({ "accountRef": { "name": account } })).await?;
     let messages = refused(&bench, &account, Reason::AccountMismatch, Reason::AccountNotReady).await?;
     for message in messages {
         assert!(message.contains(ID) && message.contains(HUB), "{message}");
@@ -181,13 +141,9 @@ async fn own_credentials_that_come_to_belong_to_another_account_stop_every_write
     // Somebody rotates the key: the old one is gone, and a restart finds the key of another account.
     bench.server.world().set_credential("test", key(ID));
     let mut bench = bench;
-    let next = super::bench::start_operator(
-        bench.env,
-        &bench.namespaces,
-        &bench.server,
-        &["--account-id=100000000000"],
-    )
-    .await?;
+    let next =
+        super::bench::start_operator(bench.env, &bench.namespaces, &bench.server, &["--account-id=100000000000"])
+            .await?;
     std::mem::replace(&mut bench.operator, next).stop().await?;
     let mark = bench.server.gate().last_seq();
     bench.policy(&ns, "orders", json!({ "description": "new" })).await?;
@@ -205,9 +161,7 @@ async fn a_revoked_key_is_told_apart_from_a_denied_role() -> Result<()> {
     let bench = Bench::start(1, &[]).await?;
     bench.server.world().set_key_state("test", KeyState::Revoked);
     let account = bench.account("prod", ID, json!({})).await?;
-    bench
-        .policy(bench.ns(), "orders", json!({ "accountRef": { "name": account } }))
-        .await?;
+    bench.policy(bench.ns(), "orders", json!({ "accountRef": { "name": account } })).await?;
     refused(&bench, &account, Reason::CredentialsInvalid, Reason::CredentialsInvalid).await?;
     bench.server.world().set_key_state("test", KeyState::Active);
     bench.wait_account(&account, "InSync").await?;

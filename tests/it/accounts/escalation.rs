@@ -51,13 +51,9 @@ async fn scene() -> Result<Scene> {
 
     // What was in AWS before: an administrator's role, one offered to somebody else, a boundary.
     let world = bench.server.world();
-    for (name, tags) in [
-        ("Admin", vec![]),
-        (
-            "Offered",
-            vec![("auroralogexport.dev/adoptable-by", format!("bench/{good}/offered"))],
-        ),
-    ] {
+    for (name, tags) in
+        [("Admin", vec![]), ("Offered", vec![("auroralogexport.dev/adoptable-by", format!("bench/{good}/offered"))])]
+    {
         let request = CreateRole {
             name: name.into(),
             path: Some("/aurora-log-export/".into()),
@@ -67,11 +63,7 @@ async fn scene() -> Result<Scene> {
         };
         world.account(SHARED).lock().create_role(&request)?;
     }
-    let boundary = CreatePolicy {
-        name: "boundary".into(),
-        document: LOGS.into(),
-        ..CreatePolicy::default()
-    };
+    let boundary = CreatePolicy { name: "boundary".into(), document: LOGS.into(), ..CreatePolicy::default() };
     world.account(SANDBOX).lock().create_policy(&boundary)?;
     for (name, account) in [("orders", &prod), ("billing", &shared)] {
         let spec = json!({ "accountRef": { "name": account }, "roleName": format!("{name}-role"), "policyName": format!("{name}-policy") });
@@ -88,23 +80,12 @@ async fn scene() -> Result<Scene> {
     bench.env.apply_yaml(&rights).await?;
     let kubeconfig = bench.env.kubeconfig_for(&hostile, "team").await?;
     let attacker = bench.env.client_for(&kubeconfig).await?;
-    Ok(Scene {
-        bench,
-        good,
-        hostile,
-        attacker,
-        prod,
-        shared,
-        sandbox,
-    })
+    Ok(Scene { bench, good, hostile, attacker, prod, shared, sandbox })
 }
 
 impl Scene {
     fn all(&self) -> Vec<Value> {
-        [PROD, SHARED, SANDBOX, HUB]
-            .iter()
-            .map(|id| self.bench.snapshot(id))
-            .collect()
+        [PROD, SHARED, SANDBOX, HUB].iter().map(|id| self.bench.snapshot(id)).collect()
     }
 
     /// Applies an object with the hostile team's token.
@@ -139,10 +120,7 @@ async fn the_api_server_refuses_what_is_not_the_teams_business() -> Result<()> {
     let scene = scene().await?;
     let (good, hostile) = (scene.good.as_str(), scene.hostile.as_str());
     let own = json!({ "accountRef": { "name": scene.shared } });
-    scene
-        .attempt(scene.policy(hostile, "own", own), None)
-        .await
-        .context("its own policy is its business")?;
+    scene.attempt(scene.policy(hostile, "own", own), None).await.context("its own policy is its business")?;
     scene.bench.wait_policy(hostile, "own", "InSync").await?;
     let (before, mark) = (scene.all(), scene.bench.server.gate().last_seq());
 
@@ -174,24 +152,14 @@ async fn the_api_server_refuses_what_is_not_the_teams_business() -> Result<()> {
             None,
             403,
         ),
-        (
-            "a policy in the other team's namespace",
-            scene.policy(good, "mine", via(&scene.prod, json!({}))),
-            None,
-            403,
-        ),
+        ("a policy in the other team's namespace", scene.policy(good, "mine", via(&scene.prod, json!({}))), None, 403),
         (
             "an edit of the other team's policy",
             scene.policy(good, "orders", via(&scene.prod, json!({ "suspend": true }))),
             None,
             403,
         ),
-        (
-            "a status that claims the other team's role",
-            forged,
-            Some("status"),
-            403,
-        ),
+        ("a status that claims the other team's role", forged, Some("status"), 403),
         ("more rights than an editor's", team_binding, None, 403),
         (
             "another account for an object that has one",
@@ -199,12 +167,7 @@ async fn the_api_server_refuses_what_is_not_the_teams_business() -> Result<()> {
             None,
             422,
         ),
-        (
-            "no account for an object that has one",
-            scene.policy(hostile, "own", json!({})),
-            None,
-            422,
-        ),
+        ("no account for an object that has one", scene.policy(hostile, "own", json!({})), None, 422),
         (
             "another role for an object that has one",
             scene.policy(hostile, "own", via(&scene.shared, json!({ "roleName": "Admin" }))),
@@ -236,10 +199,7 @@ async fn the_api_server_refuses_what_is_not_the_teams_business() -> Result<()> {
             scene.policy(
                 hostile,
                 "arn",
-                via(
-                    &scene.shared,
-                    json!({ "trust": { "sourceArns": ["arn:aws:iam::1:role/x"] } }),
-                ),
+                via(&scene.shared, json!({ "trust": { "sourceArns": ["arn:aws:iam::1:role/x"] } })),
             ),
             None,
             422,
@@ -249,21 +209,14 @@ async fn the_api_server_refuses_what_is_not_the_teams_business() -> Result<()> {
             scene.policy(
                 hostile,
                 "service-path",
-                via(
-                    &scene.shared,
-                    json!({ "rolePath": "/aws-service-role/rds.amazonaws.com/" }),
-                ),
+                via(&scene.shared, json!({ "rolePath": "/aws-service-role/rds.amazonaws.com/" })),
             ),
             None,
             422,
         ),
         (
             "a statement by way of a log stream",
-            scene.policy(
-                hostile,
-                "stream",
-                via(&scene.shared, json!({ "scope": { "logStreams": ["x\",\"*"] } })),
-            ),
+            scene.policy(hostile, "stream", via(&scene.shared, json!({ "scope": { "logStreams": ["x\",\"*"] } }))),
             None,
             422,
         ),
@@ -274,26 +227,14 @@ async fn the_api_server_refuses_what_is_not_the_teams_business() -> Result<()> {
             other => anyhow::bail!("{what}: {other:?}"),
         }
     }
-    for (what, resource) in [
-        ("external ids", "awsaccounts.auroralogexport.dev"),
-        ("the operator's token", "secrets"),
-    ] {
+    for (what, resource) in [("external ids", "awsaccounts.auroralogexport.dev"), ("the operator's token", "secrets")] {
         let kubeconfig = scene.bench.env.kubeconfig_for(hostile, "team").await?;
-        let seen = scene
-            .bench
-            .env
-            .kubectl_with(&kubeconfig, &["get", resource, "-A"], None)
-            .await;
+        let seen = scene.bench.env.kubectl_with(&kubeconfig, &["get", resource, "-A"], None).await;
         let error = seen.err().map(|error| format!("{error:#}")).unwrap_or_default();
         ensure!(error.contains("forbidden"), "{what}: {error}");
     }
     // Whether a new name is free only IAM can say: an attempt to create is refused by it, and not counted.
-    let writes: Vec<_> = scene
-        .bench
-        .writes_since(mark)
-        .into_iter()
-        .filter(|call| call.executed)
-        .collect();
+    let writes: Vec<_> = scene.bench.writes_since(mark).into_iter().filter(|call| call.executed).collect();
     assert!(writes.is_empty(), "{writes:#?}");
     assert_eq!(scene.all(), before);
     Ok(())
@@ -308,13 +249,7 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
     let (shared, sandbox) = (&scene.shared, &scene.sandbox);
     let fits = json!({ "regions": ["eu-west-1"], "logGroups": ["/aws/rds/cluster/*"] });
     let attempts: Vec<(&str, Option<&String>, Value, &str, &str)> = vec![
-        (
-            "prod",
-            Some(&scene.prod),
-            json!({}),
-            "NotPermitted",
-            "allowedNamespaces",
-        ),
+        ("prod", Some(&scene.prod), json!({}), "NotPermitted", "allowedNamespaces"),
         (
             "prod-observed",
             Some(&scene.prod),
@@ -323,27 +258,9 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
             "allowedNamespaces",
         ),
         ("hub", None, json!({}), "NotPermitted", "--require-account-ref"),
-        (
-            "admin",
-            Some(shared),
-            json!({ "roleName": "Admin" }),
-            "Conflict",
-            "Admin",
-        ),
-        (
-            "admin-case",
-            Some(shared),
-            json!({ "roleName": "aDMIN" }),
-            "Conflict",
-            "aDMIN",
-        ),
-        (
-            "admin-path",
-            Some(shared),
-            json!({ "roleName": "Admin", "rolePath": "/other/" }),
-            "Conflict",
-            "Admin",
-        ),
+        ("admin", Some(shared), json!({ "roleName": "Admin" }), "Conflict", "Admin"),
+        ("admin-case", Some(shared), json!({ "roleName": "aDMIN" }), "Conflict", "aDMIN"),
+        ("admin-path", Some(shared), json!({ "roleName": "Admin", "rolePath": "/other/" }), "Conflict", "Admin"),
         (
             "admin-seen",
             Some(shared),
@@ -358,34 +275,10 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
             "NotPermitted",
             "allowAdoption",
         ),
-        (
-            "admin-tagged",
-            Some(shared),
-            json!({ "roleName": "Admin", "adoptionPolicy": "Tagged" }),
-            "Conflict",
-            "Admin",
-        ),
-        (
-            "offered",
-            Some(shared),
-            json!({ "roleName": "Offered", "adoptionPolicy": "Tagged" }),
-            "Conflict",
-            "Offered",
-        ),
-        (
-            "role",
-            Some(shared),
-            json!({ "roleName": "billing-role" }),
-            "Conflict",
-            &good_owner,
-        ),
-        (
-            "role-case",
-            Some(shared),
-            json!({ "roleName": "Billing-Role" }),
-            "Conflict",
-            "Billing-Role",
-        ),
+        ("admin-tagged", Some(shared), json!({ "roleName": "Admin", "adoptionPolicy": "Tagged" }), "Conflict", "Admin"),
+        ("offered", Some(shared), json!({ "roleName": "Offered", "adoptionPolicy": "Tagged" }), "Conflict", "Offered"),
+        ("role", Some(shared), json!({ "roleName": "billing-role" }), "Conflict", &good_owner),
+        ("role-case", Some(shared), json!({ "roleName": "Billing-Role" }), "Conflict", "Billing-Role"),
         (
             "role-tagged",
             Some(shared),
@@ -393,27 +286,9 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
             "Conflict",
             &good_owner,
         ),
-        (
-            "policy",
-            Some(shared),
-            json!({ "policyName": "billing-policy" }),
-            "Conflict",
-            &good_owner,
-        ),
-        (
-            "full",
-            Some(shared),
-            json!({ "access": "FullAccess" }),
-            "NotPermitted",
-            "allowFullAccess",
-        ),
-        (
-            "path",
-            Some(sandbox),
-            json!({ "rolePath": "/" , "scope": fits }),
-            "NotPermitted",
-            "iamPath",
-        ),
+        ("policy", Some(shared), json!({ "policyName": "billing-policy" }), "Conflict", &good_owner),
+        ("full", Some(shared), json!({ "access": "FullAccess" }), "NotPermitted", "allowFullAccess"),
+        ("path", Some(sandbox), json!({ "rolePath": "/" , "scope": fits }), "NotPermitted", "iamPath"),
         (
             "unbound",
             Some(sandbox),
@@ -456,13 +331,7 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
             "InvalidSpec",
             "sourceArns",
         ),
-        (
-            "unpaid",
-            Some(sandbox),
-            json!({ "tags": { "cost": "0" }, "scope": fits }),
-            "NotPermitted",
-            "requiredTags",
-        ),
+        ("unpaid", Some(sandbox), json!({ "tags": { "cost": "0" }, "scope": fits }), "NotPermitted", "requiredTags"),
         (
             "trace",
             Some(sandbox),
@@ -511,12 +380,7 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
     .with_context(|| scene.bench.log())?;
 
     // Whether a new name is free only IAM can say: an attempt to create is refused by it, and not counted.
-    let writes: Vec<_> = scene
-        .bench
-        .writes_since(mark)
-        .into_iter()
-        .filter(|call| call.executed)
-        .collect();
+    let writes: Vec<_> = scene.bench.writes_since(mark).into_iter().filter(|call| call.executed).collect();
     assert!(writes.is_empty(), "{writes:#?}");
     assert_eq!(scene.all(), before);
     // And the good team never noticed.

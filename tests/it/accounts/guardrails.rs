@@ -30,50 +30,22 @@ async fn each_guardrail_refuses_by_name_and_makes_no_aws_call() -> Result<()> {
         ("path", "iamPath", json!({ "rolePath": "/elsewhere/" })),
         ("policy-path", "iamPath", json!({ "policyPath": "/" })),
         ("prefix", "namePrefix", json!({ "roleName": format!("{ns}.x") })),
-        (
-            "ns",
-            "requireNamespaceInName",
-            json!({ "policyName": "team-somebody.else" }),
-        ),
+        ("ns", "requireNamespaceInName", json!({ "policyName": "team-somebody.else" })),
         (
             "bound",
             "permissionsBoundary",
             json!({ "permissionsBoundary": "arn:aws:iam::aws:policy/AdministratorAccess" }),
         ),
-        (
-            "full",
-            "allowFullAccess",
-            json!({ "access": "FullAccess", "scope": null }),
-        ),
+        ("full", "allowFullAccess", json!({ "access": "FullAccess", "scope": null })),
         ("adopt", "allowAdoption", json!({ "adoptionPolicy": "Always" })),
         ("delete", "maxDeletionPolicy", json!({ "deletionPolicy": "Delete" })),
         ("tag", "requiredTags", json!({ "tags": { "cost": "0" } })),
         ("tag-case", "requiredTags", json!({ "tags": { "COST": "0" } })),
-        (
-            "region",
-            "allowedRegions",
-            json!({ "scope": { "regions": ["us-east-1"] } }),
-        ),
-        (
-            "all-regions",
-            "allowedRegions",
-            json!({ "scope": { "regions": ["*"] } }),
-        ),
-        (
-            "group",
-            "allowedLogGroups",
-            json!({ "scope": { "logGroups": ["/aws/lambda/*"] } }),
-        ),
-        (
-            "wider",
-            "allowedLogGroups",
-            json!({ "scope": { "logGroups": ["/aws/rds/*"] } }),
-        ),
-        (
-            "trust",
-            "requireTrustProtection",
-            json!({ "trust": { "protection": "None" } }),
-        ),
+        ("region", "allowedRegions", json!({ "scope": { "regions": ["us-east-1"] } })),
+        ("all-regions", "allowedRegions", json!({ "scope": { "regions": ["*"] } })),
+        ("group", "allowedLogGroups", json!({ "scope": { "logGroups": ["/aws/lambda/*"] } })),
+        ("wider", "allowedLogGroups", json!({ "scope": { "logGroups": ["/aws/rds/*"] } })),
+        ("trust", "requireTrustProtection", json!({ "trust": { "protection": "None" } })),
     ];
     for (name, _, breach) in &cases {
         let mut spec = fits.clone();
@@ -92,17 +64,11 @@ async fn each_guardrail_refuses_by_name_and_makes_no_aws_call() -> Result<()> {
     }
     for (name, guardrail, _) in &cases {
         let message = bench.wait_policy(&ns, name, "NotPermitted").await?;
-        assert!(
-            message.contains(&format!("(guardrail {guardrail})")),
-            "{name}: {message}"
-        );
+        assert!(message.contains(&format!("(guardrail {guardrail})")), "{name}: {message}");
     }
     // The account's own look for the service-linked role aside.
-    let calls: Vec<_> = bench
-        .iam_calls_since(0, ID)
-        .into_iter()
-        .filter(|call| call.resource != "AWSServiceRoleForRDS")
-        .collect();
+    let calls: Vec<_> =
+        bench.iam_calls_since(0, ID).into_iter().filter(|call| call.resource != "AWSServiceRoleForRDS").collect();
     assert!(calls.is_empty(), "{calls:?}");
     Ok(())
 }
@@ -134,14 +100,7 @@ async fn what_guardrails_demand_is_there_without_being_asked_for() -> Result<()>
         (&json!("42"), &json!("prod"), &json!("orders")),
         "{role}"
     );
-    let policy = bench
-        .policies(&ns)
-        .get("orders")
-        .await?
-        .status
-        .unwrap_or_default()
-        .policy
-        .unwrap_or_default();
+    let policy = bench.policies(&ns).get("orders").await?.status.unwrap_or_default().policy.unwrap_or_default();
     assert!(policy.arn.contains(":policy/exports/team-"), "{}", policy.arn);
     // Retained, though nothing in the object says so.
     let (before, mark) = (bench.snapshot(ID), bench.server.gate().last_seq());
@@ -159,9 +118,7 @@ async fn an_object_that_had_delete_before_retain_was_demanded_is_retained() -> R
     let spec = json!({ "accountRef": { "name": account }, "deletionPolicy": "Delete" });
     bench.policy(&ns, "orders", spec).await?;
     bench.wait_policy(&ns, "orders", "InSync").await?;
-    bench
-        .account("prod", ID, json!({ "guardrails": { "maxDeletionPolicy": "Retain" } }))
-        .await?;
+    bench.account("prod", ID, json!({ "guardrails": { "maxDeletionPolicy": "Retain" } })).await?;
     let message = bench.wait_policy(&ns, "orders", "NotPermitted").await?;
     assert!(message.contains("guardrail maxDeletionPolicy"), "{message}");
     let before = bench.snapshot(ID);
@@ -173,16 +130,12 @@ async fn an_object_that_had_delete_before_retain_was_demanded_is_retained() -> R
 #[tokio::test]
 async fn who_breaks_a_new_guardrail_keeps_what_it_has_and_may_delete_it() -> Result<()> {
     let bench = Bench::start(1, &[]).await?;
-    let account = bench
-        .account("prod", ID, json!({ "guardrails": { "allowFullAccess": true } }))
-        .await?;
+    let account = bench.account("prod", ID, json!({ "guardrails": { "allowFullAccess": true } })).await?;
     let ns = bench.ns().to_owned();
     let spec = json!({ "accountRef": { "name": account }, "access": "FullAccess" });
     bench.policy(&ns, "orders", spec).await?;
     bench.wait_policy(&ns, "orders", "InSync").await?;
-    bench
-        .account("prod", ID, json!({ "guardrails": { "allowFullAccess": false } }))
-        .await?;
+    bench.account("prod", ID, json!({ "guardrails": { "allowFullAccess": false } })).await?;
     bench.wait_policy(&ns, "orders", "NotPermitted").await?;
     let mark = bench.server.gate().last_seq();
     bench.delete_policy(&ns, "orders").await?;
@@ -197,31 +150,15 @@ async fn the_operators_flags_hold_where_no_account_stands_between() -> Result<()
     let mut bench = Bench::start(1, &["--allow-full-access=false"]).await?;
     let ns = bench.ns().to_owned();
     bench.policy(&ns, "full", json!({ "access": "FullAccess" })).await?;
-    bench
-        .policy(&ns, "adopt", json!({ "adoptionPolicy": "Always" }))
-        .await?;
-    bench
-        .policy(
-            &ns,
-            "publish",
-            json!({ "outputs": { "configMapRef": { "name": "out" } } }),
-        )
-        .await?;
-    for (name, flag) in [
-        ("full", "--allow-full-access"),
-        ("adopt", "--allow-adopt-existing"),
-        ("publish", "--enable-outputs"),
-    ] {
+    bench.policy(&ns, "adopt", json!({ "adoptionPolicy": "Always" })).await?;
+    bench.policy(&ns, "publish", json!({ "outputs": { "configMapRef": { "name": "out" } } })).await?;
+    for (name, flag) in
+        [("full", "--allow-full-access"), ("adopt", "--allow-adopt-existing"), ("publish", "--enable-outputs")]
+    {
         let message = bench.wait_policy(&ns, name, "NotPermitted").await?;
         assert!(message.contains(flag), "{name}: {message}");
     }
-    let next = start_operator(
-        bench.env,
-        &bench.namespaces,
-        &bench.server,
-        &["--require-account-ref=true"],
-    )
-    .await?;
+    let next = start_operator(bench.env, &bench.namespaces, &bench.server, &["--require-account-ref=true"]).await?;
     std::mem::replace(&mut bench.operator, next).stop().await?;
     bench.policy(&ns, "plain", json!({})).await?;
     let message = bench.wait_policy(&ns, "plain", "NotPermitted").await?;

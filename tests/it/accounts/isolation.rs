@@ -30,42 +30,26 @@ async fn converge(faults: FaultPlan) -> Result<(Bench, Duration)> {
     .await?;
     let began = Instant::now();
     let crowd = (0..CROWD).map(|number| (format!("crowd-{number}"), &accounts[0]));
-    let others = accounts
-        .iter()
-        .enumerate()
-        .map(|(number, account)| (format!("p{number}"), account));
-    try_join_all(crowd.chain(others).map(async |(name, account)| {
-        bench
-            .policy(&ns, &name, json!({ "accountRef": { "name": account } }))
-            .await
-    }))
+    let others = accounts.iter().enumerate().map(|(number, account)| (format!("p{number}"), account));
+    try_join_all(
+        crowd
+            .chain(others)
+            .map(async |(name, account)| bench.policy(&ns, &name, json!({ "accountRef": { "name": account } })).await),
+    )
     .await?;
     wait_for("the other accounts to be in sync", LIMIT * 2, async || {
         let listed = bench.policies(&ns).list(&ListParams::default()).await?;
         let late: Vec<_> = listed
             .items
             .iter()
+            .filter(|object| object.spec.account_ref.as_ref().is_some_and(|it| it.name != accounts[0]))
             .filter(|object| {
-                object
-                    .spec
-                    .account_ref
-                    .as_ref()
-                    .is_some_and(|it| it.name != accounts[0])
-            })
-            .filter(|object| {
-                let conditions = object
-                    .status
-                    .as_ref()
-                    .map(|status| status.conditions.as_slice())
-                    .unwrap_or_default();
+                let conditions = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
                 !conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True")
             })
             .filter_map(|object| object.metadata.name.clone())
             .collect();
-        ensure!(
-            late.is_empty() && listed.items.len() == CROWD + ACCOUNTS,
-            "not yet: {late:?}"
-        );
+        ensure!(late.is_empty() && listed.items.len() == CROWD + ACCOUNTS, "not yet: {late:?}");
         Ok(())
     })
     .await
@@ -77,10 +61,7 @@ async fn converge(faults: FaultPlan) -> Result<(Bench, Duration)> {
 async fn an_account_that_is_throttled_to_a_halt_or_hangs_delays_no_other() -> Result<()> {
     let (_, alone) = converge(FaultPlan::none()).await?;
     let throttles = Effect::Throttle;
-    let hangs = Effect::Latency {
-        ms: 30_000,
-        jitter_ms: 0,
-    };
+    let hangs = Effect::Latency { ms: 30_000, jitter_ms: 0 };
     for (effect, recovers) in [(throttles, true), (hangs, false)] {
         let rule = Rule::new(effect.clone(), &["*"]).in_account(&id(0));
         let (bench, beside) = converge(FaultPlan::of(1, vec![rule])).await?;

@@ -13,22 +13,13 @@ async fn a_namespace_may_use_an_account_while_its_labels_say_so() -> Result<()> 
     let bench = Bench::start(1, &[]).await?;
     let (ns, team) = (bench.ns().to_owned(), bench.unique("team"));
     let selector = json!({ "names": null, "selector": { "matchLabels": { "team": team } } });
-    let account = bench
-        .account("prod", ID, json!({ "allowedNamespaces": selector }))
-        .await?;
-    bench
-        .policy(&ns, "orders", json!({ "accountRef": { "name": account } }))
-        .await?;
+    let account = bench.account("prod", ID, json!({ "allowedNamespaces": selector })).await?;
+    bench.policy(&ns, "orders", json!({ "accountRef": { "name": account } })).await?;
     let message = bench.wait_policy(&ns, "orders", "NotPermitted").await?;
     assert!(message.contains("guardrail allowedNamespaces"), "{message}");
     assert!(bench.iam_calls_since(0, ID).is_empty());
 
-    let label = async |value: &str| {
-        bench
-            .env
-            .kubectl(&["label", "--overwrite", "namespace", &ns, value])
-            .await
-    };
+    let label = async |value: &str| bench.env.kubectl(&["label", "--overwrite", "namespace", &ns, value]).await;
     label(&format!("team={team}")).await?;
     bench.wait_policy(&ns, "orders", "InSync").await?;
     let status = bench.wait_account(&account, "InSync").await?.status;
@@ -39,19 +30,10 @@ async fn a_namespace_may_use_an_account_while_its_labels_say_so() -> Result<()> 
     // What it made stays as it is, whatever happens to it in AWS.
     let world = bench.server.world().account(ID);
     let before = bench.snapshot(ID);
-    let role = before["roles"]
-        .as_object()
-        .and_then(|roles| roles.keys().next().cloned())
-        .unwrap_or_default();
+    let role = before["roles"].as_object().and_then(|roles| roles.keys().next().cloned()).unwrap_or_default();
     world.lock().update_role_description(&role, "edited by hand")?;
     let (edited, mark) = (bench.snapshot(ID), bench.server.gate().last_seq());
-    bench
-        .policy(
-            &ns,
-            "orders",
-            json!({ "accountRef": { "name": account }, "description": "new" }),
-        )
-        .await?;
+    bench.policy(&ns, "orders", json!({ "accountRef": { "name": account }, "description": "new" })).await?;
     bench.wait_policy(&ns, "orders", "NotPermitted").await?;
     assert_eq!(bench.snapshot(ID), edited);
     assert!(bench.iam_calls_since(mark, ID).is_empty(), "no call for who may not");
@@ -67,9 +49,7 @@ async fn a_namespace_may_use_an_account_while_its_labels_say_so() -> Result<()> 
 async fn a_missing_account_is_waited_for_and_never_replaced_by_the_operators_own() -> Result<()> {
     let bench = Bench::start(1, &[]).await?;
     let (ns, name) = (bench.ns().to_owned(), bench.unique("prod"));
-    bench
-        .policy(&ns, "orders", json!({ "accountRef": { "name": name } }))
-        .await?;
+    bench.policy(&ns, "orders", json!({ "accountRef": { "name": name } })).await?;
     let message = bench.wait_policy(&ns, "orders", "AccountNotReady").await?;
     assert!(message.contains(&name), "{message}");
     bench.account("prod", ID, json!({})).await?;
@@ -84,33 +64,19 @@ async fn an_account_that_vanished_by_force_stops_its_policies_until_it_is_back()
     let bench = Bench::start(1, &[]).await?;
     let ns = bench.ns().to_owned();
     let account = bench.account("prod", ID, json!({})).await?;
-    bench
-        .policy(&ns, "orders", json!({ "accountRef": { "name": account } }))
-        .await?;
+    bench.policy(&ns, "orders", json!({ "accountRef": { "name": account } })).await?;
     bench.wait_policy(&ns, "orders", "InSync").await?;
     // Somebody takes the finalizer away.
     bench.accounts().delete(&account, &Default::default()).await?;
     bench.wait_account(&account, "InUse").await?;
     let patch = json!({ "metadata": { "finalizers": null } });
-    bench
-        .accounts()
-        .patch(&account, &Default::default(), &kube::api::Patch::Merge(&patch))
-        .await?;
+    bench.accounts().patch(&account, &Default::default(), &kube::api::Patch::Merge(&patch)).await?;
     bench.wait_policy(&ns, "orders", "AccountNotReady").await?;
     let (before, mark) = (bench.snapshot(ID), bench.server.gate().last_seq());
     bench.policies(&ns).delete("orders", &Default::default()).await?;
     let message = wait_for("the deletion to say what it waits for", LIMIT, async || {
-        let conditions = bench
-            .policies(&ns)
-            .get("orders")
-            .await?
-            .status
-            .unwrap_or_default()
-            .conditions;
-        let message = conditions
-            .first()
-            .map(|ready| ready.message.clone())
-            .unwrap_or_default();
+        let conditions = bench.policies(&ns).get("orders").await?.status.unwrap_or_default().conditions;
+        let message = conditions.first().map(|ready| ready.message.clone()).unwrap_or_default();
         ensure!(message.contains("make the account again"), "{message}");
         Ok(message)
     })
@@ -121,10 +87,7 @@ async fn an_account_that_vanished_by_force_stops_its_policies_until_it_is_back()
     // Back again: the deletion goes on by itself.
     bench.account("prod", ID, json!({})).await?;
     wait_for("the policy to go", LIMIT, async || {
-        ensure!(
-            bench.policies(&ns).get_opt("orders").await?.is_none(),
-            "it is still there"
-        );
+        ensure!(bench.policies(&ns).get_opt("orders").await?.is_none(), "it is still there");
         Ok(())
     })
     .await?;
@@ -137,19 +100,14 @@ async fn an_account_name_that_comes_to_mean_another_account_gets_no_writes_there
     let bench = Bench::start(1, &[]).await?;
     let ns = bench.ns().to_owned();
     let account = bench.account("prod", ID, json!({})).await?;
-    bench
-        .policy(&ns, "orders", json!({ "accountRef": { "name": account } }))
-        .await?;
+    bench.policy(&ns, "orders", json!({ "accountRef": { "name": account } })).await?;
     bench.wait_policy(&ns, "orders", "InSync").await?;
     let other = "222222222222";
     let made = bench.snapshot(ID);
     // accountId is immutable, so this takes force: the finalizer is removed by hand.
     bench.accounts().delete(&account, &Default::default()).await?;
     let patch = json!({ "metadata": { "finalizers": null } });
-    bench
-        .accounts()
-        .patch(&account, &Default::default(), &kube::api::Patch::Merge(&patch))
-        .await?;
+    bench.accounts().patch(&account, &Default::default(), &kube::api::Patch::Merge(&patch)).await?;
     bench.wait_account_gone(&account).await?;
     bench.account("prod", other, json!({})).await?;
     bench.wait_account(&account, "InSync").await?;

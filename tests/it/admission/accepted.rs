@@ -62,10 +62,7 @@ fn accounts() -> Vec<String> {
             "allowedNamespaces: {selector: {matchExpressions: [{key: a, operator: In, values: [b]}, {key: c, operator: Exists}]}}",
         ),
         with("guardrails: {}\nlimits: {readsPerSecond: 1, writesPerSecond: 1000}\ndriftScan: PerResource"),
-        with(&format!(
-            "guardrails: {{namePrefix: {}, iamPath: /, maxDeletionPolicy: Retain}}",
-            "p".repeat(32)
-        )),
+        with(&format!("guardrails: {{namePrefix: {}, iamPath: /, maxDeletionPolicy: Retain}}", "p".repeat(32))),
         with("guardrails: {permissionsBoundary: 'arn:aws:iam::123456789012:policy/x/boundary'}"),
         with("guardrails: {permissionsBoundary: 'arn:aws:iam::aws:policy/PowerUserAccess'}"),
         with(
@@ -86,15 +83,9 @@ async fn a_policy_at_the_limits_is_stored_as_written() -> Result<()> {
     let (client, path) = (env.client().await?, policies_path(&namespace));
     for (number, spec) in policies().iter().enumerate() {
         let manifest = policy(&namespace, &format!("valid-{number}"), spec);
-        let stored = create(&client, &path, &manifest, false)
-            .await
-            .with_context(|| spec.clone())?;
+        let stored = create(&client, &path, &manifest, false).await.with_context(|| spec.clone())?;
         assert_eq!(stored["spec"], written(&manifest)?, "{spec}");
-        assert_eq!(
-            stored["status"],
-            serde_json::json!({ "observedGeneration": -1 }),
-            "{spec}"
-        );
+        assert_eq!(stored["status"], serde_json::json!({ "observedGeneration": -1 }), "{spec}");
     }
     let longest = policy(&namespace, &"n".repeat(128), "{}");
     create(&client, &path, &longest, false).await?;
@@ -123,9 +114,7 @@ async fn an_account_at_the_limits_is_accepted_as_written() -> Result<()> {
     let client = env.client().await?;
     for spec in accounts() {
         let manifest = account("valid", &spec);
-        let accepted = create(&client, ACCOUNTS_PATH, &manifest, true)
-            .await
-            .with_context(|| spec.clone())?;
+        let accepted = create(&client, ACCOUNTS_PATH, &manifest, true).await.with_context(|| spec.clone())?;
         assert_eq!(accepted["spec"], written(&manifest)?, "{spec}");
         assert_eq!(accepted["status"]["observedGeneration"], -1, "{spec}");
     }

@@ -20,10 +20,7 @@ struct Case {
 }
 
 fn case(spec: impl Into<String>, refusal: &'static [&'static str]) -> Case {
-    Case {
-        spec: spec.into(),
-        refusal,
-    }
+    Case { spec: spec.into(), refusal }
 }
 
 /// `a, a, a, …`: so many of an item, told apart by `{}`.
@@ -33,11 +30,7 @@ fn items(count: usize, item: impl Fn(usize) -> String) -> String {
 
 /// A manifest with these lines below `spec:`.
 fn policy(namespace: &str, name: &str, spec: &str) -> String {
-    manifest(
-        "AuroraLogExportPolicy",
-        &format!("{{name: {name}, namespace: {namespace}}}"),
-        spec,
-    )
+    manifest("AuroraLogExportPolicy", &format!("{{name: {name}, namespace: {namespace}}}"), spec)
 }
 
 fn account(name: &str, spec: &str) -> String {

@@ -18,17 +18,10 @@ async fn an_invalid_policy_is_refused_with_the_fields_name() -> Result<()> {
     let cases = cases();
     assert!(cases.len() >= 60, "{} cases", cases.len());
     let path = policies_path(&namespace);
-    let wrong = not_refused_properly(&env.client().await?, &path, &cases, |case| {
-        policy(&namespace, "invalid", &case.spec)
-    })
-    .await?;
-    assert!(
-        wrong.is_empty(),
-        "{} of {}:\n{}",
-        wrong.len(),
-        cases.len(),
-        wrong.join("\n")
-    );
+    let wrong =
+        not_refused_properly(&env.client().await?, &path, &cases, |case| policy(&namespace, "invalid", &case.spec))
+            .await?;
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
     Ok(())
 }
 
@@ -46,11 +39,8 @@ async fn what_stands_outside_the_spec_is_checked_too() -> Result<()> {
         (without, ["spec", "Required value"]),
         (misspelt, ["unknown field", "specs"]),
     ] {
-        let message = create(&client, &path, &manifest, false)
-            .await
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default();
+        let message =
+            create(&client, &path, &manifest, false).await.err().map(|error| error.to_string()).unwrap_or_default();
         for words in words {
             assert!(message.contains(words), "{manifest}\n{message}");
         }
@@ -83,12 +73,7 @@ fn the_operator_by_itself_refuses_what_the_api_server_refuses() {
     };
     // Keys repeated in the text are seen by the API server alone; names of Kubernetes objects are looked up; and no
     // source ARN is a good number of them.
-    let elsewhere = [
-        "roleName: b",
-        "accountRef: {name",
-        "configMapRef: {name",
-        "sourceArns: []",
-    ];
+    let elsewhere = ["roleName: b", "accountRef: {name", "configMapRef: {name", "sourceArns: []"];
     let mut wrong = Vec::new();
     let mut judged = 0;
     for case in cases() {

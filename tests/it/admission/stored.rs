@@ -30,9 +30,7 @@ async fn cluster_with(dir: &Path, manifests: &[String]) -> Result<(ControlPlane,
     let client = kubeconfig::client(control_plane.kubeconfig().clone()).await?;
     let mut shipped = Vec::new();
     for file in ["auroralogexportpolicies.yaml", "awsaccounts.yaml"] {
-        shipped.extend(apply::parse(&std::fs::read_to_string(
-            workspace().join("crds").join(file),
-        )?)?);
+        shipped.extend(apply::parse(&std::fs::read_to_string(workspace().join("crds").join(file))?)?);
     }
     let relaxed = shipped.iter().map(relaxed).collect::<Result<Vec<_>>>()?;
     apply::apply_crds(&client, "aurora-test", &relaxed).await?;
@@ -79,9 +77,7 @@ async fn ready(client: &Client, name: &str) -> Result<Value> {
     let object = objects(client).get(name).await?;
     let conditions = object.data["status"]["conditions"].as_array();
     let found = conditions.into_iter().flatten().find(|it| it["type"] == "Ready");
-    found
-        .cloned()
-        .with_context(|| format!("no condition Ready: {}", object.data))
+    found.cloned().with_context(|| format!("no condition Ready: {}", object.data))
 }
 
 #[tokio::test]
@@ -94,33 +90,19 @@ async fn an_object_stored_before_a_rule_existed_is_reported_and_disturbs_no_othe
         ("wrong-type", "description: 7", "spec.description"),
         ("wrong-shape", "trust: {sourceArns: cluster}", "spec.trust.sourceArns"),
         ("unknown-choice", "access: Everything", "spec.access"),
-        (
-            "too-often",
-            "driftCheckInterval: 1s",
-            "spec.driftCheckInterval: must be at least 30s",
-        ),
+        ("too-often", "driftCheckInterval: 1s", "spec.driftCheckInterval: must be at least 30s"),
         ("too-long", &format!("roleName: {}", "r".repeat(65)), "spec.roleName"),
         ("reserved-tag", "tags: {'aws:team': a}", r#"spec.tags["aws:team"]"#),
-        (
-            "twice",
-            "scope: {regions: [eu-west-1, eu-west-1]}",
-            "spec.scope.regions[1]",
-        ),
+        ("twice", "scope: {regions: [eu-west-1, eu-west-1]}", "spec.scope.regions[1]"),
         ("contradiction", "access: FullAccess\nscope: {}", "spec.scope"),
     ];
-    let mut manifests: Vec<_> = bad
-        .iter()
-        .map(|(name, spec, _)| policy("default", name, spec))
-        .collect();
+    let mut manifests: Vec<_> = bad.iter().map(|(name, spec, _)| policy("default", name, spec)).collect();
     manifests.push(policy("default", "good", "{}"));
     let (control_plane, client) = cluster_with(run.path(), &manifests).await?;
     let server = Server::start(ServerOptions::default())?;
     server.world().add_key(moto::ACCESS_KEY, "123456789012");
     let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
-        .arguments([
-            "--cluster-name=stored",
-            "--log-filter=info,aurora_log_export_operator=debug",
-        ])
+        .arguments(["--cluster-name=stored", "--log-filter=info,aurora_log_export_operator=debug"])
         .aws_endpoint(&server.url());
     options.kubeconfig = Some(control_plane.kubeconfig_path());
     let operator = Operator::start(env, options).await?;
@@ -151,23 +133,16 @@ async fn an_object_stored_before_a_rule_existed_is_reported_and_disturbs_no_othe
 
     // Corrected, it is as any other, with nothing left of the complaint.
     let objects = objects(&client);
-    for (name, corrected) in [
-        ("wrong-shape", json!({ "trust": null })),
-        ("twice", json!({ "scope": { "regions": ["eu-west-1"] } })),
-    ] {
+    for (name, corrected) in
+        [("wrong-shape", json!({ "trust": null })), ("twice", json!({ "scope": { "regions": ["eu-west-1"] } }))]
+    {
         let patch = Patch::Merge(json!({ "spec": corrected }));
         objects.patch(name, &PatchParams::default(), &patch).await?;
         wait_for(&format!("{name} to be ready"), LIMIT, async || {
             let object = objects.get(name).await?;
-            let conditions = object.data["status"]["conditions"]
-                .as_array()
-                .cloned()
-                .unwrap_or_default();
+            let conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
             let of = |type_: &str| conditions.iter().find(|it| it["type"] == type_);
-            ensure!(
-                of("Ready").is_some_and(|ready| ready["status"] == "True"),
-                "{conditions:?}"
-            );
+            ensure!(of("Ready").is_some_and(|ready| ready["status"] == "True"), "{conditions:?}");
             ensure!(of("Stalled").is_none(), "{conditions:?}");
             Ok(())
         })
@@ -183,18 +158,13 @@ async fn an_object_that_became_unreadable_is_kept_until_it_is_abandoned() -> Res
     let env = environment().await?;
     let run = RunDir::create()?;
     // It has the finalizer: policy and role were made when the spec still could be read.
-    let manifest = policy("default", "orders", "description: 7").replace(
-        "namespace: default}",
-        "namespace: default, finalizers: [auroralogexport.dev/cleanup]}",
-    );
+    let manifest = policy("default", "orders", "description: 7")
+        .replace("namespace: default}", "namespace: default, finalizers: [auroralogexport.dev/cleanup]}");
     let (control_plane, client) = cluster_with(run.path(), &[manifest]).await?;
     let server = Server::start(ServerOptions::default())?;
     server.world().add_key(moto::ACCESS_KEY, "123456789012");
     let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
-        .arguments([
-            "--cluster-name=stored",
-            "--log-filter=info,aurora_log_export_operator=debug",
-        ])
+        .arguments(["--cluster-name=stored", "--log-filter=info,aurora_log_export_operator=debug"])
         .aws_endpoint(&server.url());
     options.kubeconfig = Some(control_plane.kubeconfig_path());
     let operator = Operator::start(env, options).await?;
@@ -202,39 +172,21 @@ async fn an_object_that_became_unreadable_is_kept_until_it_is_abandoned() -> Res
     objects.delete("orders", &DeleteParams::default()).await?;
     let condition = wait_for("the deletion to be held", LIMIT, async || {
         let ready = ready(&client, "orders").await?;
-        ensure!(
-            ready["message"]
-                .as_str()
-                .is_some_and(|message| message.contains("abandon")),
-            "{ready}"
-        );
+        ensure!(ready["message"].as_str().is_some_and(|message| message.contains("abandon")), "{ready}");
         Ok(ready)
     })
     .await
     .with_context(|| operator.log_text().unwrap_or_default())?;
-    ensure!(
-        condition["message"]
-            .as_str()
-            .is_some_and(|message| message.contains("spec.description")),
-        "{condition}"
-    );
+    ensure!(condition["message"].as_str().is_some_and(|message| message.contains("spec.description")), "{condition}");
     let abandon = json!({ "metadata": { "annotations": { "auroralogexport.dev/abandon": "true" } } });
-    objects
-        .patch("orders", &PatchParams::default(), &Patch::Merge(abandon))
-        .await?;
+    objects.patch("orders", &PatchParams::default(), &Patch::Merge(abandon)).await?;
     wait_for("the abandoned object to go", LIMIT, async || {
         ensure!(objects.get_opt("orders").await?.is_none(), "it is still there");
         Ok(())
     })
     .await
     .with_context(|| operator.log_text().unwrap_or_default())?;
-    ensure!(
-        server
-            .gate()
-            .calls_since(0)
-            .iter()
-            .all(|call| call.action == "GetCallerIdentity")
-    );
+    ensure!(server.gate().calls_since(0).iter().all(|call| call.action == "GetCallerIdentity"));
     operator.stop().await?;
     Ok(())
 }

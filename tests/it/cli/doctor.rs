@@ -35,12 +35,7 @@ impl Stage {
             .env("ALEP_CLUSTER_NAME", CLUSTER)
             .env("ALEP_NAMESPACE", &namespace)
             .env("ALEP_OPERATOR_NAMESPACE", &namespace);
-        let stage = Self {
-            env,
-            namespace,
-            server,
-            cli,
-        };
+        let stage = Self { env, namespace, server, cli };
         stage.lease(0).await?;
         Ok(stage)
     }
@@ -69,16 +64,11 @@ impl Stage {
         let found = report["findings"].as_array().context("no findings")?;
         let has = |value: &Value, part: &str| value.as_str().is_some_and(|text| text.contains(part));
         ensure!(
-            found
-                .iter()
-                .any(|it| it["check"] == check && has(&it["message"], message) && has(&it["fix"], fix)),
+            found.iter().any(|it| it["check"] == check && has(&it["message"], message) && has(&it["fix"], fix)),
             "{check}: {message} / {fix}: {report:#}"
         );
         ensure!(report["healthy"] == false);
-        ensure!(
-            found.iter().all(|it| it["check"] == check),
-            "{check} alone was planted: {report:#}"
-        );
+        ensure!(found.iter().all(|it| it["check"] == check), "{check} alone was planted: {report:#}");
         Ok(())
     }
 
@@ -136,9 +126,7 @@ async fn every_right_that_is_missing_in_aws_is_named() -> Result<()> {
     stage.finds(&stage.cli, "permissions", "iam:GetRole on", fix).await?;
     let slow = Rule::new(Effect::Throttle, &["GetPolicy"]);
     stage.server.gate().set_faults(FaultPlan::of(1, vec![slow]));
-    stage
-        .finds(&stage.cli, "permissions", "throttles", "--iam-reads-per-second")
-        .await?;
+    stage.finds(&stage.cli, "permissions", "throttles", "--iam-reads-per-second").await?;
     stage.server.gate().clear_faults();
     stage.healthy().await
 }
@@ -147,34 +135,15 @@ async fn every_right_that_is_missing_in_aws_is_named() -> Result<()> {
 async fn wrong_credentials_are_told_apart() -> Result<()> {
     let stage = Stage::set().await?;
     let none = stage.cli.clone().without("AWS_ACCESS_KEY_ID");
-    stage
-        .finds(
-            &none,
-            "credentials",
-            "NoCredentials",
-            "check the operator's AWS credentials",
-        )
-        .await?;
+    stage.finds(&none, "credentials", "NoCredentials", "check the operator's AWS credentials").await?;
     let other = stage.cli.clone().env("ALEP_ACCOUNT_ID", "999999999999");
-    stage
-        .finds(&other, "credentials", "expected is 999999999999", "--account-id")
-        .await?;
+    stage.finds(&other, "credentials", "expected is 999999999999", "--account-id").await?;
     let port = free_port()?;
-    let nowhere = stage
-        .cli
-        .clone()
-        .env("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{port}"));
-    stage
-        .finds(&nowhere, "credentials", "could not be reached", "AWS_ENDPOINT_URL")
-        .await?;
-    for (state, code) in [
-        (KeyState::Revoked, "InvalidClientTokenId"),
-        (KeyState::Expired, "ExpiredToken"),
-    ] {
+    let nowhere = stage.cli.clone().env("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{port}"));
+    stage.finds(&nowhere, "credentials", "could not be reached", "AWS_ENDPOINT_URL").await?;
+    for (state, code) in [(KeyState::Revoked, "InvalidClientTokenId"), (KeyState::Expired, "ExpiredToken")] {
         stage.server.world().set_key_state(ACCESS_KEY, state);
-        stage
-            .finds(&stage.cli, "credentials", code, "check the operator's AWS credentials")
-            .await?;
+        stage.finds(&stage.cli, "credentials", code, "check the operator's AWS credentials").await?;
     }
     stage.server.world().set_key_state(ACCESS_KEY, KeyState::Active);
     stage.healthy().await
@@ -183,22 +152,10 @@ async fn wrong_credentials_are_told_apart() -> Result<()> {
 #[tokio::test]
 async fn what_is_wrong_in_the_account_is_found() -> Result<()> {
     let stage = Stage::set().await?;
-    let uid = stage
-        .env
-        .kubectl(&["get", "ns", "kube-system", "-o", "jsonpath={.metadata.uid}"])
-        .await?;
+    let uid = stage.env.kubectl(&["get", "ns", "kube-system", "-o", "jsonpath={.metadata.uid}"]).await?;
     let account = stage.server.world().account(ACCOUNT);
-    account
-        .lock()
-        .plant_service_linked_role("AWSServiceRoleForRDS", "rds.amazonaws.com");
-    stage
-        .finds(
-            &stage.cli,
-            "service-linked-role",
-            "overrides",
-            "--ignore service-linked-role",
-        )
-        .await?;
+    account.lock().plant_service_linked_role("AWSServiceRoleForRDS", "rds.amazonaws.com");
+    stage.finds(&stage.cli, "service-linked-role", "overrides", "--ignore service-linked-role").await?;
     stage.cli.ok(&["doctor", "--ignore", "service-linked-role"]).await?;
     account.lock().remove_service_linked_role("AWSServiceRoleForRDS");
 
@@ -219,14 +176,8 @@ async fn what_is_wrong_in_the_account_is_found() -> Result<()> {
 
     stage.server.world().configure(ACCOUNT, |_, quotas| quotas.roles = 1);
     let both = stage.cli.json(&["doctor", "-o", "json", "--ignore", "orphans"]).await?;
-    assert_eq!(
-        both["findings"][0]["message"], "1 of 1 roles of the account are used",
-        "{both}"
-    );
-    stage
-        .server
-        .world()
-        .configure(ACCOUNT, |_, quotas| *quotas = Quotas::default());
+    assert_eq!(both["findings"][0]["message"], "1 of 1 roles of the account are used", "{both}");
+    stage.server.world().configure(ACCOUNT, |_, quotas| *quotas = Quotas::default());
     account.lock().delete_role("left-behind")?;
 
     let made = account.lock().create_policy(&CreatePolicy {
@@ -238,26 +189,14 @@ async fn what_is_wrong_in_the_account_is_found() -> Result<()> {
         tags: stage.ownership("gone", &uid),
         ..CreatePolicy::default()
     })?;
-    stage
-        .finds(
-            &stage.cli,
-            "orphans",
-            "policy/aurora-log-export/left",
-            "delete the policy",
-        )
-        .await?;
+    stage.finds(&stage.cli, "orphans", "policy/aurora-log-export/left", "delete the policy").await?;
     stage.server.world().configure(ACCOUNT, |_, quotas| quotas.policies = 1);
     let both = stage.cli.json(&["doctor", "-o", "json", "--ignore", "orphans"]).await?;
     assert_eq!(both["findings"][0]["check"], "quotas", "{both}");
-    stage
-        .server
-        .world()
-        .configure(ACCOUNT, |_, quotas| *quotas = Quotas::default());
+    stage.server.world().configure(ACCOUNT, |_, quotas| *quotas = Quotas::default());
     account.lock().delete_policy(&made.arn)?;
     // Another cluster's are none of our business.
-    account
-        .lock()
-        .create_role(&role(stage.ownership("gone", "another-uid")))?;
+    account.lock().create_role(&role(stage.ownership("gone", "another-uid")))?;
     stage.healthy().await
 }
 
@@ -267,14 +206,9 @@ async fn what_is_wrong_in_the_cluster_is_found() -> Result<()> {
     let (env, namespace) = (stage.env, stage.namespace.as_str());
 
     stage.lease(3600).await?;
-    stage
-        .finds(&stage.cli, "leader", "pod-1 has not renewed", "kubectl get pods")
-        .await?;
-    env.kubectl(&["delete", "lease", "aurora-log-export-operator", "-n", namespace])
-        .await?;
-    stage
-        .finds(&stage.cli, "leader", "no operator has led here", "--operator-namespace")
-        .await?;
+    stage.finds(&stage.cli, "leader", "pod-1 has not renewed", "kubectl get pods").await?;
+    env.kubectl(&["delete", "lease", "aurora-log-export-operator", "-n", namespace]).await?;
+    stage.finds(&stage.cli, "leader", "no operator has led here", "--operator-namespace").await?;
     stage.lease(0).await?;
 
     let lost = stage.cli.clone().env("ALEP_CONTEXT", "lost");
@@ -282,56 +216,31 @@ async fn what_is_wrong_in_the_cluster_is_found() -> Result<()> {
     assert_eq!(report["findings"][0]["check"], "api-server", "{report}");
 
     let text = std::fs::read_to_string(env.kubeconfig())?;
-    let server = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("server: "))
-        .context("no server")?;
+    let server = text.lines().find_map(|line| line.trim().strip_prefix("server: ")).context("no server")?;
     let closed = format!("https://127.0.0.1:{}", free_port()?);
     let file = directory(env, namespace)?.join("closed.kubeconfig");
     std::fs::write(&file, text.replace(server.trim_matches('"'), &closed))?;
     let unreachable = stage.cli.clone().env("KUBECONFIG", &file.display().to_string());
-    stage
-        .finds(&unreachable, "api-server", "cannot be reached", "--context")
-        .await?;
+    stage.finds(&unreachable, "api-server", "cannot be reached", "--context").await?;
 
     stage.object("stuck", "{}").await?;
     let conflict = json!({ "status": { "observedGeneration": 1, "conditions": [{
         "type": "Ready", "status": "False", "reason": "Conflict", "message": "role x belongs to web/x",
         "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1 }] } });
-    let patch = [
-        "patch",
-        "alep/stuck",
-        "-n",
-        namespace,
-        "--subresource=status",
-        "--type=merge",
-        "-p",
-    ];
-    env.kubectl(&[&patch[..], &[conflict.to_string().as_str()]].concat())
-        .await?;
+    let patch = ["patch", "alep/stuck", "-n", namespace, "--subresource=status", "--type=merge", "-p"];
+    env.kubectl(&[&patch[..], &[conflict.to_string().as_str()]].concat()).await?;
     stage
-        .finds(
-            &stage.cli,
-            "objects",
-            "stuck is not ready: Conflict: role x belongs to web/x",
-            "kubectl alep explain",
-        )
+        .finds(&stage.cli, "objects", "stuck is not ready: Conflict: role x belongs to web/x", "kubectl alep explain")
         .await?;
     env.kubectl(&["delete", "alep/stuck", "-n", namespace]).await?;
 
     stage.object("homeless", "{accountRef: {name: nowhere-at-all}}").await?;
-    stage
-        .finds(&stage.cli, "accounts", "AwsAccount nowhere-at-all", "make it")
-        .await?;
+    stage.finds(&stage.cli, "accounts", "AwsAccount nowhere-at-all", "make it").await?;
     env.kubectl(&["delete", "alep/homeless", "-n", namespace]).await?;
     stage.healthy().await?;
 
-    env.kubectl(&["create", "serviceaccount", "weak", "-n", namespace])
-        .await?;
-    let weak = stage
-        .cli
-        .clone()
-        .env("ALEP_OPERATOR_SERVICE_ACCOUNT", &format!("{namespace}/weak"));
+    env.kubectl(&["create", "serviceaccount", "weak", "-n", namespace]).await?;
+    let weak = stage.cli.clone().env("ALEP_OPERATOR_SERVICE_ACCOUNT", &format!("{namespace}/weak"));
     for right in [
         "list auroralogexportpolicies in namespace",
         "patch auroralogexportpolicies/status in namespace",
@@ -386,10 +295,7 @@ async fn crds_that_are_missing_or_of_another_version_are_found() -> Result<()> {
             json!(format!("the CRD {name}.auroralogexport.dev is not installed")),
             "{report:#}"
         );
-        assert!(
-            finding["fix"].as_str().is_some_and(|text| text.contains(fix)),
-            "{report:#}"
-        );
+        assert!(finding["fix"].as_str().is_some_and(|text| text.contains(fix)), "{report:#}");
     }
     let config = control_plane.kubeconfig_path();
     let crds = cli.ok(&["crd"]).await?;

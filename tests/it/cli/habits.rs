@@ -39,24 +39,15 @@ async fn errors_are_one_sentence_on_stderr_with_the_next_step() -> Result<()> {
     let cli = Cli::new(env, &server.url());
     for (arguments, parts) in [
         (&["plan"][..], &["give NAMESPACE/NAME, --all, or -f FILE"][..]),
-        (
-            &["plan", "nowhere/nothing"],
-            &["there is no AuroraLogExportPolicy nowhere/nothing", "kubectl get alep"],
-        ),
-        (
-            &["explain", "nowhere/nothing"],
-            &["there is no AuroraLogExportPolicy nowhere/nothing"],
-        ),
+        (&["plan", "nowhere/nothing"], &["there is no AuroraLogExportPolicy nowhere/nothing", "kubectl get alep"]),
+        (&["explain", "nowhere/nothing"], &["there is no AuroraLogExportPolicy nowhere/nothing"]),
         (&["plan", "--all", "--context", "lost"], &["--context"]),
         (&["plan", "-f", "/nowhere.yaml"], &["cannot read /nowhere.yaml"]),
     ] {
         let outcome = cli.run(arguments).await?;
         assert_eq!(outcome.code, 1, "{outcome:?}");
         assert!(outcome.stdout.is_empty(), "{outcome:?}");
-        assert!(
-            outcome.stderr.starts_with("error: ") && !outcome.stderr.contains("panicked"),
-            "{outcome:?}"
-        );
+        assert!(outcome.stderr.starts_with("error: ") && !outcome.stderr.contains("panicked"), "{outcome:?}");
         for part in parts {
             assert!(outcome.stderr.contains(part), "{part}: {outcome:?}");
         }
@@ -76,19 +67,12 @@ async fn as_kubectl_alep_it_takes_kubectls_flags() -> Result<()> {
     ))
     .await?;
     let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default());
-    let kubectl = Cli::new(env, &server.url())
-        .env("PATH", &path)
-        .program(env.kubectl_path());
+    let kubectl = Cli::new(env, &server.url()).env("PATH", &path).program(env.kubectl_path());
     let shown = kubectl.ok(&["alep", "explain", "orders", "-n", &namespace]).await?;
-    assert!(
-        shown.starts_with(&format!("{namespace}/orders  not looked at yet")),
-        "{shown}"
-    );
+    assert!(shown.starts_with(&format!("{namespace}/orders  not looked at yet")), "{shown}");
     let config = env.kubeconfig().display().to_string();
     let without = kubectl.clone().without("KUBECONFIG");
-    let shown = without
-        .ok(&["alep", "plan", "alep/orders", "-n", &namespace, "--kubeconfig", &config])
-        .await?;
+    let shown = without.ok(&["alep", "plan", "alep/orders", "-n", &namespace, "--kubeconfig", &config]).await?;
     assert!(shown.contains("2 to create"), "{shown}");
     let run = kubectl.run(&["alep", "run"]).await?;
     ensure!(run.code != 0, "the plugin does not run operators");

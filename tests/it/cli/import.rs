@@ -102,16 +102,9 @@ fn plant(iam: &mut Iam, n: usize) -> Result<()> {
 fn plant_others(iam: &mut Iam) -> Result<Vec<(&'static str, &'static str)>> {
     let rds = trust(&json!("rds.amazonaws.com"), None);
     let two = trust(&json!(["rds.amazonaws.com", "ec2.amazonaws.com"]), None);
-    let odd = trust(
-        &json!("rds.amazonaws.com"),
-        Some(json!({ "Bool": { "aws:SecureTransport": "true" } })),
-    );
+    let odd = trust(&json!("rds.amazonaws.com"), Some(json!({ "Bool": { "aws:SecureTransport": "true" } })));
     let mut role = |name: &str, trust: &str| -> Result<()> {
-        iam.create_role(&CreateRole {
-            name: name.into(),
-            trust: trust.into(),
-            ..CreateRole::default()
-        })?;
+        iam.create_role(&CreateRole { name: name.into(), trust: trust.into(), ..CreateRole::default() })?;
         Ok(())
     };
     for (name, trust) in [
@@ -126,30 +119,21 @@ fn plant_others(iam: &mut Iam) -> Result<Vec<(&'static str, &'static str)>> {
         role(name, trust)?;
     }
     iam.put_role_policy("inline-only", "guide", &document("*", false, false))?;
-    let more = document("*", false, false).replace(
-        "\"logs:CreateLogGroup\"",
-        "\"logs:CreateLogGroup\", \"logs:DeleteLogGroup\"",
-    );
+    let more = document("*", false, false)
+        .replace("\"logs:CreateLogGroup\"", "\"logs:CreateLogGroup\", \"logs:DeleteLogGroup\"");
     for (name, text, roles) in [
         ("shared", document("*", false, false), &["shared-a", "shared-b"][..]),
         ("more", more, &["more-actions"]),
         ("unused", document("*", true, true), &[]),
     ] {
-        let made = iam.create_policy(&CreatePolicy {
-            name: name.into(),
-            document: text,
-            ..CreatePolicy::default()
-        })?;
+        let made = iam.create_policy(&CreatePolicy { name: name.into(), document: text, ..CreatePolicy::default() })?;
         for role in roles {
             iam.attach_role_policy(role, &made.arn)?;
         }
     }
     iam.plant_service_linked_role("AWSServiceRoleForRDS", "rds.amazonaws.com");
     Ok(vec![
-        (
-            "role both-principals",
-            "trusts others than RDS (Service:ec2.amazonaws.com)",
-        ),
+        ("role both-principals", "trusts others than RDS (Service:ec2.amazonaws.com)"),
         ("role odd-condition", "cannot express"),
         ("role monitoring", "serves another purpose"),
         ("role inline-only", "has inline policies (guide)"),
@@ -169,10 +153,7 @@ fn give_consent(iam: &mut Iam, script: &Path) -> Result<usize> {
         let ["aws", "iam", command, _, target, "--tags", tag] = words[..] else {
             anyhow::bail!("not understood: {line}");
         };
-        let (key, value) = tag
-            .strip_prefix("Key=")
-            .and_then(|tag| tag.split_once(",Value="))
-            .context("no tag")?;
+        let (key, value) = tag.strip_prefix("Key=").and_then(|tag| tag.split_once(",Value=")).context("no tag")?;
         let tags = Tags::from([(key.to_owned(), value.to_owned())]);
         match command {
             "tag-role" => iam.tag_role(target, &tags)?,
@@ -187,11 +168,7 @@ fn give_consent(iam: &mut Iam, script: &Path) -> Result<usize> {
 /// The account without the tags that say whose is what.
 fn without_ownership(mut snapshot: Value) -> Value {
     for kind in ["roles", "policies"] {
-        for entity in snapshot[kind]
-            .as_object_mut()
-            .into_iter()
-            .flat_map(|map| map.values_mut())
-        {
+        for entity in snapshot[kind].as_object_mut().into_iter().flat_map(|map| map.values_mut()) {
             if let Some(tags) = entity["tags"].as_object_mut() {
                 tags.retain(|key, _| !key.starts_with("auroralogexport.dev/"));
             }
@@ -220,23 +197,10 @@ async fn thirty_roles_made_by_hand_are_adopted_with_nothing_changed_but_ownershi
 
     let imported = cli.run(&["import", "-n", &namespace, "--out-dir", &target]).await?;
     ensure!(imported.code == 0, "{imported:?}");
-    assert!(
-        imported
-            .stderr
-            .starts_with(&format!("{ROLES} imported, {} left", others.len())),
-        "{}",
-        imported.stderr
-    );
+    assert!(imported.stderr.starts_with(&format!("{ROLES} imported, {} left", others.len())), "{}", imported.stderr);
     for (what, why) in &others {
-        let line = imported
-            .stderr
-            .lines()
-            .find(|line| line.trim_start().starts_with(&format!("{what}:")));
-        assert!(
-            line.is_some_and(|line| line.contains(why)),
-            "{what}: {}",
-            imported.stderr
-        );
+        let line = imported.stderr.lines().find(|line| line.trim_start().starts_with(&format!("{what}:")));
+        assert!(line.is_some_and(|line| line.contains(why)), "{what}: {}", imported.stderr);
     }
     assert_eq!(account.lock().snapshot(), before, "import reads only");
 
@@ -276,17 +240,9 @@ async fn thirty_roles_made_by_hand_are_adopted_with_nothing_changed_but_ownershi
     )
     .await?;
     env.apply_yaml(&manifests).await?;
-    env.kubectl(&[
-        "wait",
-        "--for=condition=Ready",
-        "alep",
-        "--all",
-        "-n",
-        &namespace,
-        "--timeout=60s",
-    ])
-    .await
-    .with_context(|| operator.log_text().unwrap_or_default())?;
+    env.kubectl(&["wait", "--for=condition=Ready", "alep", "--all", "-n", &namespace, "--timeout=60s"])
+        .await
+        .with_context(|| operator.log_text().unwrap_or_default())?;
     operator.stop().await?;
     assert_eq!(without_ownership(account.lock().snapshot()), without_ownership(before));
     let owned = account.lock().snapshot();
@@ -306,9 +262,7 @@ async fn an_import_to_observe_is_one_stream_that_can_be_applied() -> Result<()> 
     let server = iam()?;
     plant(&mut server.world().account(ACCOUNT).lock(), 1)?;
     let cli = Cli::new(env, &server.url());
-    let stream = cli
-        .ok(&["import", "--observe", "-n", &namespace, "--cluster-name", "x"])
-        .await?;
+    let stream = cli.ok(&["import", "--observe", "-n", &namespace, "--cluster-name", "x"]).await?;
     assert!(stream.contains("managementPolicy: Observe"), "{stream}");
     assert!(
         stream.contains(&format!(

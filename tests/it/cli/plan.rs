@@ -108,11 +108,7 @@ impl Stage {
             })?;
         }
         if let Some(tags) = role_tags {
-            let path = if self.rng.u8(..5) == 0 {
-                "/"
-            } else {
-                "/aurora-log-export/"
-            };
+            let path = if self.rng.u8(..5) == 0 { "/" } else { "/aurora-log-export/" };
             iam.create_role(&CreateRole {
                 name: name.clone(),
                 path: Some(path.into()),
@@ -174,9 +170,7 @@ fn meddle_once(iam: &mut Iam, what: u8, name: &str, arn: &str) -> Result<()> {
         7 => iam.tag_policy(arn, &Tags::from([("team".into(), "other".into())]))?,
         _ => {
             iam.detach_role_policy(name, arn)?;
-            for version in iam
-                .list_policy_versions(arn, &aurora_test_support::iam_model::PageRequest::default())?
-                .items
+            for version in iam.list_policy_versions(arn, &aurora_test_support::iam_model::PageRequest::default())?.items
             {
                 if !version.is_default {
                     iam.delete_policy_version(arn, &version.id)?;
@@ -222,12 +216,7 @@ fn same(announced: &Writes, done: &Writes) -> Result<()> {
     let mut differences = String::new();
     for key in announced.keys().chain(done.keys()) {
         if announced.get(key) != done.get(key) {
-            writeln!(
-                differences,
-                "{key}: announced {:?}, done {:?}",
-                announced.get(key),
-                done.get(key)
-            )?;
+            writeln!(differences, "{key}: announced {:?}, done {:?}", announced.get(key), done.get(key))?;
         }
     }
     ensure!(differences.is_empty(), "{differences}");
@@ -239,17 +228,10 @@ async fn plan_equals_what_the_operator_then_does_in_a_hundred_random_cases() -> 
     let env = environment().await?;
     let namespace = env.namespace().await?;
     let server = iam()?;
-    let uid = env
-        .kubectl(&["get", "ns", "kube-system", "-o", "jsonpath={.metadata.uid}"])
-        .await?;
+    let uid = env.kubectl(&["get", "ns", "kube-system", "-o", "jsonpath={.metadata.uid}"]).await?;
     let cli = Cli::new(env, &server.url()).env("ALEP_CLUSTER_NAME", CLUSTER);
     let seed = 20_200_910;
-    let mut stage = Stage {
-        namespace: namespace.clone(),
-        uid,
-        server,
-        rng: Rng::with_seed(seed),
-    };
+    let mut stage = Stage { namespace: namespace.clone(), uid, server, rng: Rng::with_seed(seed) };
     let dir = directory(env, &namespace)?;
     let file = dir.join("all.yaml").display().to_string();
     let options = || {
@@ -276,15 +258,8 @@ async fn plan_equals_what_the_operator_then_does_in_a_hundred_random_cases() -> 
     std::fs::write(&file, &manifests)?;
     let plan = cli.json(&["plan", "-f", &file, "-o", "json"]).await?;
     let created = announced(&plan)?;
-    ensure!(
-        created.len() > CASES / 3,
-        "too few cases change anything: {}",
-        created.len()
-    );
-    ensure!(
-        plan["summary"]["refused"].as_u64() > Some(5),
-        "too few are refused: {plan}"
-    );
+    ensure!(created.len() > CASES / 3, "too few cases change anything: {}", created.len());
+    ensure!(plan["summary"]["refused"].as_u64() > Some(5), "too few are refused: {plan}");
     let mark = stage.server.gate().last_seq();
     let operator = Operator::start(env, options.clone()).await?;
     env.apply_yaml(&manifests).await?;
@@ -303,11 +278,7 @@ async fn plan_equals_what_the_operator_then_does_in_a_hundred_random_cases() -> 
     }
     env.apply_yaml(&edited).await?;
     let repaired = announced(&cli.json(&["plan", "--all", "-n", &namespace, "-o", "json"]).await?)?;
-    ensure!(
-        repaired.len() > CASES / 4,
-        "too few cases change anything: {}",
-        repaired.len()
-    );
+    ensure!(repaired.len() > CASES / 4, "too few cases change anything: {}", repaired.len());
     let mark = stage.server.gate().last_seq();
     let operator = Operator::start(env, options.clone()).await?;
     settled(&cli, &namespace).await?;
@@ -315,14 +286,9 @@ async fn plan_equals_what_the_operator_then_does_in_a_hundred_random_cases() -> 
     same(&repaired, &stage.done_since(mark)).context("after the edits")?;
 
     // Their deletion.
-    env.kubectl(&["delete", "alep", "--all", "-n", &namespace, "--wait=false"])
-        .await?;
+    env.kubectl(&["delete", "alep", "--all", "-n", &namespace, "--wait=false"]).await?;
     let removed = announced(&cli.json(&["plan", "--all", "-n", &namespace, "-o", "json"]).await?)?;
-    ensure!(
-        removed.len() > CASES / 4,
-        "too few cases remove anything: {}",
-        removed.len()
-    );
+    ensure!(removed.len() > CASES / 4, "too few cases remove anything: {}", removed.len());
     let mark = stage.server.gate().last_seq();
     let operator = Operator::start(env, options).await?;
     settled(&cli, &namespace).await?;
@@ -384,10 +350,7 @@ async fn plan_shows_each_statement_and_tells_changes_by_its_exit_code() -> Resul
     let bad = file("bad", "{scope: {regions: [nowhere]}}")?;
     let refused = cli.run(&["plan", "-f", &bad, "--exit-code"]).await?;
     assert_eq!(refused.code, 1);
-    assert!(
-        refused.stdout.contains("InvalidSpec: spec.scope.regions[0]"),
-        "{refused:?}"
-    );
+    assert!(refused.stdout.contains("InvalidSpec: spec.scope.regions[0]"), "{refused:?}");
     assert_eq!(cli.run(&["plan", "-f", &bad]).await?.code, 0);
 
     let yaml = cli.ok(&["plan", "-f", &good, "-o", "yaml"]).await?;
@@ -395,10 +358,7 @@ async fn plan_shows_each_statement_and_tells_changes_by_its_exit_code() -> Resul
 
     let lost = cli.without("ALEP_CLUSTER_UID").run(&["plan", "-f", &good]).await?;
     assert_eq!(lost.code, 1);
-    assert!(
-        lost.stderr.contains("give --cluster-name and --cluster-uid"),
-        "{lost:?}"
-    );
+    assert!(lost.stderr.contains("give --cluster-name and --cluster-uid"), "{lost:?}");
     Ok(())
 }
 
@@ -419,9 +379,7 @@ async fn two_new_manifests_that_claim_one_name_are_told_apart() -> Result<()> {
             "kind: AuroraLogExportPolicy\nmetadata: {{name: a, namespace: {namespace}}}\nspec: {{roleName: {namespace}-ONE}}\n"
         ),
     )?;
-    let plan = cli
-        .json(&["plan", "-f", &file.display().to_string(), "-o", "json"])
-        .await?;
+    let plan = cli.json(&["plan", "-f", &file.display().to_string(), "-o", "json"]).await?;
     assert_eq!(plan["objects"][0]["reason"], "Conflict", "{plan}");
     let message = plan["objects"][0]["message"].as_str().unwrap_or_default();
     assert!(message.contains(&format!("{namespace}/z")), "{message}");

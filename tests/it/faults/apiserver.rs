@@ -67,12 +67,7 @@ async fn missing_rights_are_named_by_verb_and_resource_and_waited_for() -> Resul
     logged(&operator, &["cannot get resource", "namespaces", "trying again"]).await?;
 
     // Some rights: the next thing that is missing is named.
-    bind(
-        &site,
-        "some",
-        "{apiGroups: [''], resources: [namespaces], verbs: [get, list, watch]}",
-    )
-    .await?;
+    bind(&site, "some", "{apiGroups: [''], resources: [namespaces], verbs: [get, list, watch]}").await?;
     for words in [
         ["cannot list resource", "auroralogexportpolicies", "ClusterRole"],
         ["cannot list resource", "awsaccounts", "ClusterRole"],

@@ -40,11 +40,7 @@ fn case(name: &str, action: &'static str, effect: Effect, reason: &'static str, 
 }
 
 fn error(code: &str, status: u16) -> Effect {
-    Effect::Error {
-        code: code.to_owned(),
-        status,
-        message: "it is said so".to_owned(),
-    }
+    Effect::Error { code: code.to_owned(), status, message: "it is said so".to_owned() }
 }
 
 /// Written by hand, from the documentation of the API: what users rely on.
@@ -76,12 +72,8 @@ fn documented() -> Vec<Case> {
 
 /// Every code that is classed, on a call where it means nothing special: what the table says is what users see.
 fn every_code() -> Vec<Case> {
-    let special = |class| {
-        matches!(
-            class,
-            ErrorClass::NotFound | ErrorClass::AlreadyExists | ErrorClass::DeleteConflict
-        )
-    };
+    let special =
+        |class| matches!(class, ErrorClass::NotFound | ErrorClass::AlreadyExists | ErrorClass::DeleteConflict);
     let codes = CODES.iter().filter(|(_, class)| !special(*class));
     codes
         .map(|(code, class)| Case {
@@ -113,9 +105,7 @@ async fn tell_all(chosen: &dyn Fn(&str) -> bool) -> Result<()> {
     cases.retain(|case| chosen(case.reason));
     // A rule strikes where the resource's name contains this; no name of a case holds an underscore.
     let mark = |case: &Case| format!("_{}_", case.name);
-    let rules = cases
-        .iter()
-        .map(|case| Rule::new(case.effect.clone(), &[case.action]).about(&mark(case)));
+    let rules = cases.iter().map(|case| Rule::new(case.effect.clone(), &[case.action]).about(&mark(case)));
     site.aws.gate().set_faults(FaultPlan::of(1, rules.collect()));
     let operator = site.operator(&FLAGS).await?;
     for case in &cases {
@@ -129,9 +119,7 @@ async fn tell_all(chosen: &dyn Fn(&str) -> bool) -> Result<()> {
         let mut missing = Vec::new();
         // What was told once is done with: lag, for example, is another thing after a minute.
         waiting.retain(|case| {
-            let object = objects
-                .iter()
-                .find(|object| object.metadata.name.as_deref() == Some(&case.name));
+            let object = objects.iter().find(|object| object.metadata.name.as_deref() == Some(&case.name));
             let seen = object.context("no such object").and_then(|object| {
                 told(case, object).with_context(|| format!("{}: {}", case.name, object.data["status"]))
             });
@@ -144,9 +132,7 @@ async fn tell_all(chosen: &dyn Fn(&str) -> bool) -> Result<()> {
     })
     .await?;
     site.aws.gate().clear_faults();
-    site.all_ready(cases.len())
-        .await
-        .with_context(|| format!("the operator's log: {}", operator.log().display()))?;
+    site.all_ready(cases.len()).await.with_context(|| format!("the operator's log: {}", operator.log().display()))?;
     operator.stop().await?;
     Ok(())
 }
@@ -194,11 +180,7 @@ async fn an_endpoint_that_refuses_connections_is_named_and_tried_again() -> Resu
     site.apply("nowhere", json!({})).await?;
     let status = site.until("nowhere", "False", "AwsUnavailable").await?;
     let message = message(&status);
-    for text in [
-        "sts:GetCallerIdentity",
-        "AWS could not be reached",
-        "repeated by itself",
-    ] {
+    for text in ["sts:GetCallerIdentity", "AWS could not be reached", "repeated by itself"] {
         assert!(message.contains(text), "{message}");
     }
     assert!(condition(&status, "Reconciling").is_some(), "{status}");
@@ -233,10 +215,7 @@ async fn short_trouble_costs_an_object_in_sync_nothing_and_long_trouble_is_told(
     })
     .await?;
     for (before, after) in before.iter().zip(site.objects().await?) {
-        assert_eq!(
-            before.metadata.resource_version, after.metadata.resource_version,
-            "{after:?}"
-        );
+        assert_eq!(before.metadata.resource_version, after.metadata.resource_version, "{after:?}");
     }
 
     trouble.effect = Effect::DropConnection;
@@ -280,9 +259,7 @@ async fn a_deletion_that_aws_refuses_is_told_and_goes_on_by_itself() -> Result<(
         site.apply(&case.name, json!({})).await?;
     }
     site.all_ready(cases.len()).await?;
-    let rules = cases
-        .iter()
-        .map(|case| Rule::new(case.effect.clone(), &[case.action]).about(&site.name(&case.name)));
+    let rules = cases.iter().map(|case| Rule::new(case.effect.clone(), &[case.action]).about(&site.name(&case.name)));
     site.aws.gate().set_faults(FaultPlan::of(1, rules.collect()));
     for case in &cases {
         site.delete(&case.name).await?;
@@ -304,14 +281,8 @@ async fn a_deletion_that_aws_refuses_is_told_and_goes_on_by_itself() -> Result<(
         site.gone(&case.name).await?;
     }
     let left = site.iam().snapshot();
-    assert!(
-        left["roles"].as_object().is_some_and(serde_json::Map::is_empty),
-        "{left}"
-    );
-    assert!(
-        left["policies"].as_object().is_some_and(serde_json::Map::is_empty),
-        "{left}"
-    );
+    assert!(left["roles"].as_object().is_some_and(serde_json::Map::is_empty), "{left}");
+    assert!(left["policies"].as_object().is_some_and(serde_json::Map::is_empty), "{left}");
     operator.stop().await?;
     Ok(())
 }

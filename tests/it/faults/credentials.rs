@@ -72,10 +72,7 @@ async fn credentials_that_are_missing_at_first_are_taken_up_when_they_come() -> 
     let operator = keys.operator(&FLAGS).await?;
     site.apply("waiting", json!({})).await?;
     let status = site.until("waiting", "False", "CredentialsInvalid").await?;
-    contains(
-        &message(&status),
-        &["sts:GetCallerIdentity", "check the operator's AWS credentials"],
-    )?;
+    contains(&message(&status), &["sts:GetCallerIdentity", "check the operator's AWS credentials"])?;
     ensure!(condition(&status, "Stalled").is_some(), "{status}");
     keys.write("test")?;
     site.ready("waiting").await?;
@@ -98,18 +95,13 @@ async fn credentials_that_are_exchanged_are_taken_up_without_a_word() -> Result<
     let mark = site.mark();
     wait_for("looks with the new key", LIMIT, async || {
         let calls = site.calls(mark);
-        let looks = calls
-            .iter()
-            .filter(|call| call.access_key == "second" && call.action == "GetRole");
+        let looks = calls.iter().filter(|call| call.access_key == "second" && call.action == "GetRole");
         ensure!(looks.count() >= 2, "{calls:?}");
         Ok(())
     })
     .await?;
     let after = site.object("a").await?;
-    assert_eq!(
-        before.metadata.resource_version, after.metadata.resource_version,
-        "{after:?}"
-    );
+    assert_eq!(before.metadata.resource_version, after.metadata.resource_version, "{after:?}");
     operator.stop().await?;
     Ok(())
 }
@@ -125,10 +117,7 @@ async fn expired_credentials_are_told_and_nothing_is_lost() -> Result<()> {
     site.all_ready(2).await?;
     site.aws.world().set_key_state("test", KeyState::Expired);
     let status = site.until("a", "False", "CredentialsInvalid").await?;
-    contains(
-        &message(&status),
-        &["ExpiredToken", "check the operator's AWS credentials"],
-    )?;
+    contains(&message(&status), &["ExpiredToken", "check the operator's AWS credentials"])?;
     site.delete("doomed").await?;
     site.until("doomed", "False", "CredentialsInvalid").await?;
     let finalizers = site.object("doomed").await?.metadata.finalizers;
@@ -159,14 +148,10 @@ async fn the_credentials_of_another_account_write_nothing_and_release_nothing() 
     let operator = keys.operator(&FLAGS).await?;
     site.delete("doomed").await?;
     // What it would have to write if it did not look.
-    site.apply("a", json!({ "scope": { "regions": ["eu-central-1"] } }))
-        .await?;
+    site.apply("a", json!({ "scope": { "regions": ["eu-central-1"] } })).await?;
     for name in ["a", "doomed"] {
         let status = site.until(name, "False", "AccountNotReady").await?;
-        contains(
-            &message(&status),
-            &[OTHER_ACCOUNT, ACCOUNT, "give the operator credentials of"],
-        )?;
+        contains(&message(&status), &[OTHER_ACCOUNT, ACCOUNT, "give the operator credentials of"])?;
     }
     let finalizers = site.object("doomed").await?.metadata.finalizers;
     ensure!(finalizers.is_some_and(|finalizers| !finalizers.is_empty()), "released");
@@ -187,10 +172,7 @@ async fn the_credentials_of_another_account_write_nothing_and_release_nothing() 
     site.ready("a").await?;
     site.gone("doomed").await?;
     let elsewhere = site.aws.world().account(OTHER_ACCOUNT).lock().snapshot();
-    assert!(
-        elsewhere["roles"].as_object().is_some_and(serde_json::Map::is_empty),
-        "{elsewhere}"
-    );
+    assert!(elsewhere["roles"].as_object().is_some_and(serde_json::Map::is_empty), "{elsewhere}");
     contains(&site.document("a")?, &["eu-central-1"])?;
     operator.stop().await?;
     Ok(())

@@ -30,9 +30,7 @@ async fn broken_objects_delay_nobody() -> Result<()> {
     let failing = Rule::new(Effect::ServiceFailure, &["*"]).about(&site.name("failing"));
     let hanging = Effect::Latency { ms: 4000, jitter_ms: 0 };
     let hanging = Rule::new(hanging, &["*"]).about(&site.name("hanging"));
-    site.aws
-        .gate()
-        .set_faults(FaultPlan::of(1, vec![denied, failing, hanging]));
+    site.aws.gate().set_faults(FaultPlan::of(1, vec![denied, failing, hanging]));
     site.by_hand(|iam| {
         iam.create_role(&CreateRole {
             name: site.name("taken"),
@@ -46,17 +44,11 @@ async fn broken_objects_delay_nobody() -> Result<()> {
         site.apply(broken, json!({})).await?;
     }
     // Too large for IAM, which the API server cannot know.
-    let groups: Vec<String> = (0..50)
-        .map(|number| format!("/aws/rds/{number}-{}", "x".repeat(400)))
-        .collect();
-    site.apply("oversized", json!({ "scope": { "logGroups": groups } }))
-        .await?;
-    for (name, reason) in [
-        ("denied", "AccessDenied"),
-        ("failing", "AwsUnavailable"),
-        ("taken", "Conflict"),
-        ("oversized", "InvalidSpec"),
-    ] {
+    let groups: Vec<String> = (0..50).map(|number| format!("/aws/rds/{number}-{}", "x".repeat(400))).collect();
+    site.apply("oversized", json!({ "scope": { "logGroups": groups } })).await?;
+    for (name, reason) in
+        [("denied", "AccessDenied"), ("failing", "AwsUnavailable"), ("taken", "Conflict"), ("oversized", "InvalidSpec")]
+    {
         site.until(name, "False", reason).await?;
     }
     let began = Instant::now();

@@ -59,13 +59,7 @@ impl Pair {
         }
         site.all_ready(OBJECTS.len()).await?;
         let vandal = vandalise(&site);
-        let pair = Self {
-            site,
-            link,
-            leader: Some(leader),
-            follower: Some(follower),
-            vandal,
-        };
+        let pair = Self { site, link, leader: Some(leader), follower: Some(follower), vandal };
         pair.write_of(LEADER, 0).await?;
         Ok(pair)
     }
@@ -119,14 +113,8 @@ impl Pair {
     }
 
     fn slow_down(&self, key: &str) {
-        let latency = Effect::Latency {
-            ms: LATENCY_MS,
-            jitter_ms: 0,
-        };
-        let rule = Rule {
-            access_key: Some(key.to_owned()),
-            ..Rule::new(latency, &["write"])
-        };
+        let latency = Effect::Latency { ms: LATENCY_MS, jitter_ms: 0 };
+        let rule = Rule { access_key: Some(key.to_owned()), ..Rule::new(latency, &["write"]) };
         self.site.aws.gate().set_faults(FaultPlan::of(1, vec![rule]));
     }
 
@@ -136,16 +124,8 @@ impl Pair {
 
     /// The old leader, `late` requests aside, wrote nothing from the new one's first write on.
     fn nothing_met(&self, first: &CallRecord, late: usize) -> Result<()> {
-        let after: Vec<_> = self
-            .all_of(LEADER, 0)
-            .into_iter()
-            .filter(|call| call.at_ms >= first.at_ms)
-            .collect();
-        ensure!(
-            after.len() <= late,
-            "the old leader wrote after the new one had begun at {}: {after:#?}",
-            first.at_ms
-        );
+        let after: Vec<_> = self.all_of(LEADER, 0).into_iter().filter(|call| call.at_ms >= first.at_ms).collect();
+        ensure!(after.len() <= late, "the old leader wrote after the new one had begun at {}: {after:#?}", first.at_ms);
         Ok(())
     }
 }
@@ -183,12 +163,7 @@ async fn replica(site: &Site<'_>, key: &str, workers: usize, link: Option<&Link>
     site.aws.world().add_key(key, ACCOUNT);
     let workers = format!("--concurrency={workers}");
     let mut options = site
-        .options(&[
-            "--leader-elect=true",
-            "--drift-scan=per-resource",
-            "--drift-check-interval=1s",
-            workers.as_str(),
-        ])
+        .options(&["--leader-elect=true", "--drift-scan=per-resource", "--drift-check-interval=1s", workers.as_str()])
         .env("AWS_ACCESS_KEY_ID", key)
         .env("POD_NAMESPACE", &site.namespace);
     options.pod_name = Some(format!("{key}-{}", site.namespace));
@@ -291,21 +266,14 @@ async fn a_leader_cut_off_from_the_api_server_writes_nothing_once_another_may() 
         last + millis(WRITE_TIMEOUT) < end + millis(SLACK),
         "a write at {last}, which may not have ended when the lease ran out at {end}"
     );
-    ensure!(
-        first.at_ms >= end,
-        "a write of the follower at {}, before {end}",
-        first.at_ms
-    );
+    ensure!(first.at_ms >= end, "a write of the follower at {}, before {end}", first.at_ms);
 
     pair.link.mend();
     follows(pair.leader()?).await?;
     pair.more_writes_of(FOLLOWER).await?;
     pair.nothing_met(&first, 0)?;
     let fenced = [("result", "fenced")];
-    let fenced = pair
-        .leader()?
-        .metric("auroralogexport_reconcile_total", &fenced)
-        .await?;
+    let fenced = pair.leader()?.metric("auroralogexport_reconcile_total", &fenced).await?;
     ensure!(fenced > 0.5, "the fence stopped nothing: the test proves nothing");
 
     // It is a candidate like any other again.

@@ -44,12 +44,7 @@ impl<'a> Site<'a> {
     pub(super) async fn within(env: &'a Environment) -> Result<Self> {
         let aws = Server::start(ServerOptions::default())?;
         aws.world().add_key(KEY, ACCOUNT);
-        Ok(Self {
-            env,
-            namespace: env.namespace().await?,
-            aws,
-            client: env.client().await?,
-        })
+        Ok(Self { env, namespace: env.namespace().await?, aws, client: env.client().await? })
     }
 
     /// An operator for this site, with a budget that is no hindrance; later flags win nothing, so each only once.
@@ -61,11 +56,7 @@ impl<'a> Site<'a> {
             "--iam-writes-per-second=1000".to_owned(),
             "--log-filter=info,aurora_log_export_operator=debug".to_owned(),
         ];
-        let given = |flag: &str| {
-            flags
-                .iter()
-                .any(|given| given.split('=').next() == flag.split('=').next())
-        };
+        let given = |flag: &str| flags.iter().any(|given| given.split('=').next() == flag.split('=').next());
         OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
             .arguments(own.iter().map(String::as_str).filter(|flag| !given(flag)))
             .arguments(flags.iter().copied())
@@ -88,10 +79,7 @@ impl<'a> Site<'a> {
         for cluster in config.clusters.iter_mut().filter_map(|entry| entry.cluster.as_mut()) {
             cluster.server = Some(format!("https://{server}"));
         }
-        let path = self
-            .env
-            .dir()
-            .join(format!("{}-{}.kubeconfig", self.namespace, server.port()));
+        let path = self.env.dir().join(format!("{}-{}.kubeconfig", self.namespace, server.port()));
         kubeconfig::write(&config, &path)?;
         Ok(path)
     }
@@ -128,9 +116,7 @@ impl<'a> Site<'a> {
     }
 
     pub(super) fn versions(&self, object: &str) -> Result<usize> {
-        let page = self
-            .iam()
-            .list_policy_versions(&self.policy_arn(object), &PageRequest::default())?;
+        let page = self.iam().list_policy_versions(&self.policy_arn(object), &PageRequest::default())?;
         Ok(page.items.len())
     }
 
@@ -147,11 +133,7 @@ impl<'a> Site<'a> {
     /// Calls since the mark that change something.
     pub(super) fn writes(&self, mark: u64) -> Vec<CallRecord> {
         let mut calls = self.calls(mark);
-        calls.retain(|call| {
-            !["Get", "List", "Assume"]
-                .iter()
-                .any(|read| call.action.starts_with(read))
-        });
+        calls.retain(|call| !["Get", "List", "Assume"].iter().any(|read| call.action.starts_with(read)));
         calls
     }
 
@@ -206,9 +188,7 @@ impl<'a> Site<'a> {
             let objects = self.objects().await?;
             ensure!(objects.len() == count, "{} objects", objects.len());
             let waiting = objects.iter().find(|object| !says(object, "Ready", "True", "InSync"));
-            waiting.map_or(Ok(()), |object| {
-                Err(anyhow!("{:?}: {}", object.metadata.name, object.data["status"]))
-            })
+            waiting.map_or(Ok(()), |object| Err(anyhow!("{:?}: {}", object.metadata.name, object.data["status"])))
         })
         .await
     }
@@ -259,8 +239,7 @@ pub(super) async fn logged(operator: &Operator, words: &[&str]) -> Result<String
     wait_for(&format!("a log line with {words:?}"), LIMIT, async || {
         let text = operator.log_text()?;
         let line = text.lines().find(|line| words.iter().all(|word| line.contains(word)));
-        line.map(str::to_owned)
-            .with_context(|| format!("the log so far:\n{text}"))
+        line.map(str::to_owned).with_context(|| format!("the log so far:\n{text}"))
     })
     .await
 }

@@ -80,9 +80,7 @@ async fn storm(objects: usize, duration: Duration, seed: u64) -> Result<()> {
     let outcomes = site.aws.gate().outcomes();
     println!("{lives} lives; calls by outcome: {outcomes:?}");
     ensure!(
-        ["Throttling", "ServiceFailure", "ConnectionLost"]
-            .iter()
-            .all(|outcome| outcomes.contains_key(*outcome)),
+        ["Throttling", "ServiceFailure", "ConnectionLost"].iter().all(|outcome| outcomes.contains_key(*outcome)),
         "the storm was none: {outcomes:?}"
     );
 
@@ -172,9 +170,7 @@ fn exactly(site: &Site<'_>, wanted: &BTreeMap<String, Wanted>, bystanders: &[Str
     let snapshot = iam.snapshot();
     let names = |kind: &str| -> BTreeSet<String> {
         let all = snapshot[kind].as_object().into_iter().flatten();
-        let path = all
-            .filter(|(_, entry)| entry["path"] == PATH)
-            .map(|(name, _)| name.clone());
+        let path = all.filter(|(_, entry)| entry["path"] == PATH).map(|(name, _)| name.clone());
         path.filter(|name| !bystanders.contains(name)).collect()
     };
     let expected = |keep: fn(&Wanted) -> bool| -> BTreeSet<String> {
@@ -182,10 +178,7 @@ fn exactly(site: &Site<'_>, wanted: &BTreeMap<String, Wanted>, bystanders: &[Str
         kept.map(|(name, _)| site.name(name)).collect()
     };
     assert_eq!(names("roles"), expected(|wanted| *wanted != Wanted::Gone));
-    assert_eq!(
-        names("policies"),
-        expected(|wanted| matches!(wanted, Wanted::Regions(_)))
-    );
+    assert_eq!(names("policies"), expected(|wanted| matches!(wanted, Wanted::Regions(_))));
     for (name, wanted) in wanted {
         let attached = match wanted {
             Wanted::Gone => continue,
@@ -237,10 +230,7 @@ fn plant_bystanders(site: &Site<'_>) -> Result<Vec<String>> {
         iam.attach_role_policy(name, &policy.arn)
     };
     let cluster = site.cluster();
-    let almost = [
-        ("auroralogexport.dev/managed-by", cluster.as_str()),
-        ("auroralogexport.dev/owner", "shop/o1"),
-    ];
+    let almost = [("auroralogexport.dev/managed-by", cluster.as_str()), ("auroralogexport.dev/owner", "shop/o1")];
     let names = vec![format!("{cluster}.o0x"), format!("{cluster}.almost")];
     site.by_hand(|iam| plant(iam, &names[0], &[("team", "others")]))?;
     site.by_hand(|iam| plant(iam, &names[1], &almost))?;

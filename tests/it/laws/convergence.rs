@@ -133,33 +133,19 @@ fn a_sixth_document_prunes_the_oldest_version_that_is_not_the_default() {
     use aurora_log_export_operator::api::policy::Scope;
 
     let stage = |number: usize| {
-        let scope = Scope {
-            log_groups: Some(vec![format!("/aws/rds/{number}")]),
-            ..Scope::default()
-        };
-        wanted(&AuroraLogExportPolicySpec {
-            scope: Some(scope),
-            ..AuroraLogExportPolicySpec::default()
-        })
+        let scope = Scope { log_groups: Some(vec![format!("/aws/rds/{number}")]), ..Scope::default() };
+        wanted(&AuroraLogExportPolicySpec { scope: Some(scope), ..AuroraLogExportPolicySpec::default() })
     };
-    let Some(first) = stage(0) else {
-        unreachable!("the spec is valid")
-    };
+    let Some(first) = stage(0) else { unreachable!("the spec is valid") };
     let mut world = World::new(first, &[]);
     world.first_pass();
     for number in 1..12 {
-        let Some(next) = stage(number) else {
-            unreachable!("the spec is valid")
-        };
+        let Some(next) = stage(number) else { unreachable!("the spec is valid") };
         world.edit(next);
         let seq = world.iam.0.last_seq();
         world.converge();
         assert_eq!(world.versions(), 5.min(number + 1));
-        let pruned = world
-            .writes_since(seq)
-            .iter()
-            .filter(|call| *call == "DeletePolicyVersion")
-            .count();
+        let pruned = world.writes_since(seq).iter().filter(|call| *call == "DeletePolicyVersion").count();
         assert_eq!(pruned, usize::from(number >= 5), "edit {number}");
     }
     let snapshot = world.snapshot();

@@ -12,12 +12,8 @@ use super::world::{ACCOUNT, BOUNDARIES, OTHER_DOCUMENT, World, wanted};
 type Hold = fn(&mut Iam, role: &str, policy: &str) -> Result<(), aurora_test_support::iam_model::ApiError>;
 
 const HOLDS: &[(&str, Hold)] = &[
-    ("AdministratorAccess", |iam, role, _| {
-        iam.attach_role_policy(role, "arn:aws:iam::aws:policy/AdministratorAccess")
-    }),
-    ("byhand", |iam, role, _| {
-        iam.put_role_policy(role, "byhand", OTHER_DOCUMENT)
-    }),
+    ("AdministratorAccess", |iam, role, _| iam.attach_role_policy(role, "arn:aws:iam::aws:policy/AdministratorAccess")),
+    ("byhand", |iam, role, _| iam.put_role_policy(role, "byhand", OTHER_DOCUMENT)),
     ("profile-x", |iam, role, _| {
         iam.create_instance_profile("profile-x", None)?;
         iam.add_role_to_instance_profile("profile-x", role)
@@ -99,9 +95,7 @@ fn what_is_gone_already_when_it_is_to_go_is_no_failure() {
         attachment_policy: Some(AttachmentPolicy::Exclusive),
         ..Default::default()
     };
-    let Some(desired) = wanted(&spec) else {
-        unreachable!("the spec is valid")
-    };
+    let Some(desired) = wanted(&spec) else { unreachable!("the spec is valid") };
     let mut world = World::new(desired, &[]);
     world.converge();
     let role = world.desired.identity.role_name.to_string();
@@ -113,9 +107,7 @@ fn what_is_gone_already_when_it_is_to_go_is_no_failure() {
         iam.put_role_permissions_boundary(&role, &boundary)
     };
     assert_eq!(by_hand(&mut world.iam.0.lock()), Ok(()));
-    let Ok(observed) = world.look() else {
-        unreachable!("there is no fault")
-    };
+    let Ok(observed) = world.look() else { unreachable!("there is no fault") };
     let steps = world.plan(&observed).map(|plan| plan.steps).unwrap_or_default();
     assert_eq!(steps.len(), 3, "{steps:?}");
     let undone = |iam: &mut Iam| {

@@ -66,11 +66,7 @@ fn by_hand(world: &World, edit: Edit, expected: &mut Expected) -> Result<(), Api
     let desired = &world.desired;
     let identity = &desired.identity;
     let (role, arn) = (identity.role_name.as_str(), identity.policy_arn.as_str());
-    let own_key = desired
-        .tags
-        .keys()
-        .find(|key| !key.starts_with("auroralogexport.dev/"))
-        .cloned();
+    let own_key = desired.tags.keys().find(|key| !key.starts_with("auroralogexport.dev/")).cloned();
     let mut guard = world.iam.0.lock();
     let iam: &mut Iam = &mut guard;
     let policy_exists = iam.get_policy(arn).is_ok();

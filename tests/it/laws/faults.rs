@@ -22,10 +22,7 @@ fn kinds() -> [Fault; 4] {
 /// Lets the fault strike the `position`-th call from now; returns the world's call number to tell whether it did.
 fn strike(world: &World, position: u64, fault: Fault) -> u64 {
     let at = world.iam.0.last_seq() + position;
-    world
-        .iam
-        .0
-        .set_hook(move |call| if call.seq == at { fault.clone() } else { Fault::None });
+    world.iam.0.set_hook(move |call| if call.seq == at { fault.clone() } else { Fault::None });
     at
 }
 

@@ -15,13 +15,7 @@ use super::world::{OTHER_DOCUMENT, OTHER_TRUST, Pass, World, wanted};
 fn squat(world: &World, policy: bool, role: bool, elsewhere: bool, upper: bool, tags: &BTreeMap<String, String>) {
     let identity = &world.desired.identity;
     let spelt = |name: &str| if upper { name.to_uppercase() } else { name.to_owned() };
-    let path = |own: &str| {
-        Some(if elsewhere {
-            "/squatter/".to_owned()
-        } else {
-            own.to_owned()
-        })
-    };
+    let path = |own: &str| Some(if elsewhere { "/squatter/".to_owned() } else { own.to_owned() });
     let mut iam = world.iam.0.lock();
     if policy {
         let request = CreatePolicy {
@@ -46,16 +40,9 @@ fn squat(world: &World, policy: bool, role: bool, elsewhere: bool, upper: bool, 
 }
 
 fn is_ours(tags: &BTreeMap<String, String>) -> bool {
-    [
-        ("managed-by", "laws"),
-        ("cluster-uid", "uid-1"),
-        ("owner", "shop/orders"),
-    ]
-    .iter()
-    .all(|(key, value)| {
-        tags.get(&format!("auroralogexport.dev/{key}"))
-            .is_some_and(|held| held == value)
-    })
+    [("managed-by", "laws"), ("cluster-uid", "uid-1"), ("owner", "shop/orders")]
+        .iter()
+        .all(|(key, value)| tags.get(&format!("auroralogexport.dev/{key}")).is_some_and(|held| held == value))
 }
 
 proptest! {
@@ -138,11 +125,8 @@ proptest! {
 #[test]
 fn the_model_itself_takes_names_in_other_case_for_the_same() {
     let mut iam = Iam::new("123456789012");
-    let request = |name: &str| CreateRole {
-        name: name.to_owned(),
-        trust: OTHER_TRUST.to_owned(),
-        ..CreateRole::default()
-    };
+    let request =
+        |name: &str| CreateRole { name: name.to_owned(), trust: OTHER_TRUST.to_owned(), ..CreateRole::default() };
     assert!(iam.create_role(&request("shop.orders")).is_ok());
     let refused = iam.create_role(&request("SHOP.ORDERS")).err().map(|error| error.code);
     assert_eq!(refused.as_deref(), Some("EntityAlreadyExists"));

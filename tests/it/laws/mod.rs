@@ -14,10 +14,5 @@ use proptest::test_runner::Config;
 
 /// So many cases, and not long over making a failing one small; the tree stays as it is.
 fn cases(cases: u32) -> Config {
-    Config {
-        cases,
-        max_shrink_iters: 200,
-        failure_persistence: None,
-        ..Config::default()
-    }
+    Config { cases, max_shrink_iters: 200, failure_persistence: None, ..Config::default() }
 }

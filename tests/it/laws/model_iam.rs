@@ -112,16 +112,11 @@ impl Iam for ModelIam {
 
     async fn inline_policies(&self, name: &RoleName) -> Result<Vec<String>> {
         let (operation, action) = (Operation::ListRolePolicies, Action::ListRolePolicies);
-        self.pages(operation, action, name.as_str(), |iam, page| {
-            iam.list_role_policies(name.as_str(), page)
-        })
+        self.pages(operation, action, name.as_str(), |iam, page| iam.list_role_policies(name.as_str(), page))
     }
 
     async fn instance_profiles(&self, name: &RoleName) -> Result<Vec<String>> {
-        let (operation, action) = (
-            Operation::ListInstanceProfilesForRole,
-            Action::ListInstanceProfilesForRole,
-        );
+        let (operation, action) = (Operation::ListInstanceProfilesForRole, Action::ListInstanceProfilesForRole);
         let found = self.pages(operation, action, name.as_str(), |iam, page| {
             iam.list_instance_profiles_for_role(name.as_str(), page)
         })?;
@@ -135,19 +130,16 @@ impl Iam for ModelIam {
 
     async fn policy_versions(&self, arn: &PolicyArn) -> Result<Vec<PolicyVersion>> {
         let (operation, action) = (Operation::ListPolicyVersions, Action::ListPolicyVersions);
-        let found = self.pages(operation, action, arn.as_str(), |iam, page| {
-            iam.list_policy_versions(arn.as_str(), page)
-        })?;
-        let versions = found.into_iter().map(|version| PolicyVersion {
-            id: version.id,
-            is_default: version.is_default,
-        });
+        let found =
+            self.pages(operation, action, arn.as_str(), |iam, page| iam.list_policy_versions(arn.as_str(), page))?;
+        let versions =
+            found.into_iter().map(|version| PolicyVersion { id: version.id, is_default: version.is_default });
         Ok(versions.collect())
     }
 
     async fn policy_document(&self, arn: &PolicyArn, version: &str) -> Result<Option<String>> {
-        let found = optional(call!(self, GetPolicyVersion, arn.as_str(), |iam| iam
-            .get_policy_version(arn.as_str(), version)))?;
+        let found =
+            optional(call!(self, GetPolicyVersion, arn.as_str(), |iam| iam.get_policy_version(arn.as_str(), version)))?;
         Ok(found.map(|version| version.document.as_str().to_owned()))
     }
 
@@ -156,8 +148,11 @@ impl Iam for ModelIam {
         for usage in [UsageFilter::PermissionsPolicy, UsageFilter::PermissionsBoundary] {
             let mut request = PageRequest::default();
             loop {
-                let page = call!(self, ListEntitiesForPolicy, arn.as_str(), |iam| iam
-                    .list_entities_for_policy(arn.as_str(), Some(usage), &request))?;
+                let page = call!(self, ListEntitiesForPolicy, arn.as_str(), |iam| iam.list_entities_for_policy(
+                    arn.as_str(),
+                    Some(usage),
+                    &request
+                ))?;
                 let roles = page.roles.into_iter().map(|role| role.name);
                 let people = page.users.into_iter().map(|user| user.name);
                 match usage {
@@ -191,19 +186,16 @@ impl Iam for ModelIam {
     }
 
     async fn create_policy_version(&self, arn: &PolicyArn, document: &str) -> Result<String> {
-        call!(self, CreatePolicyVersion, arn.as_str(), |iam| iam
-            .create_policy_version(arn.as_str(), document, true))
-        .map(|version| version.id)
+        call!(self, CreatePolicyVersion, arn.as_str(), |iam| iam.create_policy_version(arn.as_str(), document, true))
+            .map(|version| version.id)
     }
 
     async fn set_default_policy_version(&self, arn: &PolicyArn, version: &str) -> Result<()> {
-        call!(self, SetDefaultPolicyVersion, arn.as_str(), |iam| iam
-            .set_default_policy_version(arn.as_str(), version))
+        call!(self, SetDefaultPolicyVersion, arn.as_str(), |iam| iam.set_default_policy_version(arn.as_str(), version))
     }
 
     async fn delete_policy_version(&self, arn: &PolicyArn, version: &str) -> Result<()> {
-        call!(self, DeletePolicyVersion, arn.as_str(), |iam| iam
-            .delete_policy_version(arn.as_str(), version))
+        call!(self, DeletePolicyVersion, arn.as_str(), |iam| iam.delete_policy_version(arn.as_str(), version))
     }
 
     async fn tag_policy(&self, arn: &PolicyArn, tags: &Tags) -> Result<()> {
@@ -211,8 +203,7 @@ impl Iam for ModelIam {
     }
 
     async fn untag_policy(&self, arn: &PolicyArn, keys: &[String]) -> Result<()> {
-        call!(self, UntagPolicy, arn.as_str(), |iam| iam
-            .untag_policy(arn.as_str(), keys))
+        call!(self, UntagPolicy, arn.as_str(), |iam| iam.untag_policy(arn.as_str(), keys))
     }
 
     async fn delete_policy(&self, arn: &PolicyArn) -> Result<()> {
@@ -233,8 +224,7 @@ impl Iam for ModelIam {
     }
 
     async fn update_trust(&self, name: &RoleName, document: &str) -> Result<()> {
-        call!(self, UpdateAssumeRolePolicy, name.as_str(), |iam| iam
-            .update_assume_role_policy(name.as_str(), document))
+        call!(self, UpdateAssumeRolePolicy, name.as_str(), |iam| iam.update_assume_role_policy(name.as_str(), document))
     }
 
     async fn update_role_description(&self, name: &RoleName, description: &str) -> Result<()> {
@@ -258,23 +248,19 @@ impl Iam for ModelIam {
     }
 
     async fn untag_role(&self, name: &RoleName, keys: &[String]) -> Result<()> {
-        call!(self, UntagRole, name.as_str(), |iam| iam
-            .untag_role(name.as_str(), keys))
+        call!(self, UntagRole, name.as_str(), |iam| iam.untag_role(name.as_str(), keys))
     }
 
     async fn attach(&self, name: &RoleName, policy: &str) -> Result<()> {
-        call!(self, AttachRolePolicy, name.as_str(), |iam| iam
-            .attach_role_policy(name.as_str(), policy))
+        call!(self, AttachRolePolicy, name.as_str(), |iam| iam.attach_role_policy(name.as_str(), policy))
     }
 
     async fn detach(&self, name: &RoleName, policy: &str) -> Result<()> {
-        call!(self, DetachRolePolicy, name.as_str(), |iam| iam
-            .detach_role_policy(name.as_str(), policy))
+        call!(self, DetachRolePolicy, name.as_str(), |iam| iam.detach_role_policy(name.as_str(), policy))
     }
 
     async fn delete_inline_policy(&self, name: &RoleName, policy: &str) -> Result<()> {
-        call!(self, DeleteRolePolicy, name.as_str(), |iam| iam
-            .delete_role_policy(name.as_str(), policy))
+        call!(self, DeleteRolePolicy, name.as_str(), |iam| iam.delete_role_policy(name.as_str(), policy))
     }
 
     async fn delete_role(&self, name: &RoleName) -> Result<()> {

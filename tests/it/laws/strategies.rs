@@ -22,18 +22,9 @@ pub(super) struct Fixed {
 
 fn fixed() -> impl Strategy<Value = Fixed> {
     let path = || option::of(select(vec!["/", "/a/", "/team-x/b.c/"]).prop_map(str::to_owned));
-    (
-        option::of("[A-Za-z0-9_+=,.@-]{1,40}"),
-        option::of("[A-Za-z0-9_+=,.@-]{1,40}"),
-        path(),
-        path(),
+    (option::of("[A-Za-z0-9_+=,.@-]{1,40}"), option::of("[A-Za-z0-9_+=,.@-]{1,40}"), path(), path()).prop_map(
+        |(policy_name, role_name, policy_path, role_path)| Fixed { policy_name, role_name, policy_path, role_path },
     )
-        .prop_map(|(policy_name, role_name, policy_path, role_path)| Fixed {
-            policy_name,
-            role_name,
-            policy_path,
-            role_path,
-        })
 }
 
 fn items(from: &'static [&'static str], most: usize) -> impl Strategy<Value = Option<Vec<String>>> {
@@ -44,22 +35,17 @@ fn scope() -> impl Strategy<Value = Scope> {
     (
         items(&["eu-central-1", "us-east-1", "ap-southeast-2", "us-gov-west-1"], 2),
         items(&[ACCOUNT, "210987654321", "000000000000"], 2),
-        items(
-            &["/aws/rds/cluster/a/*", "/aws/rds/cluster/b/audit", "/aws/rds/c*", "x"],
-            2,
-        ),
+        items(&["/aws/rds/cluster/a/*", "/aws/rds/cluster/b/audit", "/aws/rds/c*", "x"], 2),
         items(&["*-1", "stream one", "back\\slash", "a/b"], 2),
         option::of(select(vec![GroupCreation::Any, GroupCreation::LogGroups])),
     )
-        .prop_map(
-            |(regions, account_ids, log_groups, log_streams, group_creation)| Scope {
-                regions,
-                account_ids,
-                log_groups,
-                log_streams,
-                group_creation,
-            },
-        )
+        .prop_map(|(regions, account_ids, log_groups, log_streams, group_creation)| Scope {
+            regions,
+            account_ids,
+            log_groups,
+            log_streams,
+            group_creation,
+        })
 }
 
 fn trust() -> impl Strategy<Value = Trust> {
@@ -68,14 +54,8 @@ fn trust() -> impl Strategy<Value = Trust> {
         "arn:aws:rds:eu-central-1:123456789012:cluster:a",
         "arn:aws:rds:eu-central-1:123456789012:cluster:b*",
     ];
-    (
-        option::of(select(vec![TrustProtection::SourceAccount, TrustProtection::None])),
-        items(arns, 2),
-    )
-        .prop_map(|(protection, source_arns)| Trust {
-            protection,
-            source_arns,
-        })
+    (option::of(select(vec![TrustProtection::SourceAccount, TrustProtection::None])), items(arns, 2))
+        .prop_map(|(protection, source_arns)| Trust { protection, source_arns })
 }
 
 /// Keys that differ only in case never stand in one spec, but may follow each other in edits.
@@ -103,30 +83,23 @@ fn body(fixed: Fixed) -> impl Strategy<Value = AuroraLogExportPolicySpec> {
         tags(),
         option::of(select(vec![AttachmentPolicy::Additive, AttachmentPolicy::Exclusive])),
     )
-        .prop_map(
-            move |((access, scope), description, trust, permissions_boundary, tags, attachment_policy)| {
-                let Fixed {
-                    policy_name,
-                    role_name,
-                    policy_path,
-                    role_path,
-                } = fixed.clone();
-                AuroraLogExportPolicySpec {
-                    policy_name,
-                    role_name,
-                    policy_path,
-                    role_path,
-                    access,
-                    scope,
-                    description,
-                    trust,
-                    permissions_boundary,
-                    tags,
-                    attachment_policy,
-                    ..AuroraLogExportPolicySpec::default()
-                }
-            },
-        )
+        .prop_map(move |((access, scope), description, trust, permissions_boundary, tags, attachment_policy)| {
+            let Fixed { policy_name, role_name, policy_path, role_path } = fixed.clone();
+            AuroraLogExportPolicySpec {
+                policy_name,
+                role_name,
+                policy_path,
+                role_path,
+                access,
+                scope,
+                description,
+                trust,
+                permissions_boundary,
+                tags,
+                attachment_policy,
+                ..AuroraLogExportPolicySpec::default()
+            }
+        })
 }
 
 /// A valid spec.
@@ -157,23 +130,10 @@ pub(super) fn foreign_tags() -> impl Strategy<Value = BTreeMap<String, String>> 
         Just(("auroralogexport.dev/owner", "shop/orders")),
         Just(("auroralogexport.dev/owner", "shop/bills")),
     ];
-    vec(pair, 0..4).prop_map(|pairs| {
-        pairs
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect()
-    })
+    vec(pair, 0..4).prop_map(|pairs| pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 
 pub(super) fn foreigner() -> impl Strategy<Value = Foreigner> {
-    (
-        "foreign-[a-z]{1,8}",
-        select(vec!["/", "/aurora/", "/a/"]),
-        foreign_tags(),
-    )
-        .prop_map(|(name, path, tags)| Foreigner {
-            name,
-            path: path.to_owned(),
-            tags,
-        })
+    ("foreign-[a-z]{1,8}", select(vec!["/", "/aurora/", "/a/"]), foreign_tags())
+        .prop_map(|(name, path, tags)| Foreigner { name, path: path.to_owned(), tags })
 }

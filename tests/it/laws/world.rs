@@ -42,11 +42,7 @@ pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
 /// What must be for this spec, or `None` where it is refused (too large).
 pub(super) fn wanted(spec: &AuroraLogExportPolicySpec) -> Option<Desired> {
     let settings = Settings {
-        cluster: Cluster {
-            name: ClusterName::parse("laws").ok()?,
-            uid: "uid-1".into(),
-            previous_uids: Vec::new(),
-        },
+        cluster: Cluster { name: ClusterName::parse("laws").ok()?, uid: "uid-1".into(), previous_uids: Vec::new() },
         iam_path: IamPath::parse("/aurora/").ok()?,
         default_deletion_policy: DeletionPolicy::Delete,
         allow_full_access: true,
@@ -55,11 +51,8 @@ pub(super) fn wanted(spec: &AuroraLogExportPolicySpec) -> Option<Desired> {
         enable_outputs: false,
         drift_check_interval: None,
     };
-    let account = AccountFacts {
-        id: AccountId::parse(ACCOUNT).ok()?,
-        partition: Partition::parse("aws").ok()?,
-        via: None,
-    };
+    let account =
+        AccountFacts { id: AccountId::parse(ACCOUNT).ok()?, partition: Partition::parse("aws").ok()?, via: None };
     desired(&Owner::new("shop", "orders"), spec, &settings, &account).ok()
 }
 
@@ -231,10 +224,7 @@ impl World {
     /// Writes that AWS executed after the call with that number.
     pub(super) fn writes_since(&self, seq: u64) -> Vec<String> {
         let calls = self.iam.0.calls_since(seq).into_iter();
-        calls
-            .filter(|call| Action::parse(&call.action).is_some_and(Action::is_write))
-            .map(|call| call.action)
-            .collect()
+        calls.filter(|call| Action::parse(&call.action).is_some_and(Action::is_write)).map(|call| call.action).collect()
     }
 
     pub(super) fn versions(&self) -> usize {
@@ -248,21 +238,10 @@ impl World {
         let identity = &self.desired.identity;
         let role = &snapshot["roles"][identity.role_name.as_str()];
         assert_eq!(role["arn"], identity.role_arn.as_str());
-        assert_eq!(
-            Meaning::of(role["trust"].as_str().unwrap_or_default()),
-            self.desired.trust_meaning,
-            "trust"
-        );
+        assert_eq!(Meaning::of(role["trust"].as_str().unwrap_or_default()), self.desired.trust_meaning, "trust");
         assert_eq!(role["boundary"].as_str(), self.desired.boundary.as_deref(), "boundary");
-        assert_eq!(
-            role["description"].as_str().unwrap_or_default(),
-            self.desired.description
-        );
-        let attached = |arn: &str| {
-            role["attached"]
-                .as_array()
-                .is_some_and(|arns| arns.iter().any(|held| held == arn))
-        };
+        assert_eq!(role["description"].as_str().unwrap_or_default(), self.desired.description);
+        let attached = |arn: &str| role["attached"].as_array().is_some_and(|arns| arns.iter().any(|held| held == arn));
         assert!(attached(self.desired.attachment().as_str()), "attachment");
         assert!(!attached(self.desired.superseded_attachment().as_str()), "superseded");
         let policy = &snapshot["policies"][identity.policy_name.as_str()];
@@ -312,9 +291,8 @@ pub(super) fn without_ids(mut snapshot: Value) -> Value {
         };
         for resource in resources.values_mut() {
             let default = resource["defaultVersion"].as_str().unwrap_or_default();
-            let document = resource["versions"][default]
-                .as_str()
-                .map(|text| Meaning::of(text).fingerprint().to_string());
+            let document =
+                resource["versions"][default].as_str().map(|text| Meaning::of(text).fingerprint().to_string());
             resource["id"] = Value::Null;
             if let Some(document) = document {
                 resource["defaultVersion"] = document.into();

@@ -44,11 +44,7 @@ async fn with_consent_both_are_taken_over_and_foreign_tags_stay() -> Result<()> 
         assert_eq!(stage.policy("a")?.tags[&key], value);
     }
     ensure!(stage.role("a")?.trust.as_str().contains("rds.amazonaws.com"));
-    ensure!(
-        stage
-            .document("a")?
-            .contains("EnableCreationAndManagementOfRDSCloudwatchLogEvents")
-    );
+    ensure!(stage.document("a")?.contains("EnableCreationAndManagementOfRDSCloudwatchLogEvents"));
     stage.deleted("a").await?;
     stage.nothing_left("a")?;
     stage.finish().await
@@ -79,11 +75,7 @@ async fn always_takes_over_a_role_for_rds_and_none_that_others_use() -> Result<(
     stage.by_hand(|iam| iam.put_role_policy(&inline, "mine", OTHER_DOCUMENT))?;
     let before = stage.iam().snapshot();
     let always = json!({ "adoptionPolicy": "Always" });
-    for (name, why) in [
-        ("trusts-others", "trusts others"),
-        ("attached", READ_ONLY),
-        ("inline", "mine"),
-    ] {
+    for (name, why) in [("trusts-others", "trusts others"), ("attached", READ_ONLY), ("inline", "mine")] {
         stage.apply(name, always.clone()).await?;
         let status = stage.until(name, "Ready", "False", "Conflict").await?;
         ensure!(message(&status, "Ready").contains(why), "{name}: {status}");
@@ -100,12 +92,7 @@ async fn always_takes_over_a_role_for_rds_and_none_that_others_use() -> Result<(
 async fn service_roles_are_never_taken_over() -> Result<()> {
     let stage = Stage::with(&["--drift-check-interval=1s", "--allow-adopt-existing=true"]).await?;
     let role = "AWSServiceRoleForRDS";
-    stage
-        .server
-        .world()
-        .account(super::stage::ACCOUNT)
-        .lock()
-        .plant_service_linked_role(role, "rds.amazonaws.com");
+    stage.server.world().account(super::stage::ACCOUNT).lock().plant_service_linked_role(role, "rds.amazonaws.com");
     let before = stage.iam().snapshot();
     let spec = json!({ "adoptionPolicy": "Always", "roleName": role });
     stage.apply("a", spec).await?;
@@ -128,20 +115,14 @@ async fn an_object_is_handed_over_to_another_by_consent_without_a_gap() -> Resul
     let status = stage.applied("old", spec.clone()).await?;
     stage.apply("new", spec).await?;
     stage.until("new", "Ready", "False", "Conflict").await?;
-    let (role, arn) = (
-        stage.iam().get_role(&name)?.id,
-        status["policy"]["arn"].as_str().unwrap_or_default(),
-    );
+    let (role, arn) = (stage.iam().get_role(&name)?.id, status["policy"]["arn"].as_str().unwrap_or_default());
     let consent = stage.consent("new");
     stage.by_hand(|iam| iam.tag_policy(arn, &consent))?;
     stage.by_hand(|iam| iam.tag_role(&name, &consent))?;
     stage.nudge("new").await?;
     stage.ready("new").await?;
     let status = stage.until("old", "Ready", "False", "Conflict").await?;
-    ensure!(
-        message(&status, "Ready").contains(&format!("{}/new", stage.namespace)),
-        "{status}"
-    );
+    ensure!(message(&status, "Ready").contains(&format!("{}/new", stage.namespace)), "{status}");
     stage.deleted("old").await?;
     assert_eq!(stage.iam().get_role(&name)?.id, role, "the same role, never deleted");
     stage.ready("new").await?;

@@ -23,10 +23,7 @@ async fn additive_reports_the_policies_of_others_and_exclusive_removes_them() ->
             Ok(())
         })
         .await?;
-    assert_eq!(
-        drift_fields(&stage.until("a", "Drifted", "True", "UnexpectedAttachments").await?).len(),
-        2
-    );
+    assert_eq!(drift_fields(&stage.until("a", "Drifted", "True", "UnexpectedAttachments").await?).len(), 2);
 
     stage.applied("a", json!({ "attachmentPolicy": "Exclusive" })).await?;
     assert_eq!(stage.attached("a"), [stage.policy_arn("a")]);
@@ -68,9 +65,7 @@ async fn an_existing_version_is_used_again_and_the_oldest_goes_when_five_are_the
 #[tokio::test]
 async fn an_older_version_made_the_default_by_hand_is_undone_without_a_new_one() -> Result<()> {
     let stage = Stage::start().await?;
-    stage
-        .applied("a", json!({ "scope": { "regions": ["us-east-1"] } }))
-        .await?;
+    stage.applied("a", json!({ "scope": { "regions": ["us-east-1"] } })).await?;
     stage.applied("a", json!({})).await?;
     let arn = stage.policy_arn("a");
     assert_eq!(stage.policy("a")?.default_version, "v2");

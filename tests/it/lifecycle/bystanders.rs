@@ -27,14 +27,7 @@ impl Bystanders {
         ];
         let mut names = Vec::new();
         for (suffix, tags) in sets {
-            let short: String = namespace
-                .chars()
-                .rev()
-                .take(40)
-                .collect::<Vec<_>>()
-                .into_iter()
-                .rev()
-                .collect();
+            let short: String = namespace.chars().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect();
             let name = format!("{short}.{suffix}");
             let policy = iam.create_policy(&CreatePolicy {
                 name: name.clone(),

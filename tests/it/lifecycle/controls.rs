@@ -30,10 +30,7 @@ async fn a_suspended_object_makes_no_call_and_goes_on_when_it_may() -> Result<()
             .await?;
     }
     let about = stage.name("a");
-    let calls = stage
-        .iam_calls(mark)
-        .into_iter()
-        .filter(|call| call.resource.contains(&about));
+    let calls = stage.iam_calls(mark).into_iter().filter(|call| call.resource.contains(&about));
     assert_eq!(calls.count(), 0);
     stage.applied("a", json!({})).await?;
     ensure!(stage.role("a")?.trust.as_str().contains("rds.amazonaws.com"));
@@ -64,16 +61,9 @@ async fn reconcile_at_is_obeyed_at_once_and_then_at_most_every_ten_seconds() -> 
     })
     .await?;
     let calls = stage.iam_calls(mark);
-    let looks: Vec<u64> = calls
-        .iter()
-        .filter(|call| call.action == "GetRole")
-        .map(|call| call.at_ms)
-        .collect();
+    let looks: Vec<u64> = calls.iter().filter(|call| call.action == "GetRole").map(|call| call.at_ms).collect();
     // At once, twice every ten seconds, and perhaps one that the start had left over.
-    ensure!(
-        requests > 20 && (3..=4).contains(&looks.len()),
-        "{requests} requests, looks at {looks:?}"
-    );
+    ensure!(requests > 20 && (3..=4).contains(&looks.len()), "{requests} requests, looks at {looks:?}");
     stage.finish().await
 }
 
@@ -151,13 +141,9 @@ async fn tags_are_added_changed_and_removed_on_both() -> Result<()> {
     };
     stage.applied("a", json!({ "tags": { "team": "shop" } })).await?;
     check(&[("team", "shop")])?;
-    stage
-        .applied("a", json!({ "tags": { "team": "shop", "stage": "test" } }))
-        .await?;
+    stage.applied("a", json!({ "tags": { "team": "shop", "stage": "test" } })).await?;
     check(&[("team", "shop"), ("stage", "test")])?;
-    stage
-        .applied("a", json!({ "tags": { "team": "bills", "stage": "" } }))
-        .await?;
+    stage.applied("a", json!({ "tags": { "team": "bills", "stage": "" } })).await?;
     check(&[("team", "bills"), ("stage", "")])?;
     stage.applied("a", json!({ "tags": { "stage": "" } })).await?;
     check(&[("stage", "")])?;
@@ -182,14 +168,7 @@ async fn a_tag_key_that_is_only_respelt_keeps_its_value() -> Result<()> {
     stage.nudge("a").await?;
     stage
         .eventually("another look", || {
-            ensure!(
-                stage
-                    .iam_calls(mark)
-                    .iter()
-                    .filter(|call| call.action == "GetPolicy")
-                    .count()
-                    >= 2
-            );
+            ensure!(stage.iam_calls(mark).iter().filter(|call| call.action == "GetPolicy").count() >= 2);
             Ok(())
         })
         .await?;

@@ -16,12 +16,8 @@ use super::stage::{ACCOUNT, LIMIT, OTHER_DOCUMENT, OTHER_TRUST, PATH, READ_ONLY,
 async fn nothing_of_a_deleted_object_remains() -> Result<()> {
     let stage = Stage::start().await?;
     let before = stage.iam().snapshot();
-    stage
-        .applied("a", json!({ "scope": { "regions": ["us-east-1"] } }))
-        .await?;
-    stage
-        .applied("a", json!({ "scope": { "regions": ["us-east-2"] } }))
-        .await?;
+    stage.applied("a", json!({ "scope": { "regions": ["us-east-1"] } })).await?;
+    stage.applied("a", json!({ "scope": { "regions": ["us-east-2"] } })).await?;
     stage.applied("a", json!({ "permissionsBoundary": READ_ONLY })).await?;
     stage.deleted("a").await?;
     assert_eq!(stage.iam().snapshot(), before);
@@ -38,19 +34,12 @@ async fn retain_and_abandon_leave_aws_as_it_is_and_make_no_call() -> Result<()> 
     stage.deleted("retained").await?;
     stage.event("retained", "Retained").await?;
     assert_eq!(stage.iam_calls(mark), []);
-    stage
-        .annotate("abandoned", "auroralogexport.dev/abandon", "true")
-        .await?;
+    stage.annotate("abandoned", "auroralogexport.dev/abandon", "true").await?;
     // The annotation itself asks for a look; its last call is that for the policy.
     stage
         .eventually("the look", || {
             let calls = stage.iam_calls(mark);
-            ensure!(
-                calls
-                    .iter()
-                    .any(|call| call.action == "GetPolicy" && call.outcome == "OK"),
-                "{calls:?}"
-            );
+            ensure!(calls.iter().any(|call| call.action == "GetPolicy" && call.outcome == "OK"), "{calls:?}");
             Ok(())
         })
         .await?;
@@ -72,11 +61,7 @@ async fn whatever_holds_a_resource_is_named_and_the_deletion_goes_on_when_it_let
     let stage = Stage::start().await?;
     stage.applied("a", json!({})).await?;
     let (name, arn) = (stage.name("a"), stage.policy_arn("a"));
-    let holder = CreateRole {
-        name: "holder".to_owned(),
-        trust: OTHER_TRUST.to_owned(),
-        ..CreateRole::default()
-    };
+    let holder = CreateRole { name: "holder".to_owned(), trust: OTHER_TRUST.to_owned(), ..CreateRole::default() };
     stage.by_hand(|iam| {
         iam.attach_role_policy(&name, READ_ONLY)?;
         iam.put_role_policy(&name, "mine", OTHER_DOCUMENT)?;
@@ -101,14 +86,9 @@ async fn whatever_holds_a_resource_is_named_and_the_deletion_goes_on_when_it_let
         })
         .await
     };
-    for what in [
-        READ_ONLY,
-        "inline policy mine",
-        "instance profile profile",
-        "role holder",
-        "user user",
-        "user bounded",
-    ] {
+    for what in
+        [READ_ONLY, "inline policy mine", "instance profile profile", "role holder", "user user", "user bounded"]
+    {
         named(what, true).await?;
     }
     assert_eq!(stage.iam().snapshot(), held, "nothing is half deleted");
@@ -150,13 +130,9 @@ async fn a_suspended_object_deletes_by_its_policy_and_an_observing_one_never_wri
     }
     stage.apply("suspended", json!({ "suspend": true })).await?;
     stage.until("suspended", "Ready", "False", "Suspended").await?;
-    stage
-        .apply("kept", json!({ "suspend": true, "deletionPolicy": "Retain" }))
-        .await?;
+    stage.apply("kept", json!({ "suspend": true, "deletionPolicy": "Retain" })).await?;
     stage.until("kept", "Ready", "False", "Suspended").await?;
-    stage
-        .applied("observing", json!({ "managementPolicy": "Observe" }))
-        .await?;
+    stage.applied("observing", json!({ "managementPolicy": "Observe" })).await?;
     for name in ["suspended", "kept", "observing"] {
         stage.deleted(name).await?;
     }
@@ -191,10 +167,7 @@ async fn an_object_whose_resources_were_taken_over_goes_without_them() -> Result
     stage.applied("a", json!({})).await?;
     let (name, arn) = (stage.name("a"), stage.policy_arn("a"));
     let theirs = tags(&[("auroralogexport.dev/owner", "shop/orders")]);
-    stage.by_hand(|iam| {
-        iam.tag_role(&name, &theirs)
-            .and_then(|()| iam.tag_policy(&arn, &theirs))
-    })?;
+    stage.by_hand(|iam| iam.tag_role(&name, &theirs).and_then(|()| iam.tag_policy(&arn, &theirs)))?;
     let before = stage.iam().snapshot();
     stage.deleted("a").await?;
     assert_eq!(stage.iam().snapshot(), before);
@@ -204,10 +177,7 @@ async fn an_object_whose_resources_were_taken_over_goes_without_them() -> Result
 #[tokio::test]
 async fn a_create_whose_answer_was_lost_leaves_nothing_though_reads_lag() -> Result<()> {
     let stage = Stage::still().await?;
-    stage
-        .server
-        .world()
-        .configure(ACCOUNT, |settings, _| settings.visibility_delay_ms = 5000);
+    stage.server.world().configure(ACCOUNT, |settings, _| settings.visibility_delay_ms = 5000);
     let lost = Rule::new(Effect::LoseAnswer, &["CreateRole"]).times(1);
     stage.server.gate().set_faults(FaultPlan::of(1, vec![lost]));
     let before = stage.iam().counts();
@@ -233,10 +203,7 @@ async fn a_deleted_namespace_goes_and_so_does_what_it_had_in_aws() -> Result<()>
     let namespaces: Api<Namespace> = Api::all(stage.client.clone());
     namespaces.delete(&stage.namespace, &DeleteParams::default()).await?;
     wait_for("the namespace to go", LIMIT, async || {
-        ensure!(
-            namespaces.get_opt(&stage.namespace).await?.is_none(),
-            "it is still there"
-        );
+        ensure!(namespaces.get_opt(&stage.namespace).await?.is_none(), "it is still there");
         Ok(())
     })
     .await?;
@@ -250,13 +217,11 @@ async fn without_credentials_retained_and_abandoned_objects_go_without_any_call(
     stage.applied("retained", json!({ "deletionPolicy": "Retain" })).await?;
     stage.applied("abandoned", json!({})).await?;
     stage.stop_operator().await?;
-    stage.server.world().set_key_state(
-        aurora_test_support::moto::ACCESS_KEY,
-        aurora_test_support::iam_model::http::KeyState::Revoked,
-    );
     stage
-        .annotate("abandoned", "auroralogexport.dev/abandon", "true")
-        .await?;
+        .server
+        .world()
+        .set_key_state(aurora_test_support::moto::ACCESS_KEY, aurora_test_support::iam_model::http::KeyState::Revoked);
+    stage.annotate("abandoned", "auroralogexport.dev/abandon", "true").await?;
     stage.delete("retained").await?;
     stage.delete("abandoned").await?;
     let mark = stage.mark();

@@ -19,9 +19,7 @@ async fn repaired(stage: &Stage, field: &str, before: f64) -> Result<()> {
 #[tokio::test]
 async fn every_kind_of_drift_is_repaired_and_counted_by_its_field() -> Result<()> {
     let stage = Stage::start().await?;
-    stage
-        .applied("a", json!({ "tags": { "team": "shop" }, "description": "ours" }))
-        .await?;
+    stage.applied("a", json!({ "tags": { "team": "shop" }, "description": "ours" })).await?;
     let (name, arn) = (stage.name("a"), stage.policy_arn("a"));
     let sound = stage.iam().snapshot();
     let (policy, role) = (sound["policies"][&name].clone(), sound["roles"][&name].clone());
@@ -29,52 +27,19 @@ async fn every_kind_of_drift_is_repaired_and_counted_by_its_field() -> Result<()
         let now = stage.iam().snapshot();
         ensure!(now["roles"][&name] == role, "{what}: {}", now["roles"][&name]);
         for field in ["arn", "description", "defaultVersion", "tags"] {
-            ensure!(
-                now["policies"][&name][field] == policy[field],
-                "{what}: {}",
-                now["policies"][&name]
-            );
+            ensure!(now["policies"][&name][field] == policy[field], "{what}: {}", now["policies"][&name]);
         }
         Ok(())
     };
     type Edit<'a> = (&'a str, Box<dyn Fn() -> Result<()> + 'a>);
     let edits: Vec<Edit<'_>> = vec![
-        (
-            "document",
-            Box::new(|| {
-                stage
-                    .by_hand(|iam| iam.create_policy_version(&arn, OTHER_DOCUMENT, true))
-                    .map(drop)
-            }),
-        ),
-        (
-            "trust",
-            Box::new(|| stage.by_hand(|iam| iam.update_assume_role_policy(&name, OTHER_TRUST))),
-        ),
-        (
-            "description",
-            Box::new(|| {
-                stage
-                    .by_hand(|iam| iam.update_role_description(&name, "theirs"))
-                    .map(drop)
-            }),
-        ),
-        (
-            "permissionsBoundary",
-            Box::new(|| stage.by_hand(|iam| iam.put_role_permissions_boundary(&name, READ_ONLY))),
-        ),
-        (
-            "attachments",
-            Box::new(|| stage.by_hand(|iam| iam.detach_role_policy(&name, &arn))),
-        ),
-        (
-            "tags",
-            Box::new(|| stage.by_hand(|iam| iam.untag_role(&name, &["team".to_owned()]))),
-        ),
-        (
-            "tags",
-            Box::new(|| stage.by_hand(|iam| iam.tag_policy(&arn, &tags(&[("team", "theirs")])))),
-        ),
+        ("document", Box::new(|| stage.by_hand(|iam| iam.create_policy_version(&arn, OTHER_DOCUMENT, true)).map(drop))),
+        ("trust", Box::new(|| stage.by_hand(|iam| iam.update_assume_role_policy(&name, OTHER_TRUST)))),
+        ("description", Box::new(|| stage.by_hand(|iam| iam.update_role_description(&name, "theirs")).map(drop))),
+        ("permissionsBoundary", Box::new(|| stage.by_hand(|iam| iam.put_role_permissions_boundary(&name, READ_ONLY)))),
+        ("attachments", Box::new(|| stage.by_hand(|iam| iam.detach_role_policy(&name, &arn)))),
+        ("tags", Box::new(|| stage.by_hand(|iam| iam.untag_role(&name, &["team".to_owned()])))),
+        ("tags", Box::new(|| stage.by_hand(|iam| iam.tag_policy(&arn, &tags(&[("team", "theirs")]))))),
     ];
     for (field, edit) in &edits {
         let before = stage.repaired(field).await?;
@@ -85,12 +50,7 @@ async fn every_kind_of_drift_is_repaired_and_counted_by_its_field() -> Result<()
     drop(edits);
     // Neither do repairs make versions, nor are they mistaken for changes of the spec.
     assert_eq!(stage.versions("a")?, ["v1", "v2"]);
-    ensure!(
-        stage
-            .event("a", "DriftRepaired")
-            .await?
-            .contains("undid a change made in AWS")
-    );
+    ensure!(stage.event("a", "DriftRepaired").await?.contains("undid a change made in AWS"));
     stage.ready("a").await?;
     stage.finish().await
 }
@@ -100,10 +60,7 @@ async fn a_policy_or_role_deleted_behind_our_back_is_made_again() -> Result<()> 
     let stage = Stage::start().await?;
     stage.applied("a", json!({})).await?;
     let (name, arn) = (stage.name("a"), stage.policy_arn("a"));
-    stage.by_hand(|iam| {
-        iam.detach_role_policy(&name, &arn)
-            .and_then(|()| iam.delete_role(&name))
-    })?;
+    stage.by_hand(|iam| iam.detach_role_policy(&name, &arn).and_then(|()| iam.delete_role(&name)))?;
     repaired(&stage, "existence", 0.0).await?;
     stage
         .eventually("the role", || {
@@ -112,10 +69,7 @@ async fn a_policy_or_role_deleted_behind_our_back_is_made_again() -> Result<()> 
         })
         .await?;
     let before = stage.repaired("existence").await?;
-    stage.by_hand(|iam| {
-        iam.detach_role_policy(&name, &arn)
-            .and_then(|()| iam.delete_policy(&arn))
-    })?;
+    stage.by_hand(|iam| iam.detach_role_policy(&name, &arn).and_then(|()| iam.delete_policy(&arn)))?;
     repaired(&stage, "existence", before).await?;
     stage
         .eventually("the policy", || {
@@ -145,10 +99,7 @@ async fn tags_of_others_are_left_alone() -> Result<()> {
     stage.applied("a", json!({ "tags": { "team": "shop" } })).await?;
     let (name, arn) = (stage.name("a"), stage.policy_arn("a"));
     let theirs = tags(&[("cost-centre", "7"), ("Owner", "audit")]);
-    stage.by_hand(|iam| {
-        iam.tag_role(&name, &theirs)
-            .and_then(|()| iam.tag_policy(&arn, &theirs))
-    })?;
+    stage.by_hand(|iam| iam.tag_role(&name, &theirs).and_then(|()| iam.tag_policy(&arn, &theirs)))?;
     // A repair that touches tags is proof that the others were seen and left.
     stage.by_hand(|iam| iam.untag_role(&name, &["team".to_owned()]))?;
     stage
@@ -221,10 +172,7 @@ async fn observe_of_something_that_is_not_there_says_so_and_makes_nothing() -> R
     let mark = stage.mark();
     stage.apply("a", json!({ "managementPolicy": "Observe" })).await?;
     let status = stage.until("a", "Ready", "False", "DriftDetected").await?;
-    assert_eq!(
-        drift_fields(&status),
-        ["Policy.existence", "Role.existence", "Role.attachments"]
-    );
+    assert_eq!(drift_fields(&status), ["Policy.existence", "Role.existence", "Role.attachments"]);
     assert_eq!(stage.writes(mark), Vec::<String>::new());
     stage.deleted("a").await?;
     stage.finish().await

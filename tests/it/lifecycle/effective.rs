@@ -27,17 +27,10 @@ async fn without_the_service_linked_role_ours_is_effective_and_the_account_is_as
 #[tokio::test]
 async fn the_service_linked_role_overrides_ours_and_ready_does_not_care() -> Result<()> {
     let mut stage = Stage::without_operator(&["--drift-check-interval=1s"]).await?;
-    stage
-        .server
-        .world()
-        .account(ACCOUNT)
-        .lock()
-        .plant_service_linked_role(SERVICE_LINKED, "rds.amazonaws.com");
+    stage.server.world().account(ACCOUNT).lock().plant_service_linked_role(SERVICE_LINKED, "rds.amazonaws.com");
     stage.start_operator().await?;
     stage.applied("a", json!({})).await?;
-    let status = stage
-        .until("a", "Effective", "False", "ServiceLinkedRoleOverrides")
-        .await?;
+    let status = stage.until("a", "Effective", "False", "ServiceLinkedRoleOverrides").await?;
     ensure!(message(&status, "Effective").contains(SERVICE_LINKED), "{status}");
     stage.finish().await
 }

@@ -11,10 +11,8 @@ use super::stage::{LIMIT, OTHER_DOCUMENT, OTHER_TRUST, Stage};
 /// A stage whose operator talks to moto.
 async fn stage() -> Result<(Stage, QueryClient)> {
     let mut stage = Stage::without_operator(&[]).await?;
-    let (watch, cluster) = (
-        format!("--watch-namespace={}", stage.namespace),
-        format!("--cluster-name={}", stage.cluster()),
-    );
+    let (watch, cluster) =
+        (format!("--watch-namespace={}", stage.namespace), format!("--cluster-name={}", stage.cluster()));
     let options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator")).arguments([
         watch.as_str(),
         cluster.as_str(),
@@ -29,36 +27,17 @@ async fn stage() -> Result<(Stage, QueryClient)> {
 async fn drift_is_repaired_and_a_deletion_leaves_nothing_on_moto() -> Result<()> {
     let (stage, aws) = stage().await?;
     let status = stage.applied("a", json!({ "tags": { "team": "shop" } })).await?;
-    let text = |path: &str| {
-        status
-            .pointer(path)
-            .and_then(|it| it.as_str())
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let text = |path: &str| status.pointer(path).and_then(|it| it.as_str()).unwrap_or_default().to_owned();
     let (arn, role) = (text("/policy/arn"), text("/role/name"));
     let (document, trust) = (aws.policy_document(&arn).await?, aws.trust_document(&role).await?);
     let edits = [
         (
             "CreatePolicyVersion",
-            vec![
-                ("PolicyArn", arn.as_str()),
-                ("PolicyDocument", OTHER_DOCUMENT),
-                ("SetAsDefault", "true"),
-            ],
+            vec![("PolicyArn", arn.as_str()), ("PolicyDocument", OTHER_DOCUMENT), ("SetAsDefault", "true")],
         ),
-        (
-            "UpdateAssumeRolePolicy",
-            vec![("RoleName", role.as_str()), ("PolicyDocument", OTHER_TRUST)],
-        ),
-        (
-            "DetachRolePolicy",
-            vec![("RoleName", role.as_str()), ("PolicyArn", arn.as_str())],
-        ),
-        (
-            "UntagRole",
-            vec![("RoleName", role.as_str()), ("TagKeys.member.1", "team")],
-        ),
+        ("UpdateAssumeRolePolicy", vec![("RoleName", role.as_str()), ("PolicyDocument", OTHER_TRUST)]),
+        ("DetachRolePolicy", vec![("RoleName", role.as_str()), ("PolicyArn", arn.as_str())]),
+        ("UntagRole", vec![("RoleName", role.as_str()), ("TagKeys.member.1", "team")]),
     ];
     for (action, parameters) in &edits {
         aws.call(Service::Iam, action, parameters).await?;
@@ -75,11 +54,7 @@ async fn drift_is_repaired_and_a_deletion_leaves_nothing_on_moto() -> Result<()>
     stage.ready("a").await?;
     stage.deleted("a").await?;
     ensure!(aws.call(Service::Iam, "GetRole", &[("RoleName", &role)]).await.is_err());
-    ensure!(
-        aws.call(Service::Iam, "GetPolicy", &[("PolicyArn", &arn)])
-            .await
-            .is_err()
-    );
+    ensure!(aws.call(Service::Iam, "GetPolicy", &[("PolicyArn", &arn)]).await.is_err());
     stage.finish().await
 }
 
@@ -91,25 +66,14 @@ async fn an_existing_role_is_a_conflict_until_it_consents_on_moto() -> Result<()
     aws.call(
         Service::Iam,
         "CreateRole",
-        &[
-            ("RoleName", &role),
-            ("Path", path),
-            ("AssumeRolePolicyDocument", OTHER_TRUST),
-        ],
+        &[("RoleName", &role), ("Path", path), ("AssumeRolePolicyDocument", OTHER_TRUST)],
     )
     .await?;
     stage.apply("a", json!({ "adoptionPolicy": "Tagged" })).await?;
     stage.until("a", "Ready", "False", "Conflict").await?;
-    assert_eq!(
-        aws.trust_document(&role).await?,
-        serde_json::from_str::<serde_json::Value>(OTHER_TRUST)?
-    );
+    assert_eq!(aws.trust_document(&role).await?, serde_json::from_str::<serde_json::Value>(OTHER_TRUST)?);
     for (key, value) in stage.consent("a") {
-        let parameters = [
-            ("RoleName", role.as_str()),
-            ("Tags.member.1.Key", &key),
-            ("Tags.member.1.Value", &value),
-        ];
+        let parameters = [("RoleName", role.as_str()), ("Tags.member.1.Key", &key), ("Tags.member.1.Value", &value)];
         aws.call(Service::Iam, "TagRole", &parameters).await?;
     }
     stage.ready("a").await?;

@@ -30,10 +30,7 @@ fn outputs(name: &str) -> Value {
 }
 
 async fn published(stage: &Stage, name: &str) -> Result<ConfigMap> {
-    config_maps(stage)
-        .get_opt(name)
-        .await?
-        .with_context(|| format!("no ConfigMap {name}"))
+    config_maps(stage).get_opt(name).await?.with_context(|| format!("no ConfigMap {name}"))
 }
 
 async fn removed(stage: &Stage, name: &str) -> Result<()> {
@@ -59,10 +56,7 @@ async fn outputs_are_published_follow_the_spec_and_go_with_the_object() -> Resul
     let object = stage.api().get("a").await?;
     let owners = one.metadata.owner_references.unwrap_or_default();
     assert_eq!(owners.len(), 1);
-    assert_eq!(
-        (&owners[0].uid, owners[0].controller),
-        (&object.metadata.uid.unwrap_or_default(), Some(true))
-    );
+    assert_eq!((&owners[0].uid, owners[0].controller), (&object.metadata.uid.unwrap_or_default(), Some(true)));
 
     let spec = json!({ "outputs": outputs("one"), "access": "FullAccess" });
     stage.applied("a", spec).await?;
@@ -106,9 +100,7 @@ async fn a_config_map_of_others_is_a_conflict_and_stays_untouched() -> Result<()
     stage.apply("b", json!({ "outputs": outputs("mine") })).await?;
     stage.until("b", "Ready", "False", "Conflict").await?;
     // It passes by itself when the name is free.
-    config_maps(&stage)
-        .delete("theirs", &kube::api::DeleteParams::default())
-        .await?;
+    config_maps(&stage).delete("theirs", &kube::api::DeleteParams::default()).await?;
     stage.ready("a").await?;
     published(&stage, "theirs").await?;
     stage.deleted("a").await?;
@@ -125,9 +117,7 @@ async fn outputs_that_did_not_change_are_neither_read_nor_written() -> Result<()
         let of_it = |event: &Value| {
             event["objectRef"]["resource"] == "configmaps"
                 && event["objectRef"]["namespace"] == *stage.namespace
-                && event["user"]["username"]
-                    .as_str()
-                    .is_some_and(|user| user.ends_with("aurora-log-export-operator"))
+                && event["user"]["username"].as_str().is_some_and(|user| user.ends_with("aurora-log-export-operator"))
         };
         Ok(stage.env.audit_events()?.iter().filter(|event| of_it(event)).count())
     };
@@ -140,10 +130,7 @@ async fn outputs_that_did_not_change_are_neither_read_nor_written() -> Result<()
     let mark = stage.mark();
     stage
         .eventually("five more looks", || {
-            let looks = stage
-                .iam_calls(mark)
-                .into_iter()
-                .filter(|call| call.action == "GetPolicy");
+            let looks = stage.iam_calls(mark).into_iter().filter(|call| call.action == "GetPolicy");
             ensure!(looks.count() >= 5);
             Ok(())
         })
@@ -152,9 +139,7 @@ async fn outputs_that_did_not_change_are_neither_read_nor_written() -> Result<()
     assert_eq!(requests()?, first);
     // `reconcile-at` looks at it too.
     let broken = json!({ "data": { "roleArn": "broken" } });
-    config_maps(&stage)
-        .patch("quiet", &PatchParams::default(), &Patch::Merge(&broken))
-        .await?;
+    config_maps(&stage).patch("quiet", &PatchParams::default(), &Patch::Merge(&broken)).await?;
     stage.nudge("a").await?;
     wait_for("the repair of the ConfigMap", LIMIT, async || {
         let data = published(&stage, "quiet").await?.data.unwrap_or_default();

@@ -16,10 +16,7 @@ async fn of_two_objects_with_one_name_the_earlier_wins_and_the_other_takes_over_
     stage.apply("second", spec).await?;
     let status = stage.until("second", "Ready", "False", "Conflict").await?;
     let said = message(&status, "Ready");
-    ensure!(
-        said.contains(&format!("{}/first", stage.namespace)),
-        "it names the owner: {said}"
-    );
+    ensure!(said.contains(&format!("{}/first", stage.namespace)), "it names the owner: {said}");
     assert_eq!(stage.writes(mark), Vec::<String>::new());
     stage.ready("first").await?;
 
@@ -42,10 +39,7 @@ async fn names_that_differ_only_in_case_are_one_name() -> Result<()> {
     stage.start_operator().await?;
     stage.ready("a").await?;
     let status = stage.until("b", "Ready", "False", "Conflict").await?;
-    ensure!(
-        message(&status, "Ready").contains(&format!("{}/a", stage.namespace)),
-        "{status}"
-    );
+    ensure!(message(&status, "Ready").contains(&format!("{}/a", stage.namespace)), "{status}");
     stage.deleted("a").await?;
     stage.ready("b").await?;
     assert_eq!(stage.iam().get_role("exports")?.name, "exports");
@@ -54,16 +48,9 @@ async fn names_that_differ_only_in_case_are_one_name() -> Result<()> {
 
 #[tokio::test]
 async fn an_existing_role_in_other_case_or_under_another_path_is_a_conflict_and_stays_untouched() -> Result<()> {
-    for (ignores_case, name, path) in [
-        (false, "EXPORTS", "/"),
-        (true, "EXPORTS", "/"),
-        (false, "exports", "/other/"),
-    ] {
+    for (ignores_case, name, path) in [(false, "EXPORTS", "/"), (true, "EXPORTS", "/"), (false, "exports", "/other/")] {
         let mut stage = Stage::without_operator(&["--drift-check-interval=1s"]).await?;
-        stage
-            .server
-            .world()
-            .configure(ACCOUNT, |settings, _| settings.lookup_ignores_case = ignores_case);
+        stage.server.world().configure(ACCOUNT, |settings, _| settings.lookup_ignores_case = ignores_case);
         let request = CreateRole {
             name: name.to_owned(),
             path: Some(path.to_owned()),
@@ -78,10 +65,7 @@ async fn an_existing_role_in_other_case_or_under_another_path_is_a_conflict_and_
         ensure!(message(&status, "Ready").contains("role "), "{status}");
         stage.deleted("a").await?;
         assert_eq!(stage.iam().snapshot()["roles"][name], before);
-        ensure!(
-            stage.policy("a").is_err(),
-            "a policy made before the clash was seen goes with the object"
-        );
+        ensure!(stage.policy("a").is_err(), "a policy made before the clash was seen goes with the object");
         stage.finish().await?;
     }
     Ok(())
@@ -98,17 +82,12 @@ async fn two_clusters_under_one_name_are_told_apart_by_their_uid() -> Result<()>
     stage.apply("a", json!({})).await?;
     let status = stage.until("a", "Ready", "False", "Conflict").await?;
     let said = message(&status, "Ready");
-    ensure!(
-        said.contains("another cluster with the same name") && said.contains("old-uid"),
-        "{said}"
-    );
+    ensure!(said.contains("another cluster with the same name") && said.contains("old-uid"), "{said}");
     assert_eq!(stage.writes(mark), Vec::<String>::new());
 
     // A restored cluster says so, and takes up where the old one stopped.
     let id = stage.role("a")?.id;
-    stage
-        .restart_with(&["--drift-check-interval=1s", "--previous-cluster-uid=old-uid"])
-        .await?;
+    stage.restart_with(&["--drift-check-interval=1s", "--previous-cluster-uid=old-uid"]).await?;
     stage.ready("a").await?;
     assert_eq!(stage.role("a")?.id, id);
     assert_eq!(stage.role("a")?.tags, stage.ownership("a").await?);
@@ -123,23 +102,13 @@ async fn a_changed_iam_path_stops_everything_and_releases_nothing() -> Result<()
     stage.applied("a", json!({})).await?;
     stage.stop_operator().await?;
     let mark = stage.mark();
-    stage
-        .restart_with(&["--drift-check-interval=1s", "--iam-path=/elsewhere/"])
-        .await?;
+    stage.restart_with(&["--drift-check-interval=1s", "--iam-path=/elsewhere/"]).await?;
     let status = stage.until("a", "Ready", "False", "IdentityChanged").await?;
     ensure!(message(&status, "Ready").contains("--iam-path"), "{status}");
     stage.delete("a").await?;
     stage.until("a", "Ready", "False", "IdentityChanged").await?;
     assert_eq!(stage.writes(mark), Vec::<String>::new());
-    ensure!(
-        stage
-            .api()
-            .get("a")
-            .await?
-            .metadata
-            .finalizers
-            .is_some_and(|it| !it.is_empty())
-    );
+    ensure!(stage.api().get("a").await?.metadata.finalizers.is_some_and(|it| !it.is_empty()));
     stage.restart_with(&["--drift-check-interval=1s"]).await?;
     stage.gone("a").await?;
     stage.nothing_left("a")?;

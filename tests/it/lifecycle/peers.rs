@@ -10,14 +10,8 @@ use super::stage::{Stage, condition, message};
 #[tokio::test]
 async fn entity_already_exists_after_a_crash_between_create_and_status() -> Result<()> {
     let mut stage = Stage::without_operator(&["--drift-check-interval=1s"]).await?;
-    let slow = Effect::Latency {
-        ms: 60_000,
-        jitter_ms: 0,
-    };
-    stage
-        .server
-        .gate()
-        .set_faults(FaultPlan::of(1, vec![Rule::new(slow, &["AttachRolePolicy"])]));
+    let slow = Effect::Latency { ms: 60_000, jitter_ms: 0 };
+    stage.server.gate().set_faults(FaultPlan::of(1, vec![Rule::new(slow, &["AttachRolePolicy"])]));
     stage.start_operator().await?;
     stage.apply("a", json!({})).await?;
     stage
@@ -64,14 +58,7 @@ async fn timestamps_of_conditions_change_with_every_loop() -> Result<()> {
     let mark = stage.mark();
     stage
         .eventually("five more looks", || {
-            ensure!(
-                stage
-                    .iam_calls(mark)
-                    .iter()
-                    .filter(|call| call.action == "GetPolicy")
-                    .count()
-                    >= 5
-            );
+            ensure!(stage.iam_calls(mark).iter().filter(|call| call.action == "GetPolicy").count() >= 5);
             Ok(())
         })
         .await?;
@@ -86,15 +73,10 @@ async fn timestamps_of_conditions_change_with_every_loop() -> Result<()> {
 #[tokio::test]
 async fn a_write_a_second_for_every_role_because_json_differs_in_form() -> Result<()> {
     let stage = Stage::start().await?;
-    stage
-        .applied("a", json!({ "scope": { "regions": ["us-east-1", "eu-west-1"] } }))
-        .await?;
+    stage.applied("a", json!({ "scope": { "regions": ["us-east-1", "eu-west-1"] } })).await?;
     // The same meaning in another form: keys, statements and lists turned around, Sids gone, actions in other case.
     let mut document: serde_json::Value = serde_json::from_str(&stage.document("a")?)?;
-    let statements = document["Statement"]
-        .as_array_mut()
-        .map(std::mem::take)
-        .unwrap_or_default();
+    let statements = document["Statement"].as_array_mut().map(std::mem::take).unwrap_or_default();
     let turned = statements.into_iter().rev().map(|mut statement| {
         statement.as_object_mut().map(|fields| fields.remove("Sid"));
         for field in ["Action", "Resource"] {
@@ -107,25 +89,14 @@ async fn a_write_a_second_for_every_role_because_json_differs_in_form() -> Resul
     });
     document["Statement"] = turned.collect();
     let (arn, name) = (stage.policy_arn("a"), stage.name("a"));
-    let trust = stage
-        .role("a")?
-        .trust
-        .as_str()
-        .replace("\"sts:AssumeRole\"", "[\"STS:assumerole\"]");
+    let trust = stage.role("a")?.trust.as_str().replace("\"sts:AssumeRole\"", "[\"STS:assumerole\"]");
     let text = serde_json::to_string_pretty(&document)?;
     stage.by_hand(|iam| iam.create_policy_version(&arn, &text, true))?;
     stage.by_hand(|iam| iam.update_assume_role_policy(&name, &trust))?;
     let mark = stage.mark();
     stage
         .eventually("five more looks", || {
-            ensure!(
-                stage
-                    .iam_calls(mark)
-                    .iter()
-                    .filter(|call| call.action == "GetPolicy")
-                    .count()
-                    >= 5
-            );
+            ensure!(stage.iam_calls(mark).iter().filter(|call| call.action == "GetPolicy").count() >= 5);
             Ok(())
         })
         .await?;
@@ -169,13 +140,7 @@ async fn wedged_under_throttling() -> Result<()> {
     for number in 0..10 {
         stage.ready(&format!("a{number}")).await?;
     }
-    let throttled = stage
-        .server
-        .gate()
-        .outcomes()
-        .get("Throttling")
-        .copied()
-        .unwrap_or_default();
+    let throttled = stage.server.gate().outcomes().get("Throttling").copied().unwrap_or_default();
     ensure!(throttled > 0, "the limit was never reached");
     stage.finish().await
 }
@@ -215,16 +180,10 @@ async fn no_observed_generation_no_columns_no_events() -> Result<()> {
     let stage = Stage::start().await?;
     stage.applied("a", json!({})).await?;
     let object = stage.api().get("a").await?;
-    assert_eq!(
-        object.data["status"]["observedGeneration"],
-        json!(object.metadata.generation)
-    );
+    assert_eq!(object.data["status"]["observedGeneration"], json!(object.metadata.generation));
     let namespace = stage.namespace.as_str();
     let table = stage.env.kubectl(&["get", "alep", "a", "-n", namespace]).await?;
-    ensure!(
-        table.contains("READY") && table.contains("InSync") && table.contains(&stage.role("a")?.arn),
-        "{table}"
-    );
+    ensure!(table.contains("READY") && table.contains("InSync") && table.contains(&stage.role("a")?.arn), "{table}");
     for reason in ["PolicyCreated", "RoleCreated", "PolicyAttached", "InSync"] {
         stage.event("a", reason).await?;
     }
@@ -233,21 +192,10 @@ async fn no_observed_generation_no_columns_no_events() -> Result<()> {
     let mark = stage.mark();
     stage
         .eventually("three more looks", || {
-            ensure!(
-                stage
-                    .iam_calls(mark)
-                    .iter()
-                    .filter(|call| call.action == "GetPolicy")
-                    .count()
-                    >= 3
-            );
+            ensure!(stage.iam_calls(mark).iter().filter(|call| call.action == "GetPolicy").count() >= 3);
             Ok(())
         })
         .await?;
-    assert_eq!(
-        events.list(&ListParams::default()).await?.items.len(),
-        before,
-        "events come on transitions only"
-    );
+    assert_eq!(events.list(&ListParams::default()).await?.items.len(), before, "events come on transitions only");
     stage.finish().await
 }

@@ -50,11 +50,7 @@ async fn a_hundred_random_lives_end_as_the_spec_says_and_leave_nothing() -> Resu
         failed = restarts => failed?,
     }
     let stage = Arc::into_inner(stage).context("still in use")?.into_inner();
-    assert_eq!(
-        stage.iam().snapshot(),
-        before,
-        "LIFECYCLE_SEED={seed}: something is left over"
-    );
+    assert_eq!(stage.iam().snapshot(), before, "LIFECYCLE_SEED={seed}: something is left over");
     stage.finish().await
 }
 
@@ -126,12 +122,7 @@ impl Life {
     }
 
     async fn apply(&self) -> Result<()> {
-        self.stage
-            .read()
-            .await
-            .apply(&self.name, self.spec.clone())
-            .await
-            .map(drop)
+        self.stage.read().await.apply(&self.name, self.spec.clone()).await.map(drop)
     }
 
     async fn delete(&self) -> Result<()> {
@@ -160,9 +151,7 @@ impl Life {
             let regions = ["us-east-1", "eu-west-1", "ap-south-1", "us-west-2"];
             let count = 1 + self.rng.below(3);
             let first = self.rng.below(4);
-            let chosen: Vec<_> = (0..count)
-                .map(|at| regions[usize::try_from((first + at) % 4).unwrap_or(0)])
-                .collect();
+            let chosen: Vec<_> = (0..count).map(|at| regions[usize::try_from((first + at) % 4).unwrap_or(0)]).collect();
             spec["scope"] = json!({ "regions": chosen });
         }
         if self.rng.chance(0.5) {
@@ -238,40 +227,18 @@ impl Life {
             &Owner::new(stage.namespace.clone(), self.name.clone()),
             spec,
             &settings(stage, &self.uid)?,
-            &AccountFacts {
-                id: AccountId::parse(ACCOUNT)?,
-                partition: Partition::parse("aws")?,
-                via: None,
-            },
+            &AccountFacts { id: AccountId::parse(ACCOUNT)?, partition: Partition::parse("aws")?, via: None },
         )?;
         let role = stage.role(&self.name)?;
-        ensure!(
-            Meaning::of(role.trust.as_str()) == wanted.trust_meaning,
-            "trust {:?}",
-            role.trust
-        );
+        ensure!(Meaning::of(role.trust.as_str()) == wanted.trust_meaning, "trust {:?}", role.trust);
         ensure!(role.boundary == wanted.boundary, "boundary {:?}", role.boundary);
-        ensure!(
-            role.description.unwrap_or_default() == wanted.description,
-            "description"
-        );
+        ensure!(role.description.unwrap_or_default() == wanted.description, "description");
         has_tags(&role.tags, &wanted.tags)?;
         let attached = stage.attached(&self.name);
-        ensure!(
-            attached.iter().any(|arn| arn == wanted.attachment().as_str()),
-            "{attached:?}"
-        );
-        ensure!(
-            !attached
-                .iter()
-                .any(|arn| arn == wanted.superseded_attachment().as_str()),
-            "{attached:?}"
-        );
+        ensure!(attached.iter().any(|arn| arn == wanted.attachment().as_str()), "{attached:?}");
+        ensure!(!attached.iter().any(|arn| arn == wanted.superseded_attachment().as_str()), "{attached:?}");
         match &wanted.policy {
-            None => ensure!(
-                stage.policy(&self.name).is_err(),
-                "a policy that FullAccess does not manage"
-            ),
+            None => ensure!(stage.policy(&self.name).is_err(), "a policy that FullAccess does not manage"),
             Some(policy) => {
                 has_tags(&stage.policy(&self.name)?.tags, &wanted.tags)?;
                 let document = stage.document(&self.name)?;
@@ -290,20 +257,14 @@ fn has_tags(
     for (key, value) in wanted {
         ensure!(actual.get(key) == Some(value), "tag {key} of {actual:?}");
     }
-    let surplus = ["key0", "key1", "key2"]
-        .iter()
-        .find(|key| actual.contains_key(**key) && !wanted.contains_key(**key));
+    let surplus = ["key0", "key1", "key2"].iter().find(|key| actual.contains_key(**key) && !wanted.contains_key(**key));
     ensure!(surplus.is_none(), "tag {surplus:?} of {actual:?}");
     Ok(())
 }
 
 fn settings(stage: &Stage, uid: &str) -> Result<Settings> {
     Ok(Settings {
-        cluster: Cluster {
-            name: ClusterName::parse(stage.cluster())?,
-            uid: uid.to_owned(),
-            previous_uids: Vec::new(),
-        },
+        cluster: Cluster { name: ClusterName::parse(stage.cluster())?, uid: uid.to_owned(), previous_uids: Vec::new() },
         iam_path: IamPath::parse(super::stage::PATH)?,
         default_deletion_policy: aurora_log_export_operator::api::policy::DeletionPolicy::Delete,
         allow_full_access: true,

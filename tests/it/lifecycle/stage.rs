@@ -63,24 +63,13 @@ impl Stage {
         let env = environment().await?;
         let namespace = env.namespace().await?;
         let server = Server::start(ServerOptions {
-            defaults: Defaults {
-                account_of_unknown_keys: Some(ACCOUNT.to_owned()),
-                ..Defaults::default()
-            },
+            defaults: Defaults { account_of_unknown_keys: Some(ACCOUNT.to_owned()), ..Defaults::default() },
             ..ServerOptions::default()
         })?;
         let bystanders = Bystanders::plant(&mut server.world().account(ACCOUNT).lock(), &namespace)?;
         let client = env.client().await?;
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        Ok(Self {
-            env,
-            namespace,
-            server,
-            operator: None,
-            client,
-            arguments,
-            bystanders,
-        })
+        Ok(Self { env, namespace, server, operator: None, client, arguments, bystanders })
     }
 
     pub(super) async fn start_operator(&mut self) -> Result<()> {
@@ -296,9 +285,7 @@ impl Stage {
 
     pub(super) async fn annotate(&self, name: &str, key: &str, value: &str) -> Result<()> {
         let body = json!({ "metadata": { "annotations": { key: value } } });
-        self.api()
-            .patch(name, &PatchParams::default(), &Patch::Merge(&body))
-            .await?;
+        self.api().patch(name, &PatchParams::default(), &Patch::Merge(&body)).await?;
         Ok(())
     }
 
@@ -392,8 +379,7 @@ impl Stage {
 
     /// How many differences of this field were repaired.
     pub(super) async fn repaired(&self, field: &str) -> Result<f64> {
-        self.metric("auroralogexport_drift_repaired_total", &[("field", field)])
-            .await
+        self.metric("auroralogexport_drift_repaired_total", &[("field", field)]).await
     }
 
     /// Is there a line of metrics that begins like this?
@@ -428,18 +414,12 @@ pub(super) fn message(status: &Value, type_: &str) -> String {
 }
 
 pub(super) fn tags(pairs: &[(&str, &str)]) -> iam_model::Tags {
-    pairs
-        .iter()
-        .map(|&(key, value)| (key.to_owned(), value.to_owned()))
-        .collect()
+    pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 /// The fields named in `status.drift`, as `Policy.document`.
 pub(super) fn drift_fields(status: &Value) -> Vec<String> {
     let entries = status["drift"].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    entries
-        .iter()
-        .map(|entry| format!("{}.{}", text(&entry["resource"]), text(&entry["field"])))
-        .collect()
+    entries.iter().map(|entry| format!("{}.{}", text(&entry["resource"]), text(&entry["field"]))).collect()
 }

@@ -146,8 +146,5 @@ fn texts(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
         Some(any_value::Value::StringValue(text)) => text,
         other => format!("{other:?}"),
     };
-    attributes
-        .into_iter()
-        .map(|attribute| (attribute.key, text(attribute.value)))
-        .collect()
+    attributes.into_iter().map(|attribute| (attribute.key, text(attribute.value))).collect()
 }

@@ -32,10 +32,7 @@ impl Setting {
             env,
             namespace: env.namespace().await?,
             server: Server::start(ServerOptions {
-                defaults: Defaults {
-                    account_of_unknown_keys: Some(ACCOUNT.to_owned()),
-                    ..Defaults::default()
-                },
+                defaults: Defaults { account_of_unknown_keys: Some(ACCOUNT.to_owned()), ..Defaults::default() },
                 ..ServerOptions::default()
             })?,
         })
@@ -65,14 +62,7 @@ impl Setting {
             ))
             .await?;
         let object = format!("alep/{name}");
-        let arguments = [
-            "wait",
-            "--for=condition=Ready",
-            &object,
-            "-n",
-            namespace,
-            "--timeout=60s",
-        ];
+        let arguments = ["wait", "--for=condition=Ready", &object, "-n", namespace, "--timeout=60s"];
         self.env.kubectl(&arguments).await?;
         Ok(())
     }
@@ -92,11 +82,8 @@ fn threads(operator: &Operator) -> Result<Vec<String>> {
 fn creation(spans: &[Span]) -> Result<(Span, Vec<Span>)> {
     let create = spans.iter().find(|span| span.name == "iam.CreateRole");
     let trace = &create.context("no iam.CreateRole")?.trace;
-    let (roots, calls): (Vec<Span>, Vec<Span>) = spans
-        .iter()
-        .filter(|span| span.trace == *trace)
-        .cloned()
-        .partition(|span| span.parent.is_empty());
+    let (roots, calls): (Vec<Span>, Vec<Span>) =
+        spans.iter().filter(|span| span.trace == *trace).cloned().partition(|span| span.parent.is_empty());
     ensure!(roots.len() == 1, "one root a trace: {roots:?}");
     Ok((roots[0].clone(), calls))
 }
@@ -116,11 +103,7 @@ async fn a_reconcile_is_one_trace_with_its_calls_to_aws_and_kubernetes() -> Resu
     let (root, calls) = creation(&collector.spans())?;
     let object = format!("{}/orders", setting.namespace);
     assert_eq!(root.name, "reconcile");
-    for (key, value) in [
-        ("object", object.as_str()),
-        ("priority", "change"),
-        ("result", "success"),
-    ] {
+    for (key, value) in [("object", object.as_str()), ("priority", "change"), ("result", "success")] {
         assert_eq!(root.attributes.get(key).map(String::as_str), Some(value), "{root:?}");
     }
     assert_eq!(root.error, None);
@@ -130,45 +113,21 @@ async fn a_reconcile_is_one_trace_with_its_calls_to_aws_and_kubernetes() -> Resu
 
     for (name, wanted, outcome) in [
         ("iam.GetRole", format!("role {}.orders", setting.namespace), "not_found"),
-        (
-            "iam.CreateRole",
-            format!("role {}.orders", setting.namespace),
-            "success",
-        ),
-        (
-            "iam.AttachRolePolicy",
-            format!("role {}.orders", setting.namespace),
-            "success",
-        ),
+        ("iam.CreateRole", format!("role {}.orders", setting.namespace), "success"),
+        ("iam.AttachRolePolicy", format!("role {}.orders", setting.namespace), "success"),
         ("kubernetes.patch", format!("auroralogexportpolicy {object}"), "success"),
-        (
-            "kubernetes.patch",
-            format!("status of auroralogexportpolicy {object}"),
-            "success",
-        ),
+        ("kubernetes.patch", format!("status of auroralogexportpolicy {object}"), "success"),
     ] {
-        let call = calls
-            .iter()
-            .find(|call| call.name == name && call.attributes.get("resource") == Some(&wanted));
+        let call = calls.iter().find(|call| call.name == name && call.attributes.get("resource") == Some(&wanted));
         let call = call.with_context(|| format!("no {name} of {wanted}: {calls:#?}"))?;
         assert_eq!(call.parent, root.id, "{call:?}");
-        assert_eq!(
-            call.attributes.get("outcome").map(String::as_str),
-            Some(outcome),
-            "{call:?}"
-        );
+        assert_eq!(call.attributes.get("outcome").map(String::as_str), Some(outcome), "{call:?}");
         assert_eq!(call.error, None, "what is not there is no failure: {call:?}");
-        assert!(
-            root.times.0 <= call.times.0 && call.times.1 <= root.times.1,
-            "{call:?} in {root:?}"
-        );
+        assert!(root.times.0 <= call.times.0 && call.times.1 <= root.times.1, "{call:?} in {root:?}");
     }
     for export in collector.exports() {
         assert_eq!(export.path, "/v1/traces");
-        assert_eq!(
-            export.headers.get("content-type").map(String::as_str),
-            Some("application/x-protobuf")
-        );
+        assert_eq!(export.headers.get("content-type").map(String::as_str), Some("application/x-protobuf"));
     }
     // The log keeps its key, and does not show what is for traces, even at its loudest.
     assert!(log.contains(&format!("object={object}")), "{log}");
@@ -188,14 +147,9 @@ async fn a_call_that_aws_refuses_is_marked_in_its_trace() -> Result<()> {
     operator.stop().await?;
 
     let spans = collector.spans();
-    let refused = spans
-        .iter()
-        .find(|span| span.name == "iam.AttachRolePolicy" && span.error.is_some());
+    let refused = spans.iter().find(|span| span.name == "iam.AttachRolePolicy" && span.error.is_some());
     let refused = refused.with_context(|| format!("no refused call: {spans:#?}"))?;
-    assert_eq!(
-        refused.attributes.get("outcome").map(String::as_str),
-        Some("access_denied")
-    );
+    assert_eq!(refused.attributes.get("outcome").map(String::as_str), Some("access_denied"));
     let root = spans.iter().find(|span| span.id == refused.parent).context("no root")?;
     assert_eq!(root.attributes.get("result").map(String::as_str), Some("AccessDenied"));
     assert_eq!(root.error.as_deref(), Some("AccessDenied"));
@@ -209,10 +163,7 @@ async fn nothing_is_exported_unless_asked_for() -> Result<()> {
     setting.apply("unasked").await?;
     let running = threads(&operator)?;
     operator.stop().await?;
-    assert!(
-        running.len() > 1 && !running.iter().any(|name| name == EXPORTER),
-        "{running:?}"
-    );
+    assert!(running.len() > 1 && !running.iter().any(|name| name == EXPORTER), "{running:?}");
 
     // An empty flag says no to a variable that was injected.
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str())];
@@ -242,10 +193,7 @@ async fn the_standard_variables_are_honoured() -> Result<()> {
     assert_eq!(export.headers.get("x-tenant").map(String::as_str), Some("shop"));
     let span = export.spans.first().context("no span")?;
     assert_eq!(span.resource.get("service.name").map(String::as_str), Some("renamed"));
-    assert_eq!(
-        span.resource.get("deployment.environment").map(String::as_str),
-        Some("test")
-    );
+    assert_eq!(span.resource.get("deployment.environment").map(String::as_str), Some("test"));
     Ok(())
 }
 
@@ -255,9 +203,7 @@ async fn a_collector_that_fails_costs_one_line_and_no_work() -> Result<()> {
     collector.answers(503);
     let endpoint = format!("--otlp-endpoint={}", collector.url);
     let arguments = [endpoint.as_str(), "--drift-check-interval=1s"];
-    let operator = setting
-        .operator(&arguments, &[("OTEL_BSP_SCHEDULE_DELAY", "100")])
-        .await?;
+    let operator = setting.operator(&arguments, &[("OTEL_BSP_SCHEDULE_DELAY", "100")]).await?;
     setting.apply("orders").await?;
     let failures = |text: &str| text.matches("traces cannot be exported").count();
     wait_for("several refused exports", LIMIT, async || {
@@ -271,10 +217,7 @@ async fn a_collector_that_fails_costs_one_line_and_no_work() -> Result<()> {
 
     collector.answers(200);
     wait_for("traces to arrive again", LIMIT, async || {
-        ensure!(
-            operator.log_text()?.contains("traces are exported again"),
-            "not said yet"
-        );
+        ensure!(operator.log_text()?.contains("traces are exported again"), "not said yet");
         ensure!(!collector.spans().is_empty(), "no span");
         Ok(())
     })
@@ -288,9 +231,7 @@ async fn a_collector_that_hangs_delays_the_end_by_two_seconds_at_most() -> Resul
     let (setting, collector) = (Setting::new().await?, Collector::start().await?);
     collector.answers(0);
     let endpoint = format!("--otlp-endpoint={}", collector.url);
-    let operator = setting
-        .operator(&[&endpoint], &[("OTEL_BSP_SCHEDULE_DELAY", "100")])
-        .await?;
+    let operator = setting.operator(&[&endpoint], &[("OTEL_BSP_SCHEDULE_DELAY", "100")]).await?;
     setting.apply("orders").await?;
     wait_for("an export", LIMIT, async || {
         ensure!(collector.requests() > 0, "no request");
@@ -318,9 +259,7 @@ async fn a_collector_with_tls_is_verified() -> Result<()> {
         let mut variables = vec![("OTEL_BSP_SCHEDULE_DELAY", "100")];
         variables.extend(roots.map(|roots| ("SSL_CERT_FILE", roots)));
         let operator = setting.operator(&[&endpoint], &variables).await?;
-        setting
-            .apply(if roots.is_some() { "trusted" } else { "untrusted" })
-            .await?;
+        setting.apply(if roots.is_some() { "trusted" } else { "untrusted" }).await?;
         wait_for("the failure to be told", LIMIT, async || {
             let log = operator.log_text()?;
             let line = log.lines().find(|line| line.contains("traces cannot be exported"));
@@ -343,9 +282,6 @@ async fn a_wrong_url_is_said_at_the_start() -> Result<()> {
         .await?;
     let text = String::from_utf8(output.stderr)?;
     assert!(!output.status.success(), "{text}");
-    assert!(
-        text.contains("--otlp-endpoint") && text.contains("http://HOST:4318"),
-        "{text}"
-    );
+    assert!(text.contains("--otlp-endpoint") && text.contains("http://HOST:4318"), "{text}");
     Ok(())
 }

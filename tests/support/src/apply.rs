@@ -14,9 +14,7 @@ use crate::wait::wait_for;
 pub fn parse(yaml: &str) -> Result<Vec<DynamicObject>> {
     let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(yaml).context("not YAML")?;
     let objects = documents.into_iter().filter(|document| !document.is_null());
-    objects
-        .map(|document| serde_json::from_value(document).context("not a Kubernetes object"))
-        .collect()
+    objects.map(|document| serde_json::from_value(document).context("not a Kubernetes object")).collect()
 }
 
 /// Applies `objects` in order as field manager `manager`, without force; gives them as stored. What has no namespace
@@ -25,14 +23,8 @@ pub async fn apply(client: &Client, manager: &str, objects: &[DynamicObject]) ->
     let mut stored = Vec::with_capacity(objects.len());
     for object in objects {
         let api = api_for(client, object).await?;
-        let applied = api
-            .patch(&object.name_any(), &PatchParams::apply(manager), &Patch::Apply(object))
-            .await;
-        stored.push(
-            applied
-                .map_err(plain)
-                .with_context(|| format!("cannot apply {}", describe(object)))?,
-        );
+        let applied = api.patch(&object.name_any(), &PatchParams::apply(manager), &Patch::Apply(object)).await;
+        stored.push(applied.map_err(plain).with_context(|| format!("cannot apply {}", describe(object)))?);
     }
     Ok(stored)
 }
@@ -44,24 +36,13 @@ pub async fn apply_crds(client: &Client, manager: &str, objects: &[DynamicObject
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for object in objects {
         let name = object.name_any();
-        wait_for(
-            &format!("CustomResourceDefinition {name}"),
-            Duration::from_secs(30),
-            async || {
-                let conditions = api
-                    .get(&name)
-                    .await?
-                    .status
-                    .and_then(|status| status.conditions)
-                    .unwrap_or_default();
-                let established = conditions
-                    .iter()
-                    .any(|it| it.type_ == "Established" && it.status == "True");
-                ensure!(established, "not established");
-                // Established comes a moment before the new paths answer.
-                api_for_crd(client, &name).await
-            },
-        )
+        wait_for(&format!("CustomResourceDefinition {name}"), Duration::from_secs(30), async || {
+            let conditions = api.get(&name).await?.status.and_then(|status| status.conditions).unwrap_or_default();
+            let established = conditions.iter().any(|it| it.type_ == "Established" && it.status == "True");
+            ensure!(established, "not established");
+            // Established comes a moment before the new paths answer.
+            api_for_crd(client, &name).await
+        })
         .await?;
     }
     Ok(())
@@ -69,11 +50,7 @@ pub async fn apply_crds(client: &Client, manager: &str, objects: &[DynamicObject
 
 async fn api_for_crd(client: &Client, name: &str) -> Result<()> {
     let crd = Api::<CustomResourceDefinition>::all(client.clone()).get(name).await?;
-    let version = crd
-        .spec
-        .versions
-        .first()
-        .context("a CustomResourceDefinition without versions")?;
+    let version = crd.spec.versions.first().context("a CustomResourceDefinition without versions")?;
     let gvk = GroupVersionKind::gvk(&crd.spec.group, &version.name, &crd.spec.names.kind);
     let (resource, _) = discovery::pinned_kind(client, &gvk).await?;
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);

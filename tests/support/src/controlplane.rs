@@ -104,38 +104,23 @@ impl ControlPlane {
 
     /// Starts the API server (again), on the same port and the same data, and waits until it is ready.
     pub async fn start_apiserver(&self) -> Result<()> {
-        let server = Supervised::spawn(
-            "kube-apiserver",
-            self.apiserver_command(),
-            &self.dir.join("kube-apiserver.log"),
-        )?;
+        let server =
+            Supervised::spawn("kube-apiserver", self.apiserver_command(), &self.dir.join("kube-apiserver.log"))?;
         let previous = self.apiserver.lock().map_err(poisoned)?.replace(server);
-        ensure!(
-            previous.is_none(),
-            "the API server was running already, and has been replaced"
-        );
+        ensure!(previous.is_none(), "the API server was running already, and has been replaced");
         wait_for("the API server", START_LIMIT, async || {
             self.with_apiserver(Supervised::check_alive)?;
             // The server writes its certificate when it starts, hence a new client for each look.
             ready(&kubeconfig::client(self.admin.clone()).await?).await
         })
         .await
-        .with_context(|| {
-            format!(
-                "the log of the API server is {}",
-                self.dir.join("kube-apiserver.log").display()
-            )
-        })
+        .with_context(|| format!("the log of the API server is {}", self.dir.join("kube-apiserver.log").display()))
     }
 
     /// Stops the API server in order; etcd and its data stay.
     pub async fn stop_apiserver(&self) -> Result<()> {
         let server = self.apiserver.lock().map_err(poisoned)?.take();
-        server
-            .context("the API server is not running")?
-            .stop(STOP_LIMIT)
-            .await
-            .map(|_| ())
+        server.context("the API server is not running")?.stop(STOP_LIMIT).await.map(|_| ())
     }
 
     /// Kills the API server, as a crash would.
@@ -155,12 +140,7 @@ impl ControlPlane {
     }
 
     fn with_apiserver<T>(&self, act: impl FnOnce(&mut Supervised) -> Result<T>) -> Result<T> {
-        act(self
-            .apiserver
-            .lock()
-            .map_err(poisoned)?
-            .as_mut()
-            .context("the API server is not running")?)
+        act(self.apiserver.lock().map_err(poisoned)?.as_mut().context("the API server is not running")?)
     }
 
     fn apiserver_command(&self) -> Command {
@@ -198,20 +178,13 @@ impl ControlPlane {
             String::from("--leader-elect=false"),
             String::from("--secure-port=0"),
         ]);
-        Supervised::spawn(
-            "kube-controller-manager",
-            command,
-            &self.dir.join("kube-controller-manager.log"),
-        )
+        Supervised::spawn("kube-controller-manager", command, &self.dir.join("kube-controller-manager.log"))
     }
 }
 
 async fn start_etcd(tools: &ControlPlaneTools, dir: &Path) -> Result<(Supervised, String)> {
     let (client_port, peer_port) = (free_port()?, free_port()?);
-    let (client, peer) = (
-        format!("http://127.0.0.1:{client_port}"),
-        format!("http://127.0.0.1:{peer_port}"),
-    );
+    let (client, peer) = (format!("http://127.0.0.1:{client_port}"), format!("http://127.0.0.1:{peer_port}"));
     let mut command = supervisor::command(&tools.etcd);
     command.env_clear().arg("--data-dir").arg(dir.join("etcd")).args([
         "--unsafe-no-fsync",
@@ -245,10 +218,7 @@ async fn ready(client: &Client) -> Result<()> {
 
 /// The administrator's token, the key that signs service account tokens, the audit policy: made anew for each run.
 fn write_credentials(dir: &Path, token: &str) -> Result<()> {
-    kubeconfig::private_file(
-        &dir.join("tokens.csv"),
-        format!("{token},admin,admin,system:masters\n").as_bytes(),
-    )?;
+    kubeconfig::private_file(&dir.join("tokens.csv"), format!("{token},admin,admin,system:masters\n").as_bytes())?;
     let random = SystemRandom::new();
     let private = EcdsaKeyPair::generate_pkcs8(&ALGORITHM, &random).map_err(|_| anyhow!("cannot generate a key"))?;
     let pair = EcdsaKeyPair::from_pkcs8(&ALGORITHM, private.as_ref(), &random);
@@ -256,10 +226,7 @@ fn write_credentials(dir: &Path, token: &str) -> Result<()> {
     let public = [P256_PUBLIC_KEY, pair.public_key().as_ref()].concat();
     let private = pem::encode(&pem::Pem::new("PRIVATE KEY", private.as_ref()));
     kubeconfig::private_file(&dir.join("service-account.key"), private.as_bytes())?;
-    fs::write(
-        dir.join("service-account.pub"),
-        pem::encode(&pem::Pem::new("PUBLIC KEY", public)),
-    )?;
+    fs::write(dir.join("service-account.pub"), pem::encode(&pem::Pem::new("PUBLIC KEY", public)))?;
     let audit =
         "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n";
     fs::write(dir.join("audit-policy.yaml"), audit).context("cannot write the audit policy")
@@ -268,9 +235,7 @@ fn write_credentials(dir: &Path, token: &str) -> Result<()> {
 /// 128 random bits.
 pub(crate) fn random_hex() -> Result<String> {
     let mut bytes = [0_u8; 16];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| anyhow!("the system gives no random numbers"))?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow!("the system gives no random numbers"))?;
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 

@@ -59,16 +59,7 @@ impl Environment {
         let (cluster, admin_path, kubectl) = cluster;
         let admin = kubeconfig::read(&admin_path)?;
         let (access, namespaces) = (OnceCell::new(), AtomicU32::new(0));
-        Ok(Self {
-            run,
-            cluster,
-            admin_path,
-            admin,
-            kubectl,
-            moto,
-            access,
-            namespaces,
-        })
+        Ok(Self { run, cluster, admin_path, admin, kubectl, moto, access, namespaces })
     }
 
     /// The directory of this run, under `target/`.
@@ -129,21 +120,13 @@ impl Environment {
         let dir = workspace().join("crds");
         let entries = std::fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
         let mut objects = Vec::new();
-        for path in entries
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<Vec<_>, _>>()?
-        {
+        for path in entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()? {
             if path.extension().is_some_and(|extension| extension == "yaml") {
                 let yaml = std::fs::read_to_string(&path)?;
                 objects.extend(apply::parse(&yaml).with_context(|| format!("cannot read {}", path.display()))?);
             }
         }
-        objects.retain(|object| {
-            object
-                .types
-                .as_ref()
-                .is_some_and(|types| types.kind == "CustomResourceDefinition")
-        });
+        objects.retain(|object| object.types.as_ref().is_some_and(|types| types.kind == "CustomResourceDefinition"));
         apply::apply_crds(&self.client().await?, FIELD_MANAGER, &objects).await
     }
 
@@ -151,9 +134,7 @@ impl Environment {
     pub async fn install_rbac(&self) -> Result<&OperatorAccess> {
         self.access
             .get_or_try_init(async || {
-                let rendered = self
-                    .kubectl(&["kustomize", &path(&workspace().join("deploy/kustomize/base"))])
-                    .await?;
+                let rendered = self.kubectl(&["kustomize", &path(&workspace().join("deploy/kustomize/base"))]).await?;
                 let objects = rbac::access_objects(&rendered)?;
                 let (namespace, service_account) = rbac::service_account(&objects)?;
                 let client = self.client().await?;
@@ -161,11 +142,7 @@ impl Environment {
                 let file = self.dir().join("operator.kubeconfig");
                 let account = (namespace.as_str(), service_account.as_str());
                 let kubeconfig = rbac::token_kubeconfig(&client, &self.admin, account, file).await?;
-                Ok(OperatorAccess {
-                    kubeconfig,
-                    namespace,
-                    service_account,
-                })
+                Ok(OperatorAccess { kubeconfig, namespace, service_account })
             })
             .await
     }
@@ -179,31 +156,15 @@ impl Environment {
     /// Makes a namespace of its own for the calling test, named after it.
     pub async fn namespace(&self) -> Result<String> {
         let thread = std::thread::current();
-        let test = thread
-            .name()
-            .and_then(|name| name.rsplit("::").next())
-            .unwrap_or_default()
-            .replace('_', "-");
-        let test: String = test
-            .chars()
-            .filter(|it| it.is_ascii_alphanumeric() || *it == '-')
-            .take(40)
-            .collect();
+        let test = thread.name().and_then(|name| name.rsplit("::").next()).unwrap_or_default().replace('_', "-");
+        let test: String = test.chars().filter(|it| it.is_ascii_alphanumeric() || *it == '-').take(40).collect();
         let number = self.namespaces.fetch_add(1, Ordering::Relaxed);
         // Unique among runs as well: a cluster that is not ours keeps what earlier runs left.
         let unique: String = random_hex()?.chars().take(6).collect();
         let name = format!("t-{}-{number}-{unique}", test.trim_matches('-').to_lowercase()).replace("--", "-");
-        let metadata = ObjectMeta {
-            name: Some(name.clone()),
-            ..ObjectMeta::default()
-        };
-        let namespace = Namespace {
-            metadata,
-            ..Namespace::default()
-        };
-        Api::all(self.client().await?)
-            .create(&PostParams::default(), &namespace)
-            .await?;
+        let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
+        let namespace = Namespace { metadata, ..Namespace::default() };
+        Api::all(self.client().await?).create(&PostParams::default(), &namespace).await?;
         Ok(name)
     }
 
@@ -215,18 +176,9 @@ impl Environment {
     /// The same with another kubeconfig, and with text for `-f -`.
     pub async fn kubectl_with(&self, kubeconfig: &Path, arguments: &[&str], stdin: Option<&str>) -> Result<String> {
         let mut command = tokio::process::Command::new(&self.kubectl);
-        command
-            .env_clear()
-            .env("HOME", self.dir())
-            .env("KUBECONFIG", kubeconfig)
-            .args(arguments)
-            .kill_on_drop(true);
+        command.env_clear().env("HOME", self.dir()).env("KUBECONFIG", kubeconfig).args(arguments).kill_on_drop(true);
         command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() });
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot run kubectl")?;
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot run kubectl")?;
         if let (Some(mut pipe), Some(text)) = (child.stdin.take(), stdin) {
             tokio::io::AsyncWriteExt::write_all(&mut pipe, text.as_bytes()).await?;
         }
@@ -242,16 +194,10 @@ impl Environment {
 
     /// The API server's audit events so far, if [`ControlPlaneOptions::audit`] was asked for.
     pub fn audit_events(&self) -> Result<Vec<Value>> {
-        let log = self
-            .control_plane()?
-            .audit_log()
-            .context("the environment was started without the audit log")?;
+        let log = self.control_plane()?.audit_log().context("the environment was started without the audit log")?;
         let text = std::fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
         // The last line may be half written.
-        Ok(text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect())
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 }
 

@@ -39,10 +39,7 @@ pub async fn post(address: &str, path: &str, headers: &[(&str, &str)], body: &st
 
 async fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
     // HTTP/1.0: the answer ends with the connection, and is never chunked.
-    let mut request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n",
-        body.len()
-    );
+    let mut request = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n", body.len());
     for (name, value) in headers {
         request.extend([*name, ": ", *value, "\r\n"]);
     }
@@ -65,8 +62,5 @@ async fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)],
 fn parse(answer: &str) -> Option<Answer> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-    Some(Answer {
-        status,
-        body: body.to_owned(),
-    })
+    Some(Answer { status, body: body.to_owned() })
 }

@@ -23,18 +23,9 @@ pub fn for_token(server: &str, certificate_authority: &Path, token: &str) -> Res
 
 /// The current cluster of `base`, as the user that `token` stands for.
 pub fn with_token(base: &Kubeconfig, token: &str) -> Result<Kubeconfig> {
-    let context = base
-        .current_context
-        .as_deref()
-        .context("the kubeconfig has no current context")?;
-    let context = base
-        .contexts
-        .iter()
-        .find(|entry| entry.name == context)
-        .and_then(|entry| entry.context.as_ref());
-    let name = &context
-        .context("the kubeconfig's current context does not exist")?
-        .cluster;
+    let context = base.current_context.as_deref().context("the kubeconfig has no current context")?;
+    let context = base.contexts.iter().find(|entry| entry.name == context).and_then(|entry| entry.context.as_ref());
+    let name = &context.context("the kubeconfig's current context does not exist")?.cluster;
     let cluster = base.clusters.iter().find(|entry| entry.name == *name);
     let cluster = cluster.with_context(|| format!("the kubeconfig's cluster {name} does not exist"))?;
     let mut config = for_token("https://unused.invalid", Path::new("unused"), token)?;
@@ -65,12 +56,7 @@ pub async fn client(config: Kubeconfig) -> Result<Client> {
 
 /// Writes a file that only its owner may read.
 pub(crate) fn private_file(path: &Path, content: &[u8]) -> Result<()> {
-    let file = File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path);
+    let file = File::options().create(true).truncate(true).write(true).mode(0o600).open(path);
     let written = file.and_then(|mut file| file.write_all(content));
     written.with_context(|| format!("cannot write {}", path.display()))
 }
@@ -84,10 +70,7 @@ mod tests {
         let admin = for_token("https://127.0.0.1:1234", Path::new("/ca.crt"), "admin").expect("valid");
         let other = with_token(&admin, "other").expect("valid");
         let text = serde_json::to_string(&other).expect("it serializes");
-        assert!(
-            text.contains("https://127.0.0.1:1234") && text.contains("/ca.crt"),
-            "{text}"
-        );
+        assert!(text.contains("https://127.0.0.1:1234") && text.contains("/ca.crt"), "{text}");
         assert!(text.contains(r#""token":"other""#) && !text.contains("admin"), "{text}");
     }
 }

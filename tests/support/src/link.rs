@@ -22,9 +22,7 @@ pub struct Link {
 impl Link {
     /// A whole link to that server.
     pub async fn to(server: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .context("cannot listen on 127.0.0.1")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on 127.0.0.1")?;
         let addr = listener.local_addr()?;
         let (whole, is_whole) = watch::channel(true);
         let task = tokio::spawn(accept(listener, server, is_whole)).abort_handle();

@@ -37,19 +37,14 @@ impl Moto {
         let mut command = supervisor::command(python);
         // A clean environment: with the proxy variables of some machines moto's own look-ups go astray. The AWS-managed
         // policies (CloudWatchLogsFullAccess) exist on demand only.
-        command
-            .env_clear()
-            .env("HOME", dir)
-            .env("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-            .current_dir(dir)
-            .args([
-                "-c",
-                "import sys; from moto.server import main; main(sys.argv[1:])",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                &port.to_string(),
-            ]);
+        command.env_clear().env("HOME", dir).env("MOTO_IAM_LOAD_MANAGED_POLICIES", "true").current_dir(dir).args([
+            "-c",
+            "import sys; from moto.server import main; main(sys.argv[1:])",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+        ]);
         let mut server = Supervised::spawn("moto", command, &dir.join("moto.log"))?;
         let client = QueryClient::new(&address, ACCESS_KEY);
         wait_for("moto", START_LIMIT, async || {
@@ -59,10 +54,7 @@ impl Moto {
         .await?;
         // Reading the AWS-managed policies takes seconds and happens on the first call for IAM: before any test's.
         client.call(Service::Iam, "ListRoles", &[]).await?;
-        Ok(Self {
-            address,
-            _server: server,
-        })
+        Ok(Self { address, _server: server })
     }
 
     /// For `AWS_ENDPOINT_URL`.
@@ -83,9 +75,6 @@ impl Moto {
 
     /// Forgets everything, of every account: not while other tests share this moto.
     pub async fn reset(&self) -> Result<()> {
-        http::post(&self.address, "/moto-api/reset", &[], "")
-            .await?
-            .ok()
-            .map(|_| ())
+        http::post(&self.address, "/moto-api/reset", &[], "").await?.ok().map(|_| ())
     }
 }

@@ -71,21 +71,9 @@ impl OperatorOptions {
 
     /// The flags of `run`: the defaults that the caller did not set, then the caller's.
     fn flags(&self, http_address: &str) -> Vec<String> {
-        let defaults = [
-            format!("--http-addr={http_address}"),
-            String::from("--leader-elect=false"),
-        ];
-        let unset = |default: &String| {
-            !self
-                .arguments
-                .iter()
-                .any(|given| flag_name(given) == flag_name(default))
-        };
-        defaults
-            .into_iter()
-            .filter(unset)
-            .chain(self.arguments.iter().cloned())
-            .collect()
+        let defaults = [format!("--http-addr={http_address}"), String::from("--leader-elect=false")];
+        let unset = |default: &String| !self.arguments.iter().any(|given| flag_name(given) == flag_name(default));
+        defaults.into_iter().filter(unset).chain(self.arguments.iter().cloned()).collect()
     }
 }
 
@@ -133,13 +121,7 @@ impl Operator {
             // Logs are read by tests and in editors.
             .env("NO_COLOR", "1")
             .env("KUBECONFIG", options.kubeconfig.as_ref().unwrap_or(&access.kubeconfig))
-            .env(
-                "AWS_ENDPOINT_URL",
-                options
-                    .aws_endpoint
-                    .clone()
-                    .unwrap_or_else(|| environment.moto().endpoint()),
-            )
+            .env("AWS_ENDPOINT_URL", options.aws_endpoint.clone().unwrap_or_else(|| environment.moto().endpoint()))
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY)
             .env("AWS_REGION", "us-east-1")
@@ -151,11 +133,7 @@ impl Operator {
         // One log for all lives of a pod's name: a restart appends.
         let log = environment.dir().join(format!("{pod_name}.log"));
         let process = Supervised::spawn("the operator", command, &log)?;
-        Ok(Self {
-            process,
-            http_address,
-            pod_name,
-        })
+        Ok(Self { process, http_address, pod_name })
     }
 
     /// Its log, under `target/`.
@@ -211,11 +189,7 @@ impl Operator {
     pub async fn stop(self) -> Result<ExitStatus> {
         let log = self.log().to_owned();
         let status = self.process.stop(STOP_LIMIT).await?;
-        ensure!(
-            status.success(),
-            "the operator ended with {status} after SIGTERM; its log: {}",
-            log.display()
-        );
+        ensure!(status.success(), "the operator ended with {status} after SIGTERM; its log: {}", log.display());
         Ok(status)
     }
 
@@ -245,10 +219,7 @@ fn sum(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
             ("", rest.strip_prefix(' ')?)
         };
         let has = |(key, value): &(&str, &str)| format!(",{series},").contains(&format!(",{key}=\"{value}\","));
-        labels
-            .iter()
-            .all(has)
-            .then(|| value.split(' ').next()?.parse::<f64>().ok())?
+        labels.iter().all(has).then(|| value.split(' ').next()?.parse::<f64>().ok())?
     });
     series.sum()
 }
@@ -260,10 +231,7 @@ mod tests {
     #[test]
     fn the_callers_flags_replace_the_defaults() {
         let options = OperatorOptions::new("x").arguments(["--leader-elect=true", "--iam-path=/a/"]);
-        assert_eq!(
-            options.flags("1:2"),
-            ["--http-addr=1:2", "--leader-elect=true", "--iam-path=/a/"]
-        );
+        assert_eq!(options.flags("1:2"), ["--http-addr=1:2", "--leader-elect=true", "--iam-path=/a/"]);
     }
 
     #[test]

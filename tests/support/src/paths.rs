@@ -48,11 +48,7 @@ impl RunDir {
         let runs = environment_dir().join("run");
         fs::create_dir_all(&runs).with_context(|| format!("cannot create {}", runs.display()))?;
         prune(&runs, KEPT_RUNS);
-        let path = runs.join(format!(
-            "{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        ));
+        let path = runs.join(format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
         // Left over by an earlier process of the same number.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
@@ -71,10 +67,8 @@ impl RunDir {
 /// space only.
 fn prune(runs: &Path, keep: usize) {
     let Ok(entries) = fs::read_dir(runs) else { return };
-    let mut dirs: Vec<_> = entries
-        .flatten()
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-        .collect();
+    let mut dirs: Vec<_> =
+        entries.flatten().filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
     dirs.sort();
     dirs.reverse();
     for (_, dir) in dirs.into_iter().skip(keep) {
@@ -96,9 +90,7 @@ mod tests {
 
     #[test]
     fn pruning_spares_the_newest_and_the_living() {
-        let runs = environment_dir()
-            .join("unit")
-            .join(format!("prune-{}", std::process::id()));
+        let runs = environment_dir().join("unit").join(format!("prune-{}", std::process::id()));
         let mut locks = Vec::new();
         for (name, living) in [("a", true), ("b", false), ("c", false)] {
             let dir = runs.join(name);

@@ -59,12 +59,7 @@ impl Supervised {
         let started = command.stdin(Stdio::piped()).process_group(0).spawn();
         let mut child = started.with_context(|| format!("cannot start {name}"))?;
         let lifeline = child.stdin.take();
-        Ok(Self {
-            name: name.to_owned(),
-            log: log.to_owned(),
-            child,
-            lifeline,
-        })
+        Ok(Self { name: name.to_owned(), log: log.to_owned(), child, lifeline })
     }
 
     /// The process id of the server itself.
@@ -86,10 +81,7 @@ impl Supervised {
     pub fn check_alive(&mut self) -> Result<()> {
         if let Some(status) = self.exited()? {
             let (name, log) = (&self.name, self.log.display());
-            bail!(Hopeless(format!(
-                "{name} ended ({status}); the end of {log}:\n{}",
-                tail(&self.log, 15)
-            )));
+            bail!(Hopeless(format!("{name} ended ({status}); the end of {log}:\n{}", tail(&self.log, 15))));
         }
         Ok(())
     }
@@ -98,11 +90,7 @@ impl Supervised {
     pub async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let ended = tokio::time::timeout(limit, self.ended()).await;
         ended.with_context(|| {
-            format!(
-                "{} is still running after {limit:?}; its log: {}",
-                self.name,
-                self.log.display()
-            )
+            format!("{} is still running after {limit:?}; its log: {}", self.name, self.log.display())
         })?
     }
 
@@ -118,9 +106,7 @@ impl Supervised {
     /// SIGTERM, then waits for the end; what does not end within `limit` is killed, and that is an error.
     pub async fn stop(mut self, limit: Duration) -> Result<ExitStatus> {
         self.signal(Signal::Terminate)?;
-        self.wait(limit)
-            .await
-            .with_context(|| format!("{} did not obey SIGTERM", self.name))
+        self.wait(limit).await.with_context(|| format!("{} did not obey SIGTERM", self.name))
     }
 
     /// SIGKILL to the whole group, and waits for the end.
@@ -184,9 +170,7 @@ impl Signal {
 
 /// Runs a command (made by [`command`]) to its end, its output in the terminal.
 pub async fn run_in_sight(name: &str, command: Command) -> Result<()> {
-    let status = Supervised::start(name, command, Path::new("the terminal"))?
-        .ended()
-        .await?;
+    let status = Supervised::start(name, command, Path::new("the terminal"))?.ended().await?;
     ensure!(status.success(), "{name} failed ({status})");
     Ok(())
 }
@@ -272,10 +256,7 @@ mod tests {
         })
         .await
         .expect("it starts");
-        let error = child
-            .stop(Duration::from_millis(100))
-            .await
-            .expect_err("it ignores SIGTERM");
+        let error = child.stop(Duration::from_millis(100)).await.expect_err("it ignores SIGTERM");
         assert!(format!("{error:#}").contains("did not obey SIGTERM"), "{error:#}");
         assert!(!runs(id));
     }

@@ -68,15 +68,10 @@ mod tests {
 
     #[tokio::test]
     async fn names_the_last_seen_state() {
-        let result: Result<()> = wait_for("Godot", Duration::ZERO, async || {
-            Err(anyhow!("a tree").context("a country road"))
-        })
-        .await;
+        let result: Result<()> =
+            wait_for("Godot", Duration::ZERO, async || Err(anyhow!("a tree").context("a country road"))).await;
         let error = result.expect_err("never comes").to_string();
-        assert!(
-            error.contains("Godot") && error.contains("a country road: a tree"),
-            "{error}"
-        );
+        assert!(error.contains("Godot") && error.contains("a country road: a tree"), "{error}");
     }
 
     #[tokio::test]
@@ -87,10 +82,7 @@ mod tests {
             Err(anyhow!(Hopeless(String::from("ended"))).context("look"))
         })
         .await;
-        assert_eq!(
-            format!("{:#}", result.expect_err("hopeless")),
-            "waiting for the dead: look: ended"
-        );
+        assert_eq!(format!("{:#}", result.expect_err("hopeless")), "waiting for the dead: look: ended");
         assert_eq!(looks, 1);
     }
 }

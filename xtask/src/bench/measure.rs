@@ -25,12 +25,7 @@ pub(super) fn usage(pid: u32) -> Result<Usage> {
     };
     // After the command's closing parenthesis: state is field 3, utime 14, stime 15.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |index: usize| {
-        fields
-            .get(index)
-            .and_then(|field| field.parse::<f64>().ok())
-            .unwrap_or_default()
-    };
+    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
     Ok(Usage {
         resident: kibibytes("VmRSS:").unwrap_or_default() / 1024.0,
         peak: kibibytes("VmHWM:").unwrap_or_default() / 1024.0,

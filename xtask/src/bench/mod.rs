@@ -34,17 +34,11 @@ impl Bench {
     pub(crate) async fn run(self) -> Result<()> {
         let built = target_dir().join("release/aurora-log-export-operator");
         let binary = std::path::absolute(self.operator.unwrap_or(built))?;
-        ensure!(
-            binary.is_file(),
-            "{} does not exist: run `cargo build --release` first",
-            binary.display()
-        );
+        ensure!(binary.is_file(), "{} does not exist: run `cargo build --release` first", binary.display());
         let mut rows = Vec::new();
         for objects in self.objects {
             println!("── {objects} objects ──");
-            let row = measure_one(&binary, objects, self.page)
-                .await
-                .with_context(|| format!("{objects} objects"))?;
+            let row = measure_one(&binary, objects, self.page).await.with_context(|| format!("{objects} objects"))?;
             println!("{}", report::table(std::slice::from_ref(&row)));
             rows.push(row);
         }
@@ -71,14 +65,5 @@ async fn measure_one(binary: &std::path::Path, objects: usize, page: usize) -> R
     let delete = rig.delete().await?;
     println!("deleted: {delete:?}");
     rig.stop().await?;
-    Ok(Row {
-        objects,
-        idle,
-        create,
-        steady,
-        restart,
-        drift,
-        edit,
-        delete,
-    })
+    Ok(Row { objects, idle, create, steady, restart, drift, edit, delete })
 }

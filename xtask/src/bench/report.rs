@@ -43,29 +43,17 @@ impl Row {
             ("IAM calls per pair, restart in sync", calls(&self.restart)),
             ("IAM calls per pair, document drift everywhere", calls(&self.drift)),
             ("IAM calls per pair, delete", calls(&self.delete)),
-            (
-                "Kubernetes writes per pair, create",
-                format!("{:.2}", self.per_object(self.create.kubernetes_writes())),
-            ),
+            ("Kubernetes writes per pair, create", format!("{:.2}", self.per_object(self.create.kubernetes_writes()))),
             ("Kubernetes writes, steady", self.steady.kubernetes_writes().to_string()),
             ("time, create", seconds(self.create.took)),
             ("time, drift everywhere to repaired", seconds(self.drift.took)),
-            (
-                "time, one manual edit to repaired (sweeps every 10 s)",
-                seconds(self.edit),
-            ),
+            ("time, one manual edit to repaired (sweeps every 10 s)", seconds(self.edit)),
             ("time, delete", seconds(self.delete.took)),
             ("processor time per pair, create", per_reconcile(&self.create)),
-            (
-                "processor time of one steady sweep",
-                format!("{:.2} s", self.steady.processor / STEADY_SWEEPS),
-            ),
+            ("processor time of one steady sweep", format!("{:.2} s", self.steady.processor / STEADY_SWEEPS)),
             ("resident memory, idle", mebibytes(self.idle.resident)),
             ("resident memory, steady", mebibytes(self.steady.usage.resident)),
-            (
-                "resident memory, after a restart",
-                mebibytes(self.restart.usage.resident),
-            ),
+            ("resident memory, after a restart", mebibytes(self.restart.usage.resident)),
             ("resident memory, peak of creating", mebibytes(self.create.usage.peak)),
         ]
     }
@@ -108,13 +96,7 @@ pub(super) fn write(docs: &Path, rows: &[Row], page: usize) -> Result<()> {
     std::fs::write(docs.join("benchmarks-table.md"), heading + &table(rows))?;
     #[allow(clippy::cast_precision_loss)] // counts far below 2^52
     let plot = |title: &str, value: fn(&Row) -> f64| {
-        svg(
-            title,
-            &rows
-                .iter()
-                .map(|row| (row.objects as f64, value(row)))
-                .collect::<Vec<_>>(),
-        )
+        svg(title, &rows.iter().map(|row| (row.objects as f64, value(row))).collect::<Vec<_>>())
     };
     std::fs::write(
         docs.join("benchmarks-create.svg"),
@@ -132,25 +114,18 @@ fn svg(title: &str, points: &[(f64, f64)]) -> String {
     let (width, height, margin) = (480.0, 280.0, 50.0);
     let logs: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x.log10(), y.max(0.01).log10())).collect();
     let bounds = |values: Vec<f64>| {
-        let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(low, high), value| {
-            (low.min(*value), high.max(*value))
-        });
+        let (low, high) =
+            values.iter().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
         (low.floor(), high.ceil().max(low.floor() + 1.0))
     };
-    let (x, y) = (
-        bounds(logs.iter().map(|point| point.0).collect()),
-        bounds(logs.iter().map(|point| point.1).collect()),
-    );
+    let (x, y) =
+        (bounds(logs.iter().map(|point| point.0).collect()), bounds(logs.iter().map(|point| point.1).collect()));
     let place = |point: &(f64, f64)| {
         let across = margin + (point.0 - x.0) / (x.1 - x.0) * (width - 2.0 * margin);
         let up = height - margin - (point.1 - y.0) / (y.1 - y.0) * (height - 2.0 * margin);
         (across, up)
     };
-    let line: Vec<String> = logs
-        .iter()
-        .map(place)
-        .map(|(across, up)| format!("{across:.1},{up:.1}"))
-        .collect();
+    let line: Vec<String> = logs.iter().map(place).map(|(across, up)| format!("{across:.1},{up:.1}")).collect();
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n<text x=\"{margin}\" y=\"24\" font-size=\"14\">{title}</text>\n\
@@ -162,10 +137,7 @@ fn svg(title: &str, points: &[(f64, f64)]) -> String {
     );
     for (point, log) in points.iter().zip(&logs) {
         let (across, up) = place(log);
-        let _ = writeln!(
-            text,
-            "<circle cx=\"{across:.1}\" cy=\"{up:.1}\" r=\"4\" fill=\"#06c\"/>"
-        );
+        let _ = writeln!(text, "<circle cx=\"{across:.1}\" cy=\"{up:.1}\" r=\"4\" fill=\"#06c\"/>");
         let _ = writeln!(
             text,
             "<text x=\"{across:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{:.1}</text>",

@@ -42,11 +42,7 @@ pub(super) struct Phase {
 impl Phase {
     /// Calls in all, the operator's own identity aside.
     pub(super) fn total(&self) -> u64 {
-        self.calls
-            .iter()
-            .filter(|(action, _)| *action != "GetCallerIdentity")
-            .map(|(_, count)| count)
-            .sum()
+        self.calls.iter().filter(|(action, _)| *action != "GetCallerIdentity").map(|(_, count)| count).sum()
     }
 
     /// Writes to Kubernetes.
@@ -78,17 +74,10 @@ struct Mark {
 
 impl Rig {
     pub(super) async fn start(binary: &Path, objects: usize, page: usize) -> Result<Self> {
-        let env = Environment::start(ControlPlaneOptions {
-            controller_manager: false,
-            audit: true,
-        })
-        .await?;
+        let env = Environment::start(ControlPlaneOptions { controller_manager: false, audit: true }).await?;
         env.install_crds().await?;
         env.install_rbac().await?;
-        let aws = Server::start(ServerOptions {
-            log_capacity: 0,
-            ..ServerOptions::default()
-        })?;
+        let aws = Server::start(ServerOptions { log_capacity: 0, ..ServerOptions::default() })?;
         aws.world().add_key("test", ACCOUNT);
         aws.world().configure(ACCOUNT, |settings, quotas| {
             settings.page_cap = Some(page);
@@ -98,14 +87,7 @@ impl Rig {
         for _ in 0..NAMESPACES {
             namespaces.push(env.namespace().await?);
         }
-        let mut rig = Self {
-            env,
-            aws,
-            binary: binary.to_owned(),
-            operator: None,
-            objects,
-            namespaces,
-        };
+        let mut rig = Self { env, aws, binary: binary.to_owned(), operator: None, objects, namespaces };
         rig.start_operator().await?;
         Ok(rig)
     }
@@ -121,9 +103,7 @@ impl Rig {
             "--iam-writes-per-second=100000",
             "--log-filter=warn",
         ];
-        let options = OperatorOptions::new(&self.binary)
-            .arguments(flags)
-            .aws_endpoint(&self.aws.url());
+        let options = OperatorOptions::new(&self.binary).arguments(flags).aws_endpoint(&self.aws.url());
         self.operator = Some(Operator::start(&self.env, options).await?);
         Ok(())
     }
@@ -160,9 +140,8 @@ impl Rig {
     fn requests(&self) -> Result<BTreeMap<String, u64>> {
         let mut counts = BTreeMap::new();
         for event in self.env.audit_events()? {
-            let by_operator = event["user"]["username"]
-                .as_str()
-                .is_some_and(|name| name.contains("aurora-log-export-operator"));
+            let by_operator =
+                event["user"]["username"].as_str().is_some_and(|name| name.contains("aurora-log-export-operator"));
             let verb = event["verb"].as_str().unwrap_or_default();
             if by_operator && verb != "watch" && event["objectRef"]["resource"] != "events" {
                 *counts.entry(verb.to_owned()).or_insert(0) += 1;
@@ -182,11 +161,7 @@ impl Rig {
         let mut tasks = tokio::task::JoinSet::new();
         for (index, namespace) in self.namespaces.iter().enumerate() {
             let (api, namespace, count) = (api(&client, namespace), namespace.clone(), self.objects / NAMESPACES);
-            let count = if index == 0 {
-                count + self.objects % NAMESPACES
-            } else {
-                count
-            };
+            let count = if index == 0 { count + self.objects % NAMESPACES } else { count };
             tasks.spawn(async move {
                 for number in 0..count {
                     let object = serde_json::from_value(serde_json::json!({
@@ -246,19 +221,10 @@ impl Rig {
     }
 
     pub(super) async fn restart(&mut self) -> Result<Phase> {
-        self.operator
-            .take()
-            .context("the operator is not running")?
-            .stop()
-            .await?;
+        self.operator.take().context("the operator is not running")?.stop().await?;
         let (calls, requests, at) = (self.aws.gate().counts(), self.requests()?, Instant::now());
         self.start_operator().await?;
-        let mark = Mark {
-            calls,
-            requests,
-            at,
-            processor: 0.0,
-        };
+        let mark = Mark { calls, requests, at, processor: 0.0 };
         self.wait_sweeps(1).await?;
         // What a sweep suspects would be read right after it.
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -293,10 +259,7 @@ impl Rig {
     fn policy_arns(&self) -> Vec<String> {
         let snapshot = self.iam().lock().snapshot();
         let policies = snapshot["policies"].as_object().cloned().unwrap_or_default();
-        policies
-            .values()
-            .filter_map(|policy| policy["arn"].as_str().map(str::to_owned))
-            .collect()
+        policies.values().filter_map(|policy| policy["arn"].as_str().map(str::to_owned)).collect()
     }
 
     async fn wait_repaired(&self, arns: &[String]) -> Result<()> {
@@ -314,9 +277,7 @@ impl Rig {
         let mark = self.mark()?;
         let client = self.env.client().await?;
         for namespace in &self.namespaces {
-            api(&client, namespace)
-                .delete_collection(&DeleteParams::default(), &ListParams::default())
-                .await?;
+            api(&client, namespace).delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
         }
         wait_for("IAM to be empty", LIMIT, async || {
             let (roles, policies) = self.iam().lock().counts();
@@ -328,11 +289,7 @@ impl Rig {
     }
 
     pub(super) async fn stop(mut self) -> Result<()> {
-        self.operator
-            .take()
-            .context("the operator is not running")?
-            .stop()
-            .await?;
+        self.operator.take().context("the operator is not running")?.stop().await?;
         Ok(())
     }
 }
@@ -350,13 +307,8 @@ fn api(client: &kube::Client, namespace: &str) -> Api<DynamicObject> {
 }
 
 fn is_ready(object: &DynamicObject) -> bool {
-    let conditions = object.data["status"]["conditions"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    conditions
-        .iter()
-        .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    let conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
 fn difference(now: &BTreeMap<String, u64>, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {

@@ -9,20 +9,12 @@ fn partition() -> Partition {
 }
 
 fn account() -> AccountFacts {
-    AccountFacts {
-        id: AccountId::parse("123456789012").unwrap(),
-        partition: partition(),
-        via: None,
-    }
+    AccountFacts { id: AccountId::parse("123456789012").unwrap(), partition: partition(), via: None }
 }
 
 fn settings() -> Settings {
     Settings {
-        cluster: Cluster {
-            name: ClusterName::parse("prod").unwrap(),
-            uid: "uid".into(),
-            previous_uids: Vec::new(),
-        },
+        cluster: Cluster { name: ClusterName::parse("prod").unwrap(), uid: "uid".into(), previous_uids: Vec::new() },
         iam_path: IamPath::parse("/aurora-log-export/").unwrap(),
         default_deletion_policy: DeletionPolicy::Delete,
         allow_full_access: true,
@@ -64,10 +56,7 @@ fn policy(text: &str) -> FoundPolicy {
             tags: Tags::new(),
         },
         document: text.into(),
-        users: PolicyUsers {
-            roles: vec!["AuroraExports".into()],
-            ..PolicyUsers::default()
-        },
+        users: PolicyUsers { roles: vec!["AuroraExports".into()], ..PolicyUsers::default() },
     }
 }
 
@@ -76,11 +65,7 @@ fn guide() -> String {
 }
 
 fn verdict(role: FoundRole, policy: FoundPolicy) -> Result<Manifest, String> {
-    let choices = Choices {
-        namespace: "shop".into(),
-        observe: false,
-        account_ref: None,
-    };
+    let choices = Choices { namespace: "shop".into(), observe: false, account_ref: None };
     let policies = BTreeMap::from([(POLICY.to_owned(), policy)]);
     let mut import = derive(&[role], &policies, &choices, &settings(), &account());
     match import.verdicts.remove("role AuroraExports").unwrap() {
@@ -105,12 +90,7 @@ fn every_scope_is_read_back_from_its_document() {
     let texts = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
     for (regions, groups, streams, limited) in [
         (&["*"][..], &["/aws/rds/*"][..], &["*"][..], true),
-        (
-            &["eu-central-1", "eu-west-1"],
-            &["/aws/rds/cluster/a/*", "/aws/rds/cluster/b/*"],
-            &["*"],
-            false,
-        ),
+        (&["eu-central-1", "eu-west-1"], &["/aws/rds/cluster/a/*", "/aws/rds/cluster/b/*"], &["*"], false),
         (&["us-east-1"], &["/aws/rds/cluster/a/audit"], &["x", "y*"], true),
     ] {
         let scope = PermissionScope {
@@ -146,26 +126,16 @@ fn what_the_api_cannot_express_is_left_with_the_reason() {
         (role(&[POLICY]), policy(&uneven), "no scope describes"),
         (role(&[POLICY]), shared(policy(&guide())), "shares the policy"),
         (role(&[]), policy(&guide()), "serves another purpose"),
-        (
-            role(&[POLICY, "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess"]),
-            policy(&guide()),
-            "has both",
-        ),
+        (role(&[POLICY, "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess"]), policy(&guide()), "has both"),
         (
             with(|role| {
-                role.role.trust = role
-                    .role
-                    .trust
-                    .replace("\"rds.amazonaws.com\"", "[\"rds.amazonaws.com\",\"ec2.amazonaws.com\"]");
+                role.role.trust =
+                    role.role.trust.replace("\"rds.amazonaws.com\"", "[\"rds.amazonaws.com\",\"ec2.amazonaws.com\"]");
             }),
             policy(&guide()),
             "trusts others than RDS (Service:ec2.amazonaws.com)",
         ),
-        (
-            with(|role| role.role.trust = role.role.trust.replace("2012", "2008")),
-            policy(&guide()),
-            "cannot express",
-        ),
+        (with(|role| role.role.trust = role.role.trust.replace("2012", "2008")), policy(&guide()), "cannot express"),
         (
             with(|role| {
                 role.role.tags = [(TAG_MANAGED_BY, "x"), (TAG_OWNER, "a/b")]
@@ -189,10 +159,7 @@ fn what_the_api_cannot_express_is_left_with_the_reason() {
 #[test]
 fn tags_on_both_are_kept_and_tags_on_one_are_left_alone() {
     let tags = |pairs: &[(&str, &str)]| -> Tags {
-        pairs
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
     let mut role = role(&[POLICY]);
     role.role.tags = tags(&[("team", "a"), ("only", "role"), ("aws:x", "y"), ("stage", "prod")]);

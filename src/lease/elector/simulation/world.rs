@@ -16,11 +16,7 @@ enum Event {
     /// A request reaches the API server.
     Arrive { process: usize, request: u64 },
     /// An answer, or the end of patience, reaches the process.
-    Answer {
-        process: usize,
-        request: u64,
-        arrived: bool,
-    },
+    Answer { process: usize, request: u64, arrived: bool },
     /// Chance strikes, once a second.
     Trouble,
     /// A process tries to write to AWS.
@@ -154,10 +150,7 @@ impl World {
                     return Err(format!("{:?}: processes {i} and {j} both lead", self.now));
                 }
                 if other.writes_until > self.now && other.identity != leader.identity {
-                    return Err(format!(
-                        "{:?}: process {i} leads while a write of {j} is under way",
-                        self.now
-                    ));
+                    return Err(format!("{:?}: process {i} leads while a write of {j} is under way", self.now));
                 }
             }
         }
@@ -169,9 +162,7 @@ impl World {
             Event::Arrive { process, request } => self.serve(process, request),
             Event::Trouble => self.trouble(),
             Event::Wake { process, .. } | Event::Work { process } | Event::Answer { process, .. } => {
-                let Process {
-                    alive, frozen_until, ..
-                } = self.processes[process];
+                let Process { alive, frozen_until, .. } = self.processes[process];
                 if !alive {
                     return;
                 }
@@ -200,35 +191,16 @@ impl World {
             Step::Done => process.alive = false,
             Step::WaitUntil(until) => {
                 let wait = until.saturating_sub(clock).max(ms(1));
-                self.at(
-                    wait,
-                    Event::Wake {
-                        process: index,
-                        request,
-                    },
-                );
+                self.at(wait, Event::Wake { process: index, request });
             }
             Step::Send(request) => {
                 process.waits_for = token;
                 self.requests.insert(token, request);
                 let delay = ms(self.rng.u64(0..=self.faults.delay));
                 if !self.chance(self.faults.lost, 100) {
-                    self.at(
-                        delay,
-                        Event::Arrive {
-                            process: index,
-                            request: token,
-                        },
-                    );
+                    self.at(delay, Event::Arrive { process: index, request: token });
                 }
-                self.at(
-                    REQUEST_TIMEOUT,
-                    Event::Answer {
-                        process: index,
-                        request: token,
-                        arrived: false,
-                    },
-                );
+                self.at(REQUEST_TIMEOUT, Event::Answer { process: index, request: token, arrived: false });
             }
         }
     }
@@ -248,14 +220,7 @@ impl World {
         self.answers.insert(request, answer);
         let delay = ms(self.rng.u64(0..=self.faults.delay));
         if !self.chance(self.faults.lost, 100) {
-            self.at(
-                delay,
-                Event::Answer {
-                    process: index,
-                    request,
-                    arrived: true,
-                },
-            );
+            self.at(delay, Event::Answer { process: index, request, arrived: true });
         }
     }
 
@@ -264,10 +229,7 @@ impl World {
         if self.lease.is_none() {
             self.created = self.now;
         }
-        let observed = Observed {
-            version: self.version.to_string(),
-            claim,
-        };
+        let observed = Observed { version: self.version.to_string(), claim };
         self.lease = Some(observed.clone());
         Answer::Written(observed)
     }
@@ -278,20 +240,10 @@ impl World {
         if process.waits_for != request {
             return;
         }
-        let answer = self
-            .answers
-            .remove(&request)
-            .filter(|_| arrived)
-            .unwrap_or(Answer::Failed);
+        let answer = self.answers.remove(&request).filter(|_| arrived).unwrap_or(Answer::Failed);
         process.elector.answered(process.clock(self.now), answer);
         process.waits_for = token;
-        self.at(
-            Duration::ZERO,
-            Event::Wake {
-                process: index,
-                request: token,
-            },
-        );
+        self.at(Duration::ZERO, Event::Wake { process: index, request: token });
     }
 
     /// A clean shutdown.
@@ -300,13 +252,7 @@ impl World {
         let process = &mut self.processes[index];
         process.elector.release(process.clock(self.now));
         process.waits_for = token;
-        self.at(
-            Duration::ZERO,
-            Event::Wake {
-                process: index,
-                request: token,
-            },
-        );
+        self.at(Duration::ZERO, Event::Wake { process: index, request: token });
     }
 
     fn work(&mut self, index: usize) {
@@ -320,13 +266,7 @@ impl World {
     }
 
     fn trouble(&mut self) {
-        let Faults {
-            freeze,
-            kill,
-            release,
-            delete,
-            ..
-        } = self.faults;
+        let Faults { freeze, kill, release, delete, .. } = self.faults;
         for index in 0..self.processes.len() {
             if !self.processes[index].alive {
                 continue;

@@ -18,21 +18,12 @@ fn main() -> anyhow::Result<()> {
             continue;
         }
         let value = arguments.next().with_context(|| format!("{flag} needs a value"))?;
-        let number = || {
-            value
-                .parse::<usize>()
-                .with_context(|| format!("{flag} needs a number, not {value}"))
-        };
+        let number = || value.parse::<usize>().with_context(|| format!("{flag} needs a number, not {value}"));
         match flag.as_str() {
             "--port" => options.port = u16::try_from(number()?).context("--port goes up to 65535")?,
             "--threads" => options.threads = number()?,
             "--log-capacity" => options.log_capacity = number()?,
-            "--page-cap" => {
-                options.defaults.settings = Settings {
-                    page_cap: Some(number()?),
-                    ..Settings::default()
-                }
-            }
+            "--page-cap" => options.defaults.settings = Settings { page_cap: Some(number()?), ..Settings::default() },
             "--any-key" => options.defaults.account_of_unknown_keys = Some(value),
             "--account" => accounts.push(value),
             _ => bail!("there is no flag {flag}; the module comment of iam-model.rs lists them"),
@@ -40,9 +31,7 @@ fn main() -> anyhow::Result<()> {
     }
     let server = Server::start(options)?;
     for account in accounts {
-        let (id, keys) = account
-            .split_once('=')
-            .with_context(|| format!("--account is ID=KEY, not {account}"))?;
+        let (id, keys) = account.split_once('=').with_context(|| format!("--account is ID=KEY, not {account}"))?;
         keys.split(',').for_each(|key| server.world().add_key(key, id));
     }
     println!("{}", server.url());

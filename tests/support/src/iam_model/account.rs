@@ -48,11 +48,7 @@ impl Default for Quotas {
 impl Quotas {
     /// Roles and policies without a ceiling, for benchmarks; the rest as AWS has it.
     pub fn without_entity_limits() -> Self {
-        Self {
-            roles: usize::MAX,
-            policies: usize::MAX,
-            ..Self::default()
-        }
+        Self { roles: usize::MAX, policies: usize::MAX, ..Self::default() }
     }
 }
 
@@ -259,9 +255,7 @@ impl Iam {
     fn policy_name<'a>(&self, arn: &'a str) -> Result<Option<&'a str>, ApiError> {
         let invalid = || ApiError::invalid_input(format!("ARN {arn} is not valid."));
         if arn.len() < 20 || arn.len() > 2048 {
-            return Err(ApiError::validation(format!(
-                "Invalid length for parameter PolicyArn: {arn:?}"
-            )));
+            return Err(ApiError::validation(format!("Invalid length for parameter PolicyArn: {arn:?}")));
         }
         let mut parts = arn.splitn(6, ':');
         if parts.next() != Some("arn") || parts.next() != Some(self.partition.as_str()) {
@@ -271,10 +265,7 @@ impl Iam {
             return Err(invalid());
         }
         let account = parts.next();
-        let resource = parts
-            .next()
-            .and_then(|resource| resource.strip_prefix("policy/"))
-            .ok_or_else(invalid)?;
+        let resource = parts.next().and_then(|resource| resource.strip_prefix("policy/")).ok_or_else(invalid)?;
         match account {
             Some("aws") => Ok(None),
             Some(account) if account == self.account_id => Ok(Some(resource.rsplit('/').next().unwrap_or(resource))),

@@ -53,11 +53,7 @@ actions! {
 /// Whether a name on the wire is a read, also for operations the model does not know (RDS behind a proxy, say).
 pub(crate) fn name_is_read(name: &str) -> bool {
     Action::parse(name).map_or_else(
-        || {
-            ["Get", "List", "Describe", "Simulate"]
-                .iter()
-                .any(|prefix| name.starts_with(prefix))
-        },
+        || ["Get", "List", "Describe", "Simulate"].iter().any(|prefix| name.starts_with(prefix)),
         |action| !action.is_write(),
     )
 }

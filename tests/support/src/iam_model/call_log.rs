@@ -59,13 +59,7 @@ pub struct CallLog {
 impl CallLog {
     /// Keeps the records of the last `capacity` calls; 0 keeps counts only.
     pub fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            next_seq: 1,
-            records: VecDeque::new(),
-            counts: BTreeMap::new(),
-            outcomes: BTreeMap::new(),
-        }
+        Self { capacity, next_seq: 1, records: VecDeque::new(), counts: BTreeMap::new(), outcomes: BTreeMap::new() }
     }
 
     /// Notes a call that arrived and gives its number.

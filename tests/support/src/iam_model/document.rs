@@ -16,10 +16,7 @@ pub struct Document {
 
 impl Document {
     pub(super) fn new(text: &str) -> Self {
-        Self {
-            text: Arc::from(text),
-            encoded: Arc::from(utf8_percent_encode(text, RESERVED).to_string()),
-        }
+        Self { text: Arc::from(text), encoded: Arc::from(utf8_percent_encode(text, RESERVED).to_string()) }
     }
 
     /// The text as it was sent.

@@ -24,11 +24,7 @@ impl std::error::Error for ApiError {}
 impl ApiError {
     /// Any error; the named constructors carry the status AWS pairs with the code.
     pub fn new(code: impl Into<String>, status: u16, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            status,
-            message: message.into(),
-        }
+        Self { code: code.into(), status, message: message.into() }
     }
 
     /// The entity does not exist, or is not visible yet.

@@ -105,10 +105,7 @@ impl Rule {
     /// So often only.
     #[must_use]
     pub fn times(self, times: u64) -> Self {
-        Self {
-            times: Some(times),
-            ..self
-        }
+        Self { times: Some(times), ..self }
     }
 
     /// After so many matching calls only.
@@ -120,19 +117,13 @@ impl Rule {
     /// In this account only.
     #[must_use]
     pub fn in_account(self, account: &str) -> Self {
-        Self {
-            account: Some(account.to_owned()),
-            ..self
-        }
+        Self { account: Some(account.to_owned()), ..self }
     }
 
     /// About resources whose name or ARN contains this only.
     #[must_use]
     pub fn about(self, part: &str) -> Self {
-        Self {
-            resource_contains: Some(part.to_owned()),
-            ..self
-        }
+        Self { resource_contains: Some(part.to_owned()), ..self }
     }
 
     fn matches(&self, call: &CallInfo) -> bool {
@@ -147,10 +138,7 @@ impl Rule {
             && !self.actions.iter().any(excluded)
             && self.account.as_ref().is_none_or(|account| *account == call.account)
             && self.access_key.as_ref().is_none_or(|key| *key == call.access_key)
-            && self
-                .resource_contains
-                .as_ref()
-                .is_none_or(|part| call.resource.contains(part.as_str()))
+            && self.resource_contains.as_ref().is_none_or(|part| call.resource.contains(part.as_str()))
     }
 }
 
@@ -188,11 +176,7 @@ impl FaultPlan {
 
     /// Rules with a seed.
     pub fn of(seed: u64, rules: Vec<Rule>) -> Self {
-        Self {
-            seed,
-            rules,
-            rate_limit: None,
-        }
+        Self { seed, rules, rate_limit: None }
     }
 }
 
@@ -225,12 +209,7 @@ impl Faults {
     /// Starts a plan.
     pub fn new(plan: FaultPlan) -> Self {
         let used = vec![(0, 0); plan.rules.len()];
-        Self {
-            rng: Rng::new(plan.seed),
-            used,
-            plan,
-            buckets: BTreeMap::new(),
-        }
+        Self { rng: Rng::new(plan.seed), used, plan, buckets: BTreeMap::new() }
     }
 
     /// The plan.
@@ -279,10 +258,8 @@ impl Faults {
         } else {
             (limit.writes_per_second, limit.write_burst)
         };
-        let bucket = self.buckets.entry((call.account.clone(), read)).or_insert(Bucket {
-            tokens: burst,
-            at_ms: now_ms,
-        });
+        let bucket =
+            self.buckets.entry((call.account.clone(), read)).or_insert(Bucket { tokens: burst, at_ms: now_ms });
         #[allow(clippy::cast_precision_loss)] // milliseconds between two calls
         let elapsed = now_ms.saturating_sub(bucket.at_ms) as f64 / 1000.0;
         bucket.tokens = (bucket.tokens + elapsed * rate).min(burst);

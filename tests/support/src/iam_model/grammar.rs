@@ -53,9 +53,7 @@ pub(super) fn check(text: &str, kind: Kind, partition: &str, exists: &dyn Fn(&st
             && !sid.is_empty()
             && !sids.insert(sid)
         {
-            return Err(malformed(format!(
-                "Statement IDs (SID) in a single policy must be unique: {sid}"
-            )));
+            return Err(malformed(format!("Statement IDs (SID) in a single policy must be unique: {sid}")));
         }
     }
     Ok(())
@@ -67,17 +65,8 @@ fn check_statement(
     partition: &str,
     exists: &dyn Fn(&str) -> bool,
 ) -> Result<(), ApiError> {
-    let keys = [
-        "Sid",
-        "Effect",
-        "Action",
-        "NotAction",
-        "Resource",
-        "NotResource",
-        "Principal",
-        "NotPrincipal",
-        "Condition",
-    ];
+    let keys =
+        ["Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "NotPrincipal", "Condition"];
     only_keys(statement, &keys)?;
     check_sid(statement.get("Sid"))?;
     if !matches!(statement.get("Effect").and_then(Value::as_str), Some("Allow" | "Deny")) {
@@ -104,11 +93,7 @@ fn check_statement(
 }
 
 fn only_keys(object: &Map<String, Value>, known: &[&str]) -> Result<(), ApiError> {
-    if object.keys().all(|key| known.contains(&key.as_str())) {
-        Ok(())
-    } else {
-        Err(syntax())
-    }
+    if object.keys().all(|key| known.contains(&key.as_str())) { Ok(()) } else { Err(syntax()) }
 }
 
 fn prohibited(statement: &Map<String, Value>, field: &str) -> Result<(), ApiError> {
@@ -158,9 +143,7 @@ fn check_action(action: &str, kind: Kind) -> Result<(), ApiError> {
         return Ok(());
     }
     let Some((vendor, name)) = action.split_once(':') else {
-        return Err(malformed(
-            "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.",
-        ));
+        return Err(malformed("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."));
     };
     if kind == Kind::Trust && !vendor.eq_ignore_ascii_case("sts") {
         return Err(malformed("AssumeRole policy may only specify STS AssumeRole actions."));
@@ -182,20 +165,13 @@ fn check_resource(resource: &str, partition: &str) -> Result<(), ApiError> {
     }
     let parts: Vec<&str> = resource.splitn(6, ':').collect();
     if parts.first() != Some(&"arn") {
-        return Err(malformed(format!(
-            "Resource {resource} must be in ARN format or \"*\"."
-        )));
+        return Err(malformed(format!("Resource {resource} must be in ARN format or \"*\".")));
     }
     if parts.len() < 6 {
-        return Err(malformed(format!(
-            "The policy failed legacy parsing: resource {resource}"
-        )));
+        return Err(malformed(format!("The policy failed legacy parsing: resource {resource}")));
     }
     if parts[1] != partition && parts[1] != "*" {
-        return Err(malformed(format!(
-            "Partition \"{}\" is not valid for resource \"{resource}\".",
-            parts[1]
-        )));
+        return Err(malformed(format!("Partition \"{}\" is not valid for resource \"{resource}\".", parts[1])));
     }
     if parts[2].is_empty() {
         return Err(malformed(format!("Vendor is not valid for resource \"{resource}\".")));
@@ -229,9 +205,7 @@ fn check_principal(
             };
             if !valid {
                 let kind = kind.to_uppercase();
-                return Err(malformed(format!(
-                    "Invalid principal in policy: \"{kind}\":\"{value}\""
-                )));
+                return Err(malformed(format!("Invalid principal in policy: \"{kind}\":\"{value}\"")));
             }
         }
     }
@@ -240,14 +214,9 @@ fn check_principal(
 
 fn is_service(value: &str) -> bool {
     let host = value.strip_suffix(".cn").unwrap_or(value);
-    host.strip_suffix(".amazonaws.com")
-        .or_else(|| host.strip_suffix(".aws.internal"))
-        .is_some_and(|name| {
-            !name.is_empty()
-                && name
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c))
-        })
+    host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".aws.internal")).is_some_and(|name| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c))
+    })
 }
 
 fn is_aws_principal(value: &str, partition: &str) -> bool {
@@ -275,9 +244,7 @@ fn check_condition(condition: &Value) -> Result<(), ApiError> {
         };
         for (key, values) in keys {
             if !key.contains(':') {
-                return Err(malformed(
-                    "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.",
-                ));
+                return Err(malformed("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."));
             }
             let scalar = |value: &Value| value.is_string() || value.is_boolean() || value.is_number();
             let valid = scalar(values) || values.as_array().is_some_and(|list| list.iter().all(scalar));
@@ -319,9 +286,7 @@ fn is_operator(operator: &str) -> bool {
         "ArnNotLike",
         "Null",
     ];
-    let of_set = operator
-        .strip_prefix("ForAllValues:")
-        .or_else(|| operator.strip_prefix("ForAnyValue:"));
+    let of_set = operator.strip_prefix("ForAllValues:").or_else(|| operator.strip_prefix("ForAnyValue:"));
     let name = of_set.unwrap_or(operator);
     BASE.contains(&name.strip_suffix("IfExists").unwrap_or(name))
 }

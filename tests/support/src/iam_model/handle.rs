@@ -105,11 +105,7 @@ impl Shared {
         resource: &str,
         operation: impl FnOnce(&mut Iam) -> Result<T, ApiError>,
     ) -> Result<T, CallError> {
-        let info = CallInfo {
-            action: action.name().to_owned(),
-            resource: resource.to_owned(),
-            ..CallInfo::default()
-        };
+        let info = CallInfo { action: action.name().to_owned(), resource: resource.to_owned(), ..CallInfo::default() };
         let seq = lock(&self.log).begin(&info);
         let fault = (lock(&self.hook))(&Call { seq, action, resource });
         let (result, outcome, executed) = match fault {
@@ -140,9 +136,7 @@ impl Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("account", &self.lock().account_id())
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("account", &self.lock().account_id()).finish_non_exhaustive()
     }
 }
 

@@ -27,35 +27,14 @@ impl Iam {
         };
         let roles = union(&held.roles, &held.bounded_roles).into_iter().filter_map(|name| {
             let role = &self.roles.get(&fold(&name))?.role;
-            Some((
-                format!("1{name}"),
-                (
-                    true,
-                    Named {
-                        name,
-                        id: role.id.clone(),
-                    },
-                ),
-            ))
+            Some((format!("1{name}"), (true, Named { name, id: role.id.clone() })))
         });
         let users = union(&held.users, &held.bounded_users).into_iter().filter_map(|name| {
             let user = &self.users.get(&fold(&name))?.user;
-            Some((
-                format!("2{name}"),
-                (
-                    false,
-                    Named {
-                        name,
-                        id: user.id.clone(),
-                    },
-                ),
-            ))
+            Some((format!("2{name}"), (false, Named { name, id: user.id.clone() })))
         });
         let page = cut.take_from_start(roles.chain(users));
-        let mut entities = Entities {
-            marker: page.marker,
-            ..Entities::default()
-        };
+        let mut entities = Entities { marker: page.marker, ..Entities::default() };
         for (is_role, named) in page.items {
             if is_role {
                 entities.roles.push(named);
@@ -71,9 +50,7 @@ impl Iam {
         validate::name(name, "userName", 64)?;
         let path = validate::path(path)?;
         if self.users.contains_key(&fold(name)) {
-            return Err(ApiError::entity_already_exists(format!(
-                "User with name {name} already exists."
-            )));
+            return Err(ApiError::entity_already_exists(format!("User with name {name} already exists.")));
         }
         let user = User {
             arn: self.arn(&format!("user{path}{name}")),
@@ -82,11 +59,7 @@ impl Iam {
             path,
             created_ms: self.now_ms(),
         };
-        let entry = UserEntry {
-            user: user.clone(),
-            attached: BTreeSet::new(),
-            boundary: None,
-        };
+        let entry = UserEntry { user: user.clone(), attached: BTreeSet::new(), boundary: None };
         self.users.insert(fold(name), entry);
         Ok(user)
     }
@@ -95,9 +68,7 @@ impl Iam {
     pub fn delete_user(&mut self, name: &str) -> Result<(), ApiError> {
         let entry = self.user_mut(name)?;
         if !entry.attached.is_empty() {
-            return Err(ApiError::delete_conflict(
-                "Cannot delete entity, must detach all policies first.",
-            ));
+            return Err(ApiError::delete_conflict("Cannot delete entity, must detach all policies first."));
         }
         if let Some(boundary) = entry.boundary.clone() {
             self.hold(&boundary, |holders| {
@@ -168,9 +139,7 @@ impl Iam {
         validate::name(name, "instanceProfileName", 128)?;
         let path = validate::path(path)?;
         if self.profiles.contains_key(&fold(name)) {
-            return Err(ApiError::entity_already_exists(format!(
-                "Instance Profile {name} already exists."
-            )));
+            return Err(ApiError::entity_already_exists(format!("Instance Profile {name} already exists.")));
         }
         let profile = InstanceProfile {
             arn: self.arn(&format!("instance-profile{path}{name}")),
@@ -180,13 +149,7 @@ impl Iam {
             created_ms: self.now_ms(),
             role: None,
         };
-        self.profiles.insert(
-            fold(name),
-            ProfileEntry {
-                profile: profile.clone(),
-                role: None,
-            },
-        );
+        self.profiles.insert(fold(name), ProfileEntry { profile: profile.clone(), role: None });
         Ok(profile)
     }
 
@@ -214,9 +177,7 @@ impl Iam {
         let role = self.role_mut(role)?.role.name.clone();
         let entry = self.profile_mut(profile)?;
         if entry.role.is_some() {
-            return Err(ApiError::limit_exceeded(
-                "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1",
-            ));
+            return Err(ApiError::limit_exceeded("Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1"));
         }
         entry.role = Some(role);
         Ok(())
@@ -227,9 +188,7 @@ impl Iam {
         let name = self.role_mut(role)?.role.name.clone();
         let entry = self.profile_mut(profile)?;
         if entry.role.as_ref() != Some(&name) {
-            return Err(ApiError::no_such_entity(format!(
-                "The role with name {role} cannot be found."
-            )));
+            return Err(ApiError::no_such_entity(format!("The role with name {role} cannot be found.")));
         }
         entry.role = None;
         Ok(())
@@ -243,24 +202,12 @@ impl Iam {
     ) -> Result<Page<InstanceProfile>, ApiError> {
         let cut = self.cut(request)?;
         self.role(role)?;
-        Ok(cut.take_from_start(
-            self.profiles_of(role)
-                .into_iter()
-                .map(|profile| (fold(&profile.name), profile)),
-        ))
+        Ok(cut.take_from_start(self.profiles_of(role).into_iter().map(|profile| (fold(&profile.name), profile))))
     }
 
     pub(super) fn profiles_of(&self, role: &str) -> Vec<InstanceProfile> {
-        let of_role = self
-            .profiles
-            .values()
-            .filter(|entry| entry.role.as_deref() == Some(role));
+        let of_role = self.profiles.values().filter(|entry| entry.role.as_deref() == Some(role));
         let role = self.roles.get(&fold(role)).map(|entry| &entry.role);
-        of_role
-            .map(|entry| InstanceProfile {
-                role: role.cloned(),
-                ..entry.profile.clone()
-            })
-            .collect()
+        of_role.map(|entry| InstanceProfile { role: role.cloned(), ..entry.profile.clone() }).collect()
     }
 }

@@ -20,24 +20,14 @@ const POLICIES: [(&str, &str, &str, &[&str]); 7] = [
         "Provides read only access to CloudWatch Logs",
         &["logs:Describe*", "logs:Get*", "logs:List*"],
     ),
-    (
-        "/",
-        "AdministratorAccess",
-        "Provides full access to AWS services and resources.",
-        &["*"],
-    ),
+    ("/", "AdministratorAccess", "Provides full access to AWS services and resources.", &["*"]),
     (
         "/",
         "ReadOnlyAccess",
         "Provides read-only access to AWS services and resources.",
         &["logs:Get*", "rds:Describe*"],
     ),
-    (
-        "/",
-        "AmazonS3ReadOnlyAccess",
-        "Provides read only access to all buckets.",
-        &["s3:Get*", "s3:List*"],
-    ),
+    ("/", "AmazonS3ReadOnlyAccess", "Provides read only access to all buckets.", &["s3:Get*", "s3:List*"]),
     (
         "/service-role/",
         "AmazonRDSEnhancedMonitoringRole",
@@ -80,15 +70,7 @@ pub(super) fn policies(partition: &str) -> BTreeMap<String, PolicyEntry> {
             updated_ms: PUBLISHED_MS,
             tags: Tags::new(),
         };
-        (
-            arn,
-            PolicyEntry {
-                policy,
-                versions: vec![version],
-                next_version: 2,
-                visible_at_ms: 0,
-            },
-        )
+        (arn, PolicyEntry { policy, versions: vec![version], next_version: 2, visible_at_ms: 0 })
     });
     entries.collect()
 }

@@ -15,18 +15,12 @@ pub struct PageRequest {
 impl PageRequest {
     /// The page after `marker`.
     pub fn after(marker: Option<String>) -> Self {
-        Self {
-            marker,
-            max_items: None,
-        }
+        Self { marker, max_items: None }
     }
 
     /// The first page of at most this many items.
     pub fn of(max_items: u32) -> Self {
-        Self {
-            marker: None,
-            max_items: Some(max_items),
-        }
+        Self { marker: None, max_items: Some(max_items) }
     }
 }
 
@@ -49,10 +43,7 @@ pub(super) struct Cut {
 impl Cut {
     /// Takes items, given with their keys in ascending order and starting behind [`Cut::after`].
     pub(super) fn take<T>(self, items: impl Iterator<Item = (String, T)>) -> Page<T> {
-        let mut page = Page {
-            items: Vec::new(),
-            marker: None,
-        };
+        let mut page = Page { items: Vec::new(), marker: None };
         let mut last = self.after;
         for (key, item) in items {
             if page.items.len() == self.limit {

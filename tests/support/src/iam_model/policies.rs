@@ -43,19 +43,9 @@ impl Iam {
             updated_ms: now,
             tags,
         };
-        let version = PolicyVersion {
-            id: "v1".to_owned(),
-            document,
-            is_default: true,
-            created_ms: now,
-        };
+        let version = PolicyVersion { id: "v1".to_owned(), document, is_default: true, created_ms: now };
         let visible_at_ms = self.visible_at();
-        let entry = PolicyEntry {
-            policy: policy.clone(),
-            versions: vec![version],
-            next_version: 2,
-            visible_at_ms,
-        };
+        let entry = PolicyEntry { policy: policy.clone(), versions: vec![version], next_version: 2, visible_at_ms };
         self.policies.insert(key, entry);
         Ok(policy)
     }
@@ -70,9 +60,7 @@ impl Iam {
         let entry = self.policy_mut(arn)?;
         let (key, versions) = (fold(&entry.policy.name), entry.versions.len());
         if self.is_held(arn) {
-            return Err(ApiError::delete_conflict(
-                "Cannot delete a policy attached to entities.",
-            ));
+            return Err(ApiError::delete_conflict("Cannot delete a policy attached to entities."));
         }
         if versions > 1 {
             return Err(ApiError::delete_conflict(
@@ -102,16 +90,8 @@ impl Iam {
                 && entry.policy.path.starts_with(path_prefix)
                 && self.is_used(&entry.policy.arn, only_attached, usage)
         });
-        let items = chosen.map(|(key, entry)| {
-            (
-                key,
-                Policy {
-                    description: None,
-                    tags: Tags::new(),
-                    ..self.described(entry)
-                },
-            )
-        });
+        let items =
+            chosen.map(|(key, entry)| (key, Policy { description: None, tags: Tags::new(), ..self.described(entry) }));
         Ok(cut.take(items))
     }
 
@@ -146,10 +126,7 @@ impl Iam {
     pub fn list_policy_tags(&mut self, arn: &str, request: &PageRequest) -> Result<Page<(String, String)>, ApiError> {
         let cut = self.cut(request)?;
         let tags = &self.policy(arn)?.policy.tags;
-        Ok(cut.take_from_start(
-            tags.iter()
-                .map(|(key, value)| (key.clone(), (key.clone(), value.clone()))),
-        ))
+        Ok(cut.take_from_start(tags.iter().map(|(key, value)| (key.clone(), (key.clone(), value.clone())))))
     }
 }
 
@@ -161,12 +138,9 @@ fn keyed<'a>(
 ) -> impl Iterator<Item = (String, &'a PolicyEntry)> + use<'a> {
     let (start, nothing) = match (after, prefix) {
         ("", _) => (Bound::Unbounded, false),
-        (after, "~") => (
-            after
-                .strip_prefix('~')
-                .map_or(Bound::Unbounded, |key| Bound::Excluded(key.to_owned())),
-            false,
-        ),
+        (after, "~") => {
+            (after.strip_prefix('~').map_or(Bound::Unbounded, |key| Bound::Excluded(key.to_owned())), false)
+        }
         (after, _) => (Bound::Excluded(after.to_owned()), after.starts_with('~')),
     };
     map.range((start, Bound::Unbounded))

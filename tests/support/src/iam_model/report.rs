@@ -40,11 +40,8 @@ enum Item<'a> {
 }
 
 /// The list an item stands in; the order of the variants is the order of the answer.
-const SECTIONS: [(char, DetailFilter); 3] = [
-    ('r', DetailFilter::Role),
-    ('s', DetailFilter::LocalManagedPolicy),
-    ('t', DetailFilter::AwsManagedPolicy),
-];
+const SECTIONS: [(char, DetailFilter); 3] =
+    [('r', DetailFilter::Role), ('s', DetailFilter::LocalManagedPolicy), ('t', DetailFilter::AwsManagedPolicy)];
 
 impl Iam {
     /// `GetAccountAuthorizationDetails`: `MaxItems` counts roles and policies together; no filter means everything.
@@ -61,30 +58,18 @@ impl Iam {
         });
         let [roles, local, aws] = starts;
         let now = self.now_ms();
-        let roles = roles
-            .into_iter()
-            .flat_map(|start| self.roles.range((start, Bound::Unbounded)));
-        let local = local
-            .into_iter()
-            .flat_map(|start| self.policies.range((start, Bound::Unbounded)));
-        let aws = aws
-            .into_iter()
-            .flat_map(|start| self.aws_policies.range((start, Bound::Unbounded)));
+        let roles = roles.into_iter().flat_map(|start| self.roles.range((start, Bound::Unbounded)));
+        let local = local.into_iter().flat_map(|start| self.policies.range((start, Bound::Unbounded)));
+        let aws = aws.into_iter().flat_map(|start| self.aws_policies.range((start, Bound::Unbounded)));
         let roles = roles
             .filter(|(_, entry)| entry.visible_at_ms <= now)
             .map(|(key, entry)| (format!("r{key}"), Item::Role(entry)));
         let local = local
             .filter(|(_, entry)| entry.visible_at_ms <= now)
             .map(|(key, entry)| (format!("s{key}"), Item::Policy(entry)));
-        let aws = aws
-            .filter(|(arn, _)| self.is_held(arn))
-            .map(|(key, entry)| (format!("t{key}"), Item::Policy(entry)));
+        let aws = aws.filter(|(arn, _)| self.is_held(arn)).map(|(key, entry)| (format!("t{key}"), Item::Policy(entry)));
         let page = cut.take(roles.chain(local).chain(aws));
-        let mut details = AuthorizationDetails {
-            roles: Vec::new(),
-            policies: Vec::new(),
-            marker: page.marker,
-        };
+        let mut details = AuthorizationDetails { roles: Vec::new(), policies: Vec::new(), marker: page.marker };
         for item in page.items {
             match item {
                 Item::Role(entry) => details.roles.push(self.role_detail(entry)),
@@ -97,31 +82,18 @@ impl Iam {
     fn role_detail(&self, entry: &RoleEntry) -> RoleDetail {
         let inline = entry.inline.iter();
         RoleDetail {
-            role: Role {
-                description: None,
-                ..entry.role.clone()
-            },
+            role: Role { description: None, ..entry.role.clone() },
             attached: entry.attached.iter().map(|arn| attached_policy(arn)).collect(),
             inline: inline
-                .map(|(name, document)| InlinePolicy {
-                    name: name.clone(),
-                    document: document.clone(),
-                })
+                .map(|(name, document)| InlinePolicy { name: name.clone(), document: document.clone() })
                 .collect(),
-            instance_profiles: if self.profiles.is_empty() {
-                Vec::new()
-            } else {
-                self.profiles_of(&entry.role.name)
-            },
+            instance_profiles: if self.profiles.is_empty() { Vec::new() } else { self.profiles_of(&entry.role.name) },
         }
     }
 
     fn policy_detail(&self, entry: &PolicyEntry) -> PolicyDetail {
         PolicyDetail {
-            policy: Policy {
-                tags: Tags::new(),
-                ..self.described(entry)
-            },
+            policy: Policy { tags: Tags::new(), ..self.described(entry) },
             versions: entry.versions.iter().rev().cloned().collect(),
         }
     }
@@ -142,10 +114,7 @@ impl Iam {
             ("Users", self.users.len()),
             ("InstanceProfiles", self.profiles.len()),
         ];
-        entries
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect()
+        entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
 

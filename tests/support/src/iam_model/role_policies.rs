@@ -19,9 +19,7 @@ impl Iam {
             return Ok(());
         }
         if entry.attached.len() >= quota {
-            return Err(ApiError::limit_exceeded(format!(
-                "Cannot exceed quota for PoliciesPerRole: {quota}"
-            )));
+            return Err(ApiError::limit_exceeded(format!("Cannot exceed quota for PoliciesPerRole: {quota}")));
         }
         entry.attached.insert(arn.to_owned());
         let name = entry.role.name.clone();
@@ -78,20 +76,13 @@ impl Iam {
     pub fn get_role_policy(&self, role: &str, policy: &str) -> Result<InlinePolicy, ApiError> {
         validate::name(policy, "policyName", 128)?;
         let document = self.role(role)?.inline.get(policy).ok_or_else(|| no_inline(policy))?;
-        Ok(InlinePolicy {
-            name: policy.to_owned(),
-            document: document.clone(),
-        })
+        Ok(InlinePolicy { name: policy.to_owned(), document: document.clone() })
     }
 
     /// `DeleteRolePolicy`.
     pub fn delete_role_policy(&mut self, role: &str, policy: &str) -> Result<(), ApiError> {
         validate::name(policy, "policyName", 128)?;
-        self.role_mut(role)?
-            .inline
-            .remove(policy)
-            .map(|_| ())
-            .ok_or_else(|| no_inline(policy))
+        self.role_mut(role)?.inline.remove(policy).map(|_| ()).ok_or_else(|| no_inline(policy))
     }
 
     /// `ListRolePolicies`: names of inline policies.
@@ -134,10 +125,7 @@ impl Iam {
 
     /// The ARNs attached to a role, for assertions; empty when the role does not exist.
     pub fn attached_to(&self, role: &str) -> Vec<String> {
-        self.roles
-            .get(&fold(role))
-            .map(|entry| entry.attached.iter().cloned().collect())
-            .unwrap_or_default()
+        self.roles.get(&fold(role)).map(|entry| entry.attached.iter().cloned().collect()).unwrap_or_default()
     }
 }
 
@@ -146,18 +134,11 @@ fn no_inline(policy: &str) -> ApiError {
 }
 
 pub(super) fn attached_policy(arn: &str) -> AttachedPolicy {
-    AttachedPolicy {
-        name: arn.rsplit('/').next().unwrap_or(arn).to_owned(),
-        arn: arn.to_owned(),
-    }
+    AttachedPolicy { name: arn.rsplit('/').next().unwrap_or(arn).to_owned(), arn: arn.to_owned() }
 }
 
 /// `/x/` of `arn:…:policy/x/name`.
 fn policy_path(arn: &str) -> &str {
-    let resource = arn
-        .splitn(6, ':')
-        .nth(5)
-        .and_then(|resource| resource.strip_prefix("policy"))
-        .unwrap_or_default();
+    let resource = arn.splitn(6, ':').nth(5).and_then(|resource| resource.strip_prefix("policy")).unwrap_or_default();
     resource.rfind('/').map_or("/", |end| &resource[..=end])
 }

@@ -15,9 +15,7 @@ impl Iam {
         validate::name(&request.name, "roleName", 64)?;
         let path = validate::path(request.path.as_deref())?;
         if is_reserved(&path) {
-            return Err(ApiError::invalid_input(format!(
-                "Cannot create a role under the reserved path {path}."
-            )));
+            return Err(ApiError::invalid_input(format!("Cannot create a role under the reserved path {path}.")));
         }
         validate::role_description(request.description.as_deref())?;
         let max_session_seconds = validate::max_session(request.max_session_seconds)?;
@@ -27,10 +25,7 @@ impl Iam {
             self.attachable(boundary, "Scope ARN:")?;
         }
         if self.roles.contains_key(&fold(&request.name)) {
-            return Err(ApiError::entity_already_exists(format!(
-                "Role with name {} already exists.",
-                request.name
-            )));
+            return Err(ApiError::entity_already_exists(format!("Role with name {} already exists.", request.name)));
         }
         if self.roles.len() >= self.quotas.roles {
             return Err(ApiError::limit_exceeded(format!(
@@ -61,13 +56,7 @@ impl Iam {
     }
 
     fn insert_role(&mut self, role: Role, protected: bool, visible_at_ms: u64) {
-        let entry = RoleEntry {
-            attached: BTreeSet::new(),
-            inline: BTreeMap::new(),
-            protected,
-            visible_at_ms,
-            role,
-        };
+        let entry = RoleEntry { attached: BTreeSet::new(), inline: BTreeMap::new(), protected, visible_at_ms, role };
         self.roles.insert(fold(&entry.role.name), entry);
     }
 
@@ -108,14 +97,10 @@ impl Iam {
     pub fn delete_role(&mut self, name: &str) -> Result<(), ApiError> {
         let entry = self.role_mut(name)?;
         if !entry.attached.is_empty() {
-            return Err(ApiError::delete_conflict(
-                "Cannot delete entity, must detach all policies first.",
-            ));
+            return Err(ApiError::delete_conflict("Cannot delete entity, must detach all policies first."));
         }
         if !entry.inline.is_empty() {
-            return Err(ApiError::delete_conflict(
-                "Cannot delete entity, must delete policies first.",
-            ));
+            return Err(ApiError::delete_conflict("Cannot delete entity, must delete policies first."));
         }
         let (name, boundary) = (entry.role.name.clone(), entry.role.boundary.clone());
         if self.profiles.values().any(|entry| entry.role.as_ref() == Some(&name)) {
@@ -138,16 +123,8 @@ impl Iam {
         let range = self.roles.range((Bound::Excluded(cut.after.clone()), Bound::Unbounded));
         let visible =
             range.filter(|(_, entry)| entry.visible_at_ms <= self.now_ms() && entry.role.path.starts_with(path_prefix));
-        let items = visible.map(|(key, entry)| {
-            (
-                key.clone(),
-                Role {
-                    boundary: None,
-                    tags: Tags::new(),
-                    ..entry.role.clone()
-                },
-            )
-        });
+        let items =
+            visible.map(|(key, entry)| (key.clone(), Role { boundary: None, tags: Tags::new(), ..entry.role.clone() }));
         Ok(cut.take(items))
     }
 
@@ -190,10 +167,7 @@ impl Iam {
     pub fn untag_role(&mut self, name: &str, keys: &[String]) -> Result<(), ApiError> {
         validate::tag_keys(keys)?;
         let entry = self.role_mut(name)?;
-        entry
-            .role
-            .tags
-            .retain(|key, _| !keys.iter().any(|gone| validate::same_key(gone, key)));
+        entry.role.tags.retain(|key, _| !keys.iter().any(|gone| validate::same_key(gone, key)));
         Ok(())
     }
 
@@ -201,10 +175,7 @@ impl Iam {
     pub fn list_role_tags(&mut self, name: &str, request: &PageRequest) -> Result<Page<(String, String)>, ApiError> {
         let cut = self.cut(request)?;
         let tags = &self.role(name)?.role.tags;
-        Ok(cut.take_from_start(
-            tags.iter()
-                .map(|(key, value)| (key.clone(), (key.clone(), value.clone()))),
-        ))
+        Ok(cut.take_from_start(tags.iter().map(|(key, value)| (key.clone(), (key.clone(), value.clone())))))
     }
 }
 

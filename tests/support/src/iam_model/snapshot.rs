@@ -13,11 +13,8 @@ impl Iam {
             .values()
             .map(|entry| {
                 let policy = &entry.policy;
-                let versions: Map<String, Value> = entry
-                    .versions
-                    .iter()
-                    .map(|held| (held.id.clone(), json!(held.document.as_str())))
-                    .collect();
+                let versions: Map<String, Value> =
+                    entry.versions.iter().map(|held| (held.id.clone(), json!(held.document.as_str()))).collect();
                 let value = json!({
                     "arn": policy.arn, "id": policy.id, "path": policy.path, "description": policy.description,
                     "defaultVersion": policy.default_version, "versions": versions, "tags": policy.tags,
@@ -30,11 +27,8 @@ impl Iam {
             .values()
             .map(|entry| {
                 let role = &entry.role;
-                let inline: Map<String, Value> = entry
-                    .inline
-                    .iter()
-                    .map(|(name, held)| (name.clone(), json!(held.as_str())))
-                    .collect();
+                let inline: Map<String, Value> =
+                    entry.inline.iter().map(|(name, held)| (name.clone(), json!(held.as_str()))).collect();
                 let value = json!({
                     "arn": role.arn, "id": role.id, "path": role.path, "description": role.description,
                     "trust": role.trust.as_str(), "maxSessionSeconds": role.max_session_seconds,
@@ -57,10 +51,7 @@ impl Iam {
             .values()
             .map(|entry| {
                 let profile = &entry.profile;
-                (
-                    profile.name.clone(),
-                    json!({"arn": profile.arn, "id": profile.id, "role": entry.role}),
-                )
+                (profile.name.clone(), json!({"arn": profile.arn, "id": profile.id, "role": entry.role}))
             })
             .collect();
         json!({

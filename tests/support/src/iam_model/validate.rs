@@ -14,18 +14,10 @@ fn broken(value: impl Display, field: &str, constraint: impl Display) -> ApiErro
 fn length(value: &str, field: &str, least: usize, most: usize) -> Result<(), ApiError> {
     let length = value.chars().count();
     if length < least {
-        return Err(broken(
-            value,
-            field,
-            format_args!("Member must have length greater than or equal to {least}"),
-        ));
+        return Err(broken(value, field, format_args!("Member must have length greater than or equal to {least}")));
     }
     if length > most {
-        return Err(broken(
-            value,
-            field,
-            format_args!("Member must have length less than or equal to {most}"),
-        ));
+        return Err(broken(value, field, format_args!("Member must have length less than or equal to {most}")));
     }
     Ok(())
 }
@@ -33,10 +25,7 @@ fn length(value: &str, field: &str, least: usize, most: usize) -> Result<(), Api
 /// `[\w+=,.@-]+` of at most `most` characters.
 pub(super) fn name(value: &str, field: &str, most: usize) -> Result<(), ApiError> {
     length(value, field, 1, most)?;
-    if value
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c))
-    {
+    if value.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c)) {
         return Ok(());
     }
     Err(ApiError::validation(format!(
@@ -50,10 +39,7 @@ pub(super) fn path(value: Option<&str>) -> Result<String, ApiError> {
     let value = value.unwrap_or("/");
     length(value, "path", 1, 512)?;
     let segment_ok = |segment: &str| {
-        !segment.is_empty()
-            && segment
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || ".,+@=_-".contains(c))
+        !segment.is_empty() && segment.chars().all(|c| c.is_ascii_alphanumeric() || ".,+@=_-".contains(c))
     };
     let inner = value.strip_prefix('/').and_then(|rest| match rest {
         "" => Some(""),
@@ -95,11 +81,7 @@ pub(super) fn max_session(value: Option<u32>) -> Result<u32, ApiError> {
     if (3600..=43_200).contains(&value) {
         return Ok(value);
     }
-    Err(broken(
-        value,
-        "maxSessionDuration",
-        "Member must have value between 3600 and 43200",
-    ))
+    Err(broken(value, "maxSessionDuration", "Member must have value between 3600 and 43200"))
 }
 
 /// A document in transit: 1–131,072 characters of Latin-1.
@@ -116,9 +98,7 @@ pub(super) fn document(text: &str) -> Result<(), ApiError> {
 /// A quota counts characters, white space aside.
 pub(super) fn document_size(text: &str, quota: usize, quota_name: &str) -> Result<(), ApiError> {
     if counted(text) > quota {
-        return Err(ApiError::limit_exceeded(format!(
-            "Cannot exceed quota for {quota_name}: {quota}"
-        )));
+        return Err(ApiError::limit_exceeded(format!("Cannot exceed quota for {quota_name}: {quota}")));
     }
     Ok(())
 }
@@ -131,11 +111,7 @@ pub(super) fn counted(text: &str) -> usize {
 /// Tags of one request. Role tag keys ignore case, so two that differ only by case are duplicates.
 pub(super) fn tags(tags: &Tags, ignore_case: bool) -> Result<(), ApiError> {
     if tags.len() > 50 {
-        return Err(broken(
-            "[tags]",
-            "tags",
-            "Member must have length less than or equal to 50",
-        ));
+        return Err(broken("[tags]", "tags", "Member must have length less than or equal to 50"));
     }
     for (index, (key, value)) in tags.iter().enumerate() {
         let member = format!("tags.{}.member", index + 1);
@@ -156,11 +132,7 @@ pub(super) fn tags(tags: &Tags, ignore_case: bool) -> Result<(), ApiError> {
 /// Keys to remove: 50 at most, each a possible key.
 pub(super) fn tag_keys(keys: &[String]) -> Result<(), ApiError> {
     if keys.len() > 50 {
-        return Err(broken(
-            "[tagKeys]",
-            "tagKeys",
-            "Member must have length less than or equal to 50",
-        ));
+        return Err(broken("[tagKeys]", "tagKeys", "Member must have length less than or equal to 50"));
     }
     keys.iter().try_for_each(|key| tag_key(key, "tagKeys"))
 }
@@ -174,9 +146,7 @@ fn tag_key(key: &str, field: &str) -> Result<(), ApiError> {
         return Err(broken(key, field, TAG_KEY_PATTERN));
     }
     if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
-        return Err(ApiError::invalid_input(format!(
-            "Tag key '{key}' is invalid: the prefix aws: is reserved."
-        )));
+        return Err(ApiError::invalid_input(format!("Tag key '{key}' is invalid: the prefix aws: is reserved.")));
     }
     Ok(())
 }
@@ -201,9 +171,7 @@ pub(super) fn merged_tags(present: &Tags, new: &Tags, ignore_case: bool, quota: 
     }
     merged.extend(new.iter().map(|(key, value)| (key.clone(), value.clone())));
     if merged.len() > quota {
-        return Err(ApiError::limit_exceeded(format!(
-            "The number of tags has reached the maximum limit of {quota}."
-        )));
+        return Err(ApiError::limit_exceeded(format!("The number of tags has reached the maximum limit of {quota}.")));
     }
     Ok(merged)
 }

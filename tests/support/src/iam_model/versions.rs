@@ -24,12 +24,7 @@ impl Iam {
         }
         let id = format!("v{}", entry.next_version);
         entry.next_version += 1;
-        let version = PolicyVersion {
-            id: id.clone(),
-            document,
-            is_default: set_as_default,
-            created_ms: now,
-        };
+        let version = PolicyVersion { id: id.clone(), document, is_default: set_as_default, created_ms: now };
         if set_as_default {
             entry.versions.iter_mut().for_each(|other| other.is_default = false);
             entry.policy.default_version = id;
@@ -43,12 +38,7 @@ impl Iam {
     pub fn get_policy_version(&self, arn: &str, version: &str) -> Result<PolicyVersion, ApiError> {
         check_version_id(version)?;
         let entry = self.policy(arn)?;
-        entry
-            .versions
-            .iter()
-            .find(|held| held.id == version)
-            .cloned()
-            .ok_or_else(|| no_version(arn, version))
+        entry.versions.iter().find(|held| held.id == version).cloned().ok_or_else(|| no_version(arn, version))
     }
 
     /// `ListPolicyVersions`, newest first.
@@ -73,10 +63,7 @@ impl Iam {
         if entry.policy.default_version != version {
             version.clone_into(&mut entry.policy.default_version);
             entry.policy.updated_ms = now;
-            entry
-                .versions
-                .iter_mut()
-                .for_each(|held| held.is_default = held.id == version);
+            entry.versions.iter_mut().for_each(|held| held.is_default = held.id == version);
         }
         Ok(())
     }
@@ -86,15 +73,10 @@ impl Iam {
         check_version_id(version)?;
         let now = self.now_ms();
         let entry = self.policy_mut(arn)?;
-        let position = entry
-            .versions
-            .iter()
-            .position(|held| held.id == version)
-            .ok_or_else(|| no_version(arn, version))?;
+        let position =
+            entry.versions.iter().position(|held| held.id == version).ok_or_else(|| no_version(arn, version))?;
         if entry.policy.default_version == version {
-            return Err(ApiError::delete_conflict(
-                "Cannot delete the default version of a policy.",
-            ));
+            return Err(ApiError::delete_conflict("Cannot delete the default version of a policy."));
         }
         entry.versions.remove(position);
         entry.policy.updated_ms = now;
@@ -103,16 +85,12 @@ impl Iam {
 }
 
 fn no_version(arn: &str, version: &str) -> ApiError {
-    ApiError::no_such_entity(format!(
-        "Policy {arn} version {version} does not exist or is not attachable."
-    ))
+    ApiError::no_such_entity(format!("Policy {arn} version {version} does not exist or is not attachable."))
 }
 
 /// `v[1-9][0-9]*`.
 fn check_version_id(id: &str) -> Result<(), ApiError> {
-    let digits = id
-        .strip_prefix('v')
-        .filter(|digits| !digits.is_empty() && !digits.starts_with('0'));
+    let digits = id.strip_prefix('v').filter(|digits| !digits.is_empty() && !digits.starts_with('0'));
     if digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit())) {
         return Ok(());
     }

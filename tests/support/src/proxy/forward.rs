@@ -44,25 +44,14 @@ impl Upstream {
         stream.set_nodelay(true)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
-        let response = sender
-            .send_request(request)
-            .await
-            .context("the emulator closed the connection")?;
+        let response = sender.send_request(request).await.context("the emulator closed the connection")?;
         let (head, body) = response.into_parts();
-        let body = body
-            .collect()
-            .await
-            .context("the emulator's answer broke off")?
-            .to_bytes();
+        let body = body.collect().await.context("the emulator's answer broke off")?.to_bytes();
         drop(sender);
         connection.abort();
         let mut headers = head.headers;
         without_framing(&mut headers);
-        Ok(Answer {
-            status: head.status,
-            headers,
-            body,
-        })
+        Ok(Answer { status: head.status, headers, body })
     }
 
     /// A Query call of the proxy's own, on behalf of the caller whose head this is.

@@ -33,13 +33,7 @@ pub struct ProxyOptions {
 impl ProxyOptions {
     /// In front of moto, with its gaps mended.
     pub fn before_moto(upstream: SocketAddr) -> Self {
-        Self {
-            port: 0,
-            upstream,
-            log_capacity: 100_000,
-            default_account: "123456789012".to_owned(),
-            mend_moto: true,
-        }
+        Self { port: 0, upstream, log_capacity: 100_000, default_account: "123456789012".to_owned(), mend_moto: true }
     }
 }
 
@@ -58,11 +52,7 @@ impl Proxy {
         let port = options.port;
         let service = Service::new(gate.clone(), options);
         let (addr, runtime) = listen(port, 2, move |request| service.clone().serve(request))?;
-        Ok(Self {
-            addr,
-            gate,
-            runtime: Some(runtime),
-        })
+        Ok(Self { addr, gate, runtime: Some(runtime) })
     }
 
     /// Where it listens.

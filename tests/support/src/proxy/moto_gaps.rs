@@ -45,10 +45,7 @@ pub(super) async fn before(upstream: Upstream, head: &Parts, query: &Query, body
             if in_use {
                 return Ok(refused("Cannot delete a policy attached to entities."));
             }
-            let versions = upstream
-                .query(head, "ListPolicyVersions", &[("PolicyArn", arn)])
-                .await?
-                .text();
+            let versions = upstream.query(head, "ListPolicyVersions", &[("PolicyArn", arn)]).await?.text();
             if versions.matches("<VersionId>").count() > 1 {
                 return Ok(refused(
                     "This policy has more than one version. Before you delete a policy, you must delete the policy's \
@@ -64,10 +61,7 @@ pub(super) async fn before(upstream: Upstream, head: &Parts, query: &Query, body
             }
         }
         "UpdateRole" if query.params.get("Description").is_none() => {
-            let role = upstream
-                .query(head, "GetRole", &[("RoleName", param("RoleName"))])
-                .await?
-                .text();
+            let role = upstream.query(head, "GetRole", &[("RoleName", param("RoleName"))]).await?.text();
             if let Some(description) = element(&role, "Description") {
                 let description = unescaped(description);
                 let addition = format!("&Description={}", utf8_percent_encode(&description, NON_ALPHANUMERIC));
@@ -85,15 +79,10 @@ fn refused(message: &str) -> Mended {
 
 /// Encodes the documents in an answer that moto left plain.
 pub(super) fn after(action: &str, body: String) -> String {
-    if !matches!(
-        action,
-        "GetPolicyVersion" | "GetRolePolicy" | "GetAccountAuthorizationDetails"
-    ) {
+    if !matches!(action, "GetPolicyVersion" | "GetRolePolicy" | "GetAccountAuthorizationDetails") {
         return body;
     }
-    ["Document", "PolicyDocument", "AssumeRolePolicyDocument"]
-        .iter()
-        .fold(body, |body, tag| encoded(&body, tag))
+    ["Document", "PolicyDocument", "AssumeRolePolicyDocument"].iter().fold(body, |body, tag| encoded(&body, tag))
 }
 
 /// RFC 3986: everything but the unreserved characters.
@@ -124,17 +113,8 @@ pub(super) fn element<'a>(xml: &'a str, tag: &str) -> Option<&'a str> {
 }
 
 fn unescaped(text: &str) -> String {
-    let entities = [
-        ("&lt;", "<"),
-        ("&gt;", ">"),
-        ("&quot;", "\""),
-        ("&#34;", "\""),
-        ("&#39;", "'"),
-        ("&apos;", "'"),
-    ];
-    let text = entities
-        .iter()
-        .fold(text.to_owned(), |text, (entity, plain)| text.replace(entity, plain));
+    let entities = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&#39;", "'"), ("&apos;", "'")];
+    let text = entities.iter().fold(text.to_owned(), |text, (entity, plain)| text.replace(entity, plain));
     // Last, or `&amp;lt;` would become `<`.
     text.replace("&amp;", "&")
 }

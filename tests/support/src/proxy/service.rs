@@ -45,23 +45,12 @@ impl Service {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         if let Some(path) = head.uri.path().strip_prefix("/control/") {
-            return Ok(control::answer(
-                &self.gate,
-                None,
-                &head.method,
-                path,
-                head.uri.query(),
-                &body,
-            ));
+            return Ok(control::answer(&self.gate, None, &head.method, path, head.uri.query(), &body));
         }
         let authorization = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let query = Query::parse(&body, authorization);
         if query.action.is_empty() || head.uri.path() != "/" {
-            return Ok(self
-                .upstream
-                .send(&head, body)
-                .await
-                .map_or_else(|error| bad_gateway(&error), response));
+            return Ok(self.upstream.send(&head, body).await.map_or_else(|error| bad_gateway(&error), response));
         }
         let access_key = query.access_key.clone().unwrap_or_default();
         let account = lock(&self.accounts).get(&access_key).cloned();
@@ -84,11 +73,7 @@ impl Service {
     }
 
     async fn answer(&self, head: &Parts, query: &Query, body: Bytes, seq: u64, effect: Option<&Effect>) -> Reply {
-        let service = if query.params.get("Version") == Some("2011-06-15") {
-            AwsService::Sts
-        } else {
-            AwsService::Iam
-        };
+        let service = if query.params.get("Version") == Some("2011-06-15") { AwsService::Sts } else { AwsService::Iam };
         let id = reply::request_id(seq);
         let caller = query.access_key.as_deref().unwrap_or_default();
         if let Some((reply, outcome)) =
@@ -102,10 +87,9 @@ impl Service {
                 let outcome = outcome(&answer);
                 (response(answer), outcome)
             }
-            Ok(Executed::Done) => (
-                reply::xml(200, xml::success(service, &query.action, &id, ""), &id),
-                "OK".to_owned(),
-            ),
+            Ok(Executed::Done) => {
+                (reply::xml(200, xml::success(service, &query.action, &id, ""), &id), "OK".to_owned())
+            }
             Ok(Executed::Refused(error)) => (reply::error(service, &error, &id), error.code),
             Err(error) => (bad_gateway(&error), "BadGateway".to_owned()),
         };

@@ -34,38 +34,23 @@ impl Script {
             move |request: Request<hyper::body::Incoming>| {
                 let received = received.clone();
                 async move {
-                    let body = request
-                        .into_body()
-                        .collect()
-                        .await
-                        .map_err(std::io::Error::other)?
-                        .to_bytes();
+                    let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
                     let action = Query::parse(&body, None).action;
                     received
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
                         .push(String::from_utf8_lossy(&body).into_owned());
-                    let answer = answers
-                        .iter()
-                        .find(|(name, _)| *name == action)
-                        .map_or("", |(_, answer)| answer);
+                    let answer = answers.iter().find(|(name, _)| *name == action).map_or("", |(_, answer)| answer);
                     Ok(reply::whole(200, "text/xml", answer))
                 }
             }
         })?;
-        Ok(Self {
-            addr,
-            received,
-            runtime: Some(runtime),
-        })
+        Ok(Self { addr, received, runtime: Some(runtime) })
     }
 
     fn actions(&self) -> Vec<String> {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        received
-            .iter()
-            .map(|form| Query::parse(form.as_bytes(), None).action)
-            .collect()
+        received.iter().map(|form| Query::parse(form.as_bytes(), None).action).collect()
     }
 }
 
@@ -83,17 +68,11 @@ async fn post(addr: SocketAddr, path: &str, key: &str, body: String) -> anyhow::
     tokio::spawn(connection);
     let request = Request::post(path)
         .header("host", "localhost")
-        .header(
-            "authorization",
-            format!("AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/iam/aws4_request"),
-        )
+        .header("authorization", format!("AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/iam/aws4_request"))
         .body(Full::new(Bytes::from(body)))?;
     let response = sender.send_request(request).await?;
     let status = response.status().as_u16();
-    Ok((
-        status,
-        String::from_utf8(response.into_body().collect().await?.to_bytes().to_vec())?,
-    ))
+    Ok((status, String::from_utf8(response.into_body().collect().await?.to_bytes().to_vec())?))
 }
 
 async fn call(proxy: &Proxy, action: &str, params: &[(&str, &str)]) -> anyhow::Result<(u16, String)> {
@@ -113,21 +92,11 @@ fn before(script: &Script) -> anyhow::Result<Proxy> {
 async fn the_present_default_is_not_set_again() -> anyhow::Result<()> {
     let script = Script::start(&[("GetPolicy", "<x><DefaultVersionId>v1</DefaultVersionId></x>")])?;
     let proxy = before(&script)?;
-    let (status, body) = call(
-        &proxy,
-        "SetDefaultPolicyVersion",
-        &[("PolicyArn", ARN), ("VersionId", "v1")],
-    )
-    .await?;
+    let (status, body) = call(&proxy, "SetDefaultPolicyVersion", &[("PolicyArn", ARN), ("VersionId", "v1")]).await?;
     assert_eq!(status, 200);
     assert!(body.contains("SetDefaultPolicyVersionResponse"), "{body}");
     assert_eq!(script.actions(), ["GetPolicy"]);
-    call(
-        &proxy,
-        "SetDefaultPolicyVersion",
-        &[("PolicyArn", ARN), ("VersionId", "v2")],
-    )
-    .await?;
+    call(&proxy, "SetDefaultPolicyVersion", &[("PolicyArn", ARN), ("VersionId", "v2")]).await?;
     assert_eq!(script.actions(), ["GetPolicy", "GetPolicy", "SetDefaultPolicyVersion"]);
     assert_eq!(proxy.gate().counts()["SetDefaultPolicyVersion"], 2);
     Ok(())
@@ -138,10 +107,7 @@ async fn an_attached_policy_is_not_deleted() -> anyhow::Result<()> {
     let script = Script::start(&[("GetPolicy", "<x><AttachmentCount>1</AttachmentCount></x>")])?;
     let proxy = before(&script)?;
     let (status, body) = call(&proxy, "DeletePolicy", &[("PolicyArn", ARN)]).await?;
-    assert!(
-        status == 409 && body.contains("<Code>DeleteConflict</Code>"),
-        "{status} {body}"
-    );
+    assert!(status == 409 && body.contains("<Code>DeleteConflict</Code>"), "{status} {body}");
     assert_eq!(script.actions(), ["GetPolicy"]);
     let log = proxy.gate().calls_since(0);
     assert_eq!((log[0].outcome.as_str(), log[0].executed), ("DeleteConflict", false));
@@ -196,20 +162,15 @@ async fn plain_documents_are_encoded_and_encoded_ones_left() -> anyhow::Result<(
 async fn a_lost_answer_was_forwarded_and_a_refusal_was_not() -> anyhow::Result<()> {
     let script = Script::start(&[])?;
     let proxy = before(&script)?;
-    let rules = vec![
-        Rule::new(Effect::LoseAnswer, &["CreateRole"]).times(1),
-        Rule::new(Effect::Throttle, &["write"]).times(1),
-    ];
+    let rules =
+        vec![Rule::new(Effect::LoseAnswer, &["CreateRole"]).times(1), Rule::new(Effect::Throttle, &["write"]).times(1)];
     proxy.gate().set_faults(FaultPlan::of(0, rules));
     assert!(call(&proxy, "CreateRole", &[("RoleName", "r")]).await.is_err());
     let (status, body) = call(&proxy, "CreateRole", &[("RoleName", "r")]).await?;
     assert!(status == 400 && body.contains("<Code>Throttling</Code>"), "{body}");
     assert_eq!(script.actions(), ["CreateRole"]);
     let log = proxy.gate().calls_since(0);
-    let seen: Vec<_> = log
-        .iter()
-        .map(|record| (record.outcome.as_str(), record.executed))
-        .collect();
+    let seen: Vec<_> = log.iter().map(|record| (record.outcome.as_str(), record.executed)).collect();
     assert_eq!(seen, [("ConnectionLost", true), ("Throttling", false)]);
     Ok(())
 }
@@ -221,19 +182,8 @@ async fn sessions_are_logged_in_their_account() -> anyhow::Result<()> {
     let script = Script::start(&[("AssumeRole", SESSION)])?;
     let proxy = before(&script)?;
     call(&proxy, "AssumeRole", &[("RoleArn", "arn:aws:iam::444455556666:role/r")]).await?;
-    post(
-        proxy.addr(),
-        "/",
-        "ASIANEW",
-        "Action=ListRoles&Version=2010-05-08".to_owned(),
-    )
-    .await?;
-    let accounts: Vec<_> = proxy
-        .gate()
-        .calls_since(0)
-        .into_iter()
-        .map(|record| record.account)
-        .collect();
+    post(proxy.addr(), "/", "ASIANEW", "Action=ListRoles&Version=2010-05-08".to_owned()).await?;
+    let accounts: Vec<_> = proxy.gate().calls_since(0).into_iter().map(|record| record.account).collect();
     assert_eq!(accounts, ["123456789012", "444455556666"]);
     Ok(())
 }
@@ -242,17 +192,12 @@ async fn sessions_are_logged_in_their_account() -> anyhow::Result<()> {
 async fn what_is_no_call_passes_and_an_absent_emulator_is_named() -> anyhow::Result<()> {
     let script = Script::start(&[])?;
     let proxy = before(&script)?;
-    proxy
-        .gate()
-        .set_faults(FaultPlan::of(0, vec![Rule::new(Effect::Throttle, &["*"])]));
+    proxy.gate().set_faults(FaultPlan::of(0, vec![Rule::new(Effect::Throttle, &["*"])]));
     let (status, _) = post(proxy.addr(), "/moto-api/reset", "AKIATESTONE", String::new()).await?;
     assert_eq!((status, script.actions().len(), proxy.gate().last_seq()), (200, 1, 0));
     let closed = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let proxy = Proxy::start(ProxyOptions::before_moto(closed))?;
     let (status, body) = call(&proxy, "ListRoles", &[]).await?;
-    assert!(
-        status == 502 && body.contains("does not accept connections"),
-        "{status} {body}"
-    );
+    assert!(status == 502 && body.contains("does not accept connections"), "{status} {body}");
     Ok(())
 }

@@ -21,21 +21,9 @@ struct Program {
 
 /// In the order in which they share most of what was compiled before.
 const CONTROL_PLANE: [Program; 4] = [
-    Program {
-        name: "etcd",
-        package: "go.etcd.io/etcd/server/v3",
-        cold: "about 1 minute",
-    },
-    Program {
-        name: "kube-apiserver",
-        package: "k8s.io/kubernetes/cmd/kube-apiserver",
-        cold: "about 5 minutes",
-    },
-    Program {
-        name: "kubectl",
-        package: "k8s.io/kubernetes/cmd/kubectl",
-        cold: "about 1 minute",
-    },
+    Program { name: "etcd", package: "go.etcd.io/etcd/server/v3", cold: "about 1 minute" },
+    Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver", cold: "about 5 minutes" },
+    Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl", cold: "about 1 minute" },
     Program {
         name: "kube-controller-manager",
         package: "k8s.io/kubernetes/cmd/kube-controller-manager",
@@ -48,11 +36,7 @@ pub(super) fn control_plane_binary(module: &Path, out: &Path, name: &str) -> Res
     let program = CONTROL_PLANE.iter().find(|program| program.name == name);
     let program = program.with_context(|| format!("{name} is not a program of the control plane"))?;
     let go_mod = read(&module.join("go.mod"))?;
-    let owner = if name == "etcd" {
-        program.package
-    } else {
-        "k8s.io/kubernetes"
-    };
+    let owner = if name == "etcd" { program.package } else { "k8s.io/kubernetes" };
     let version = required_version(&go_mod, owner).with_context(|| format!("go.mod does not require {owner}"))?;
     build(&Build {
         module,
@@ -60,11 +44,7 @@ pub(super) fn control_plane_binary(module: &Path, out: &Path, name: &str) -> Res
         name,
         package: program.package,
         version,
-        ldflags: &if name == "etcd" {
-            String::from("-s -w")
-        } else {
-            kubernetes_ldflags(version)
-        },
+        ldflags: &if name == "etcd" { String::from("-s -w") } else { kubernetes_ldflags(version) },
         cold: program.cold,
     })
 }
@@ -91,40 +71,19 @@ pub struct Build<'a> {
 /// Builds one program unless the same inputs built it before. The caller sees to it that nobody else builds into the
 /// same place.
 pub fn build(build: &Build<'_>) -> Result<PathBuf> {
-    let Build {
-        module,
-        out,
-        name,
-        package,
-        version,
-        ldflags,
-        cold,
-    } = *build;
+    let Build { module, out, name, package, version, ldflags, cold } = *build;
     let binary = out.join(name);
     let inputs = [&read(&module.join("go.mod"))?, &read(&module.join("go.sum"))?, ldflags];
-    let stamp = Stamp::new(
-        out.join(format!("{name}.built-from")),
-        &inputs.map(|input| input as &str),
-    );
+    let stamp = Stamp::new(out.join(format!("{name}.built-from")), &inputs.map(|input| input as &str));
     if binary.is_file() && stamp.matches() {
         return Ok(binary);
     }
-    check_go(
-        Command::new("go")
-            .args(["env", "GOVERSION"])
-            .output()
-            .ok()
-            .map(|output| output.stdout),
-    )?;
+    check_go(Command::new("go").args(["env", "GOVERSION"]).output().ok().map(|output| output.stdout))?;
     fs::create_dir_all(out)?;
     progress(&format!("building {name} {version} (first time: {cold}) …"));
     let unfinished = out.join(format!("{name}.new"));
     let mut command = supervisor::command("go");
-    command
-        .current_dir(module)
-        .args(["build", "-ldflags", ldflags, "-o"])
-        .arg(&unfinished)
-        .arg(package);
+    command.current_dir(module).args(["build", "-ldflags", ldflags, "-o"]).arg(&unfinished).arg(package);
     build_step(&format!("building {name}"), command)?;
     fs::rename(&unfinished, &binary)?;
     stamp.write()?;
@@ -145,10 +104,7 @@ fn kubernetes_ldflags(version: &str) -> String {
 fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
     go_mod.lines().find_map(|line| {
         let mut words = line.trim().trim_start_matches("require ").split_whitespace();
-        (words.next() == Some(module))
-            .then(|| words.next())
-            .flatten()
-            .filter(|word| word.starts_with('v'))
+        (words.next() == Some(module)).then(|| words.next()).flatten().filter(|word| word.starts_with('v'))
     })
 }
 
@@ -163,11 +119,7 @@ fn check_go(found: Option<Vec<u8>>) -> Result<()> {
     if let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next())
         && (major, minor) < OLDEST
     {
-        bail!(
-            "Go {major}.{minor} is too old, the test environment needs {}.{}: {INSTALL}",
-            OLDEST.0,
-            OLDEST.1
-        );
+        bail!("Go {major}.{minor} is too old, the test environment needs {}.{}: {INSTALL}", OLDEST.0, OLDEST.1);
     }
     Ok(())
 }
@@ -184,10 +136,7 @@ mod tests {
     fn a_missing_or_old_go_is_named_with_the_command_that_installs_it() {
         for found in [None, Some(b"go1.19.8\n".to_vec())] {
             let error = check_go(found).expect_err("not usable").to_string();
-            assert!(
-                error.contains("apt-get install golang-go") && !error.contains('\n'),
-                "{error}"
-            );
+            assert!(error.contains("apt-get install golang-go") && !error.contains('\n'), "{error}");
         }
         check_go(Some(b"go1.26.8\n".to_vec())).expect("new enough");
     }
@@ -203,10 +152,7 @@ mod tests {
     #[test]
     fn versions_are_read_from_both_forms_of_require() {
         assert_eq!(required_version("require a.b/c v1.2.3\n", "a.b/c"), Some("v1.2.3"));
-        assert_eq!(
-            required_version("tool a.b/c\nrequire (\n\ta.b/c v1.2.3 // indirect\n)", "a.b/c"),
-            Some("v1.2.3")
-        );
+        assert_eq!(required_version("tool a.b/c\nrequire (\n\ta.b/c v1.2.3 // indirect\n)", "a.b/c"), Some("v1.2.3"));
         assert_eq!(required_version("require a.b/cd v1.2.3\n", "a.b/c"), None);
     }
 }

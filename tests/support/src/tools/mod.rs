@@ -33,11 +33,7 @@ const ASSETS: &str = "KUBEBUILDER_ASSETS";
 /// etcd, kube-apiserver and kubectl: from `KUBEBUILDER_ASSETS` if that is set, otherwise built with Go.
 pub async fn control_plane() -> Result<ControlPlaneTools> {
     blocking(|| {
-        Ok(ControlPlaneTools {
-            etcd: find("etcd")?,
-            apiserver: find("kube-apiserver")?,
-            kubectl: find("kubectl")?,
-        })
+        Ok(ControlPlaneTools { etcd: find("etcd")?, apiserver: find("kube-apiserver")?, kubectl: find("kubectl")? })
     })
     .await
 }
@@ -57,10 +53,7 @@ pub async fn moto() -> Result<PathBuf> {
     blocking(|| {
         let dir = environment_dir();
         let _lock = BuildLock::take(&dir, "moto")?;
-        python::virtual_environment(
-            &dir.join("moto"),
-            &workspace().join("tests/support/moto/requirements.txt"),
-        )
+        python::virtual_environment(&dir.join("moto"), &workspace().join("tests/support/moto/requirements.txt"))
     })
     .await
 }
@@ -72,10 +65,7 @@ fn find(name: &str) -> Result<PathBuf> {
             return Ok(path);
         }
         if name != "kube-controller-manager" {
-            bail!(
-                "{ASSETS} is set, but {} does not exist: unset it to build {name} with Go",
-                path.display()
-            );
+            bail!("{ASSETS} is set, but {} does not exist: unset it to build {name} with Go", path.display());
         }
     }
     let dir = environment_dir();
@@ -84,9 +74,7 @@ fn find(name: &str) -> Result<PathBuf> {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .context("a task that prepares tools was cancelled")?
+    tokio::task::spawn_blocking(work).await.context("a task that prepares tools was cancelled")?
 }
 
 /// Says what is going on, also where a test harness captures the output of `eprintln!`: a first build takes minutes.
@@ -134,11 +122,7 @@ fn build_step(what: &str, command: Command) -> Result<()> {
         std::thread::sleep(Duration::from_millis(20));
     };
     if !status.success() {
-        bail!(
-            "{what} failed ({status}); the end of {}:\n{}",
-            log.display(),
-            tail(&log, 15)
-        );
+        bail!("{what} failed ({status}); the end of {}:\n{}", log.display(), tail(&log, 15));
     }
     Ok(())
 }
@@ -151,10 +135,7 @@ struct Stamp {
 
 impl Stamp {
     fn new(path: PathBuf, parts: &[&str]) -> Self {
-        Self {
-            path,
-            content: parts.join("\n"),
-        }
+        Self { path, content: parts.join("\n") }
     }
 
     fn matches(&self) -> bool {
@@ -175,17 +156,12 @@ mod tests {
         let mut command = crate::supervisor::command("sh");
         command.args(["-c", "echo the reason; exit 3"]);
         let error = build_step("a failing step", command).expect_err("exit 3").to_string();
-        assert!(
-            error.contains("a failing step") && error.contains("the reason"),
-            "{error}"
-        );
+        assert!(error.contains("a failing step") && error.contains("the reason"), "{error}");
     }
 
     #[test]
     fn a_stamp_changes_with_its_parts() {
-        let path = environment_dir()
-            .join("unit")
-            .join(format!("stamp-{}", std::process::id()));
+        let path = environment_dir().join("unit").join(format!("stamp-{}", std::process::id()));
         fs::create_dir_all(path.parent().expect("it has one")).expect("a directory under target/");
         let stamp = Stamp::new(path.clone(), &["a", "b"]);
         assert!(!stamp.matches());

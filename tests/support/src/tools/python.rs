@@ -17,12 +17,7 @@ pub(super) fn virtual_environment(dir: &Path, requirements: &Path) -> Result<Pat
     let locked = fs::read_to_string(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
     let stamp = Stamp::new(dir.join("built-from"), &[&locked]);
     // A Python upgrade leaves an environment behind that no longer starts.
-    let starts = || {
-        Command::new(&python)
-            .arg("--version")
-            .output()
-            .is_ok_and(|output| output.status.success())
-    };
+    let starts = || Command::new(&python).arg("--version").output().is_ok_and(|output| output.status.success());
     if stamp.matches() && starts() {
         return Ok(python);
     }
@@ -39,14 +34,7 @@ pub(super) fn virtual_environment(dir: &Path, requirements: &Path) -> Result<Pat
     build_step("creating the virtual environment", create)?;
     let mut install = supervisor::command(&python);
     install
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--disable-pip-version-check",
-            "--no-input",
-            "--require-hashes",
-        ])
+        .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--require-hashes"])
         .args(["--only-binary", ":all:", "-r"])
         .arg(requirements);
     build_step("installing moto", install)?;

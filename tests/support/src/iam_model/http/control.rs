@@ -114,11 +114,7 @@ fn world_request(world: &World, method: &Method, path: &str, body: &Bytes) -> Ou
             None => Err(format!("there is no account {id}")),
         },
         ("PUT", "keys", key) => parse(body).and_then(|change: KeyChange| {
-            if world.set_key_state(key, change.state) {
-                Ok(Value::Null)
-            } else {
-                Err(format!("there is no key {key}"))
-            }
+            if world.set_key_state(key, change.state) { Ok(Value::Null) } else { Err(format!("there is no key {key}")) }
         }),
         ("PUT", "roles", "") => parse(body).map(|change: RoleChange| {
             world.require_external_id(&change.arn, change.external_id.as_deref());

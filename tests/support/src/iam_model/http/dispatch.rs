@@ -26,10 +26,7 @@ pub(super) fn execute(iam: &mut Iam, action: Action, params: &Params) -> Result<
 }
 
 pub(super) fn page_request(params: &Params) -> Result<PageRequest, ApiError> {
-    Ok(PageRequest {
-        marker: params.owned("Marker"),
-        max_items: params.number("MaxItems")?,
-    })
+    Ok(PageRequest { marker: params.owned("Marker"), max_items: params.number("MaxItems")? })
 }
 
 /// Each family of operations says whether the operation was one of its own.

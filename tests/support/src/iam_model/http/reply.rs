@@ -60,14 +60,9 @@ pub(crate) type Reply = Result<Response<ReplyBody>, io::Error>;
 pub(crate) fn whole(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Response<ReplyBody> {
     let bytes: Bytes = body.into();
     let length = bytes.len();
-    let mut response = Response::new(ReplyBody {
-        bytes: Some(bytes),
-        end: End::Proper,
-    });
+    let mut response = Response::new(ReplyBody { bytes: Some(bytes), end: End::Proper });
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     response
 }
@@ -81,11 +76,7 @@ pub(crate) fn xml(status: u16, body: String, request_id: &str) -> Response<Reply
 }
 
 pub(crate) fn error(service: Service, error: &ApiError, request_id: &str) -> Response<ReplyBody> {
-    xml(
-        error.status,
-        xml::failure(service, &error.code, error.status, &error.message, request_id),
-        request_id,
-    )
+    xml(error.status, xml::failure(service, &error.code, error.status, &error.message, request_id), request_id)
 }
 
 pub(crate) fn lost() -> Reply {
@@ -133,10 +124,7 @@ pub(crate) fn afterwards(effect: Option<&Effect>, response: Response<ReplyBody>)
         Some(Effect::TruncateBody) => (Ok(response.map(broken_off)), Some("TruncatedBody")),
         Some(Effect::MalformedBody) => {
             let body = format!("<Almost at=\"{}\"><Unclosed", iso8601(0));
-            (
-                Ok(whole(response.status().as_u16(), "text/xml", body)),
-                Some("MalformedBody"),
-            )
+            (Ok(whole(response.status().as_u16(), "text/xml", body)), Some("MalformedBody"))
         }
         _ => (Ok(response), None),
     }
@@ -145,8 +133,5 @@ pub(crate) fn afterwards(effect: Option<&Effect>, response: Response<ReplyBody>)
 /// The first half only; the length in the head stays, so the reader knows that something is missing.
 fn broken_off(body: ReplyBody) -> ReplyBody {
     let bytes = body.bytes.map(|bytes| bytes.slice(..bytes.len() / 2));
-    ReplyBody {
-        bytes,
-        end: End::BreaksOff,
-    }
+    ReplyBody { bytes, end: End::BreaksOff }
 }

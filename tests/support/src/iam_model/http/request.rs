@@ -134,9 +134,6 @@ impl Params {
 }
 
 fn decode(text: &[u8]) -> String {
-    let spaced: Vec<u8> = text
-        .iter()
-        .map(|byte| if *byte == b'+' { b' ' } else { *byte })
-        .collect();
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
     percent_decode(&spaced).decode_utf8_lossy().into_owned()
 }

@@ -72,11 +72,7 @@ fn role_policies(iam: &mut Iam, action: Action, params: &Params, xml: &mut Xml) 
             shapes::page(xml, "AttachedPolicies", &page, shapes::attached_policy);
         }
         Action::PutRolePolicy => {
-            iam.put_role_policy(
-                name()?,
-                params.required("PolicyName")?,
-                params.required("PolicyDocument")?,
-            )?;
+            iam.put_role_policy(name()?, params.required("PolicyName")?, params.required("PolicyDocument")?)?;
         }
         Action::GetRolePolicy => {
             let inline = iam.get_role_policy(name()?, params.required("PolicyName")?)?;

@@ -26,12 +26,7 @@ pub struct ServerOptions {
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self {
-            port: 0,
-            threads: 2,
-            log_capacity: 100_000,
-            defaults: Defaults::default(),
-        }
+        Self { port: 0, threads: 2, log_capacity: 100_000, defaults: Defaults::default() }
     }
 }
 
@@ -53,12 +48,7 @@ impl Server {
             let (world, gate) = (world.clone(), gate.clone());
             move |request| service::serve(world.clone(), gate.clone(), request)
         })?;
-        Ok(Self {
-            addr,
-            world,
-            gate,
-            runtime: Some(runtime),
-        })
+        Ok(Self { addr, world, gate, runtime: Some(runtime) })
     }
 
     /// Where it listens.

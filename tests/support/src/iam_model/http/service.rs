@@ -25,14 +25,7 @@ pub(super) async fn serve(world: World, gate: Gate, request: Request<Incoming>) 
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     if let Some(path) = head.uri.path().strip_prefix("/control/") {
-        return Ok(control::answer(
-            &gate,
-            Some(&world),
-            &head.method,
-            path,
-            head.uri.query(),
-            &body,
-        ));
+        return Ok(control::answer(&gate, Some(&world), &head.method, path, head.uri.query(), &body));
     }
     let authorization = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let query = Query::parse(&body, authorization);

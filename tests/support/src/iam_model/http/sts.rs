@@ -43,9 +43,7 @@ fn assume_role(world: &World, query: &Query, xml: &mut Xml) -> Result<(), ApiErr
     let session = query.params.required("RoleSessionName")?;
     let seconds: u64 = query.params.number("DurationSeconds")?.unwrap_or(3600);
     let session_ok = (2..=64).contains(&session.len())
-        && session
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c));
+        && session.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c));
     if !session_ok || !(900..=43_200).contains(&seconds) {
         return Err(ApiError::validation(format!(
             "1 validation error detected: '{session}' for {seconds} seconds is no valid session"

@@ -84,11 +84,7 @@ impl World {
     pub fn account(&self, id: &str) -> Shared {
         let partition = {
             let state = lock(&self.0);
-            if state.defaults.partition.is_empty() {
-                "aws".to_owned()
-            } else {
-                state.defaults.partition.clone()
-            }
+            if state.defaults.partition.is_empty() { "aws".to_owned() } else { state.defaults.partition.clone() }
         };
         self.account_in(id, &partition)
     }
@@ -149,10 +145,7 @@ impl World {
     /// Every session that `AssumeRole` has given out expires now; registered keys stay.
     pub fn expire_sessions(&self) {
         let mut state = lock(&self.0);
-        let sessions = state
-            .keys
-            .values_mut()
-            .filter(|credential| credential.expires_ms.is_some());
+        let sessions = state.keys.values_mut().filter(|credential| credential.expires_ms.is_some());
         sessions.for_each(|credential| credential.state = KeyState::Expired);
     }
 
@@ -190,11 +183,7 @@ impl World {
     /// Who signed.
     pub(super) fn authenticate(&self, access_key: Option<&str>) -> Result<Credential, ApiError> {
         let Some(access_key) = access_key else {
-            return Err(ApiError::new(
-                "MissingAuthenticationToken",
-                403,
-                "Request is missing Authentication Token",
-            ));
+            return Err(ApiError::new("MissingAuthenticationToken", 403, "Request is missing Authentication Token"));
         };
         let known = lock(&self.0).keys.get(access_key).cloned();
         let fallback = lock(&self.0).defaults.account_of_unknown_keys.clone();
@@ -209,11 +198,9 @@ impl World {
         let expired = credential.expires_ms.is_some_and(|at| at <= now_ms());
         match credential.state {
             KeyState::Active if !expired => Ok(credential),
-            KeyState::Active | KeyState::Expired => Err(ApiError::new(
-                "ExpiredToken",
-                403,
-                "The security token included in the request is expired",
-            )),
+            KeyState::Active | KeyState::Expired => {
+                Err(ApiError::new("ExpiredToken", 403, "The security token included in the request is expired"))
+            }
             KeyState::Revoked => Err(invalid_token()),
         }
     }
@@ -233,9 +220,5 @@ impl World {
 }
 
 fn invalid_token() -> ApiError {
-    ApiError::new(
-        "InvalidClientTokenId",
-        403,
-        "The security token included in the request is invalid.",
-    )
+    ApiError::new("InvalidClientTokenId", 403, "The security token included in the request is invalid.")
 }

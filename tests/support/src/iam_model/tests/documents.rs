@@ -2,17 +2,11 @@ use super::super::{CreatePolicy, CreateRole, Iam};
 use super::{Outcome, account, code, document, policy, role};
 
 fn policy_code(document: &str) -> String {
-    code(account().create_policy(&CreatePolicy {
-        document: document.to_owned(),
-        ..policy("p")
-    }))
+    code(account().create_policy(&CreatePolicy { document: document.to_owned(), ..policy("p") }))
 }
 
 fn trust_code(trust: &str) -> String {
-    code(account().create_role(&CreateRole {
-        trust: trust.to_owned(),
-        ..role("r")
-    }))
+    code(account().create_role(&CreateRole { trust: trust.to_owned(), ..role("r") }))
 }
 
 #[test]
@@ -86,10 +80,7 @@ fn a_role_just_made_is_no_valid_principal_yet() -> Outcome {
     let arn = iam.create_role(&role("first"))?.arn;
     let trust =
         format!(r#"{{"Statement":[{{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{{"AWS":"{arn}"}}}}]}}"#);
-    let second = CreateRole {
-        trust,
-        ..role("second")
-    };
+    let second = CreateRole { trust, ..role("second") };
     assert_eq!(code(iam.create_role(&second)), "MalformedPolicyDocument");
     iam.advance_ms(1000);
     assert_eq!(code(iam.create_role(&second)), "OK");
@@ -114,10 +105,7 @@ fn the_trust_quota_is_adjustable() {
     let accounts: Vec<String> = (0..130).map(|number| format!("{number:012}")).collect();
     let trust = serde_json::json!({"Statement": [
         {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": accounts}}]});
-    let large = CreateRole {
-        trust: trust.to_string(),
-        ..role("r")
-    };
+    let large = CreateRole { trust: trust.to_string(), ..role("r") };
     assert_eq!(code(iam.create_role(&large)), "OK");
     assert_eq!(code(iam.update_assume_role_policy("r", &large.trust)), "OK");
     iam.quotas.trust_size = 1000;
@@ -128,18 +116,10 @@ fn the_trust_quota_is_adjustable() {
 fn documents_come_back_as_sent_and_encoded_by_rfc_3986() -> Outcome {
     let mut iam: Iam = account();
     let spaced = document().replace(',', ", ");
-    let arn = iam
-        .create_policy(&CreatePolicy {
-            document: spaced.clone(),
-            ..policy("p")
-        })?
-        .arn;
+    let arn = iam.create_policy(&CreatePolicy { document: spaced.clone(), ..policy("p") })?.arn;
     let version = iam.get_policy_version(&arn, "v1")?;
     assert_eq!(version.document.as_str(), spaced);
     let encoded = version.document.encoded();
-    assert!(
-        encoded.starts_with("%7B%22") && encoded.contains("%2C%20") && !encoded.contains('+'),
-        "{encoded}"
-    );
+    assert!(encoded.starts_with("%7B%22") && encoded.contains("%2C%20") && !encoded.contains('+'), "{encoded}");
     Ok(())
 }

@@ -157,9 +157,6 @@ fn snapshots_differ_by_content_and_not_by_time() -> Outcome {
 fn the_summary_counts() -> Outcome {
     let iam = filled(3)?;
     let summary = iam.get_account_summary();
-    assert_eq!(
-        (summary["Roles"], summary["Policies"], summary["VersionsPerPolicyQuota"]),
-        (3, 3, 5)
-    );
+    assert_eq!((summary["Roles"], summary["Policies"], summary["VersionsPerPolicyQuota"]), (3, 3, 5));
     Ok(())
 }

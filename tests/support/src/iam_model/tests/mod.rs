@@ -30,26 +30,15 @@ fn trust() -> String {
 }
 
 fn policy(name: &str) -> CreatePolicy {
-    CreatePolicy {
-        name: name.to_owned(),
-        document: document(),
-        ..CreatePolicy::default()
-    }
+    CreatePolicy { name: name.to_owned(), document: document(), ..CreatePolicy::default() }
 }
 
 fn role(name: &str) -> CreateRole {
-    CreateRole {
-        name: name.to_owned(),
-        trust: trust(),
-        ..CreateRole::default()
-    }
+    CreateRole { name: name.to_owned(), trust: trust(), ..CreateRole::default() }
 }
 
 fn tags(pairs: &[(&str, &str)]) -> Tags {
-    pairs
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect()
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 /// The error's code, or `OK`.

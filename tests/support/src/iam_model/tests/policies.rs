@@ -4,10 +4,7 @@ use super::{ACCOUNT, Outcome, account, code, document, policy, role, tags};
 #[test]
 fn arn_has_partition_account_path_and_name() -> Outcome {
     let mut iam = super::super::Iam::in_partition(ACCOUNT, "aws-cn");
-    let made = iam.create_policy(&CreatePolicy {
-        path: Some("/a/b/".into()),
-        ..policy("p")
-    })?;
+    let made = iam.create_policy(&CreatePolicy { path: Some("/a/b/".into()), ..policy("p") })?;
     assert_eq!(made.arn, "arn:aws-cn:iam::111122223333:policy/a/b/p");
     assert!(made.id.starts_with("ANPA"));
     Ok(())
@@ -19,19 +16,10 @@ fn a_name_is_unique_whatever_its_case_and_path() -> Outcome {
     iam.create_policy(&policy("Name"))?;
     assert_eq!(code(iam.create_policy(&policy("Name"))), "EntityAlreadyExists");
     assert_eq!(code(iam.create_policy(&policy("nAME"))), "EntityAlreadyExists");
-    let elsewhere = CreatePolicy {
-        path: Some("/x/".into()),
-        ..policy("Name")
-    };
+    let elsewhere = CreatePolicy { path: Some("/x/".into()), ..policy("Name") };
     assert_eq!(code(iam.create_policy(&elsewhere)), "EntityAlreadyExists");
-    assert_eq!(
-        code(iam.get_policy("arn:aws:iam::111122223333:policy/x/Name")),
-        "NoSuchEntity"
-    );
-    assert_eq!(
-        code(iam.get_policy("arn:aws:iam::111122223333:policy/name")),
-        "NoSuchEntity"
-    );
+    assert_eq!(code(iam.get_policy("arn:aws:iam::111122223333:policy/x/Name")), "NoSuchEntity");
+    assert_eq!(code(iam.get_policy("arn:aws:iam::111122223333:policy/name")), "NoSuchEntity");
     Ok(())
 }
 
@@ -43,30 +31,18 @@ fn names_paths_and_descriptions_have_limits() {
     assert_eq!(code(iam.create_policy(&policy("a b"))), "ValidationError");
     assert_eq!(code(iam.create_policy(&policy(&"n".repeat(128)))), "OK");
     for path in ["", "x", "/x", "x/", "//", "/a//b/", "/a b/"] {
-        let request = CreatePolicy {
-            path: Some(path.into()),
-            ..policy("p")
-        };
+        let request = CreatePolicy { path: Some(path.into()), ..policy("p") };
         assert_eq!(code(iam.create_policy(&request)), "ValidationError", "{path:?}");
     }
-    let long = CreatePolicy {
-        description: Some("d".repeat(1001)),
-        ..policy("p")
-    };
+    let long = CreatePolicy { description: Some("d".repeat(1001)), ..policy("p") };
     assert_eq!(code(iam.create_policy(&long)), "ValidationError");
 }
 
 #[test]
 fn arns_of_another_account_or_partition_are_invalid() {
     let iam = account();
-    assert_eq!(
-        code(iam.get_policy("arn:aws:iam::999999999999:policy/p")),
-        "InvalidInput"
-    );
-    assert_eq!(
-        code(iam.get_policy("arn:aws-cn:iam::111122223333:policy/p")),
-        "InvalidInput"
-    );
+    assert_eq!(code(iam.get_policy("arn:aws:iam::999999999999:policy/p")), "InvalidInput");
+    assert_eq!(code(iam.get_policy("arn:aws-cn:iam::111122223333:policy/p")), "InvalidInput");
     assert_eq!(code(iam.get_policy("p")), "ValidationError");
 }
 
@@ -77,23 +53,14 @@ fn five_versions_and_ids_are_never_used_again() -> Outcome {
     for expected in ["v2", "v3", "v4", "v5"] {
         assert_eq!(iam.create_policy_version(&arn, &document(), false)?.id, expected);
     }
-    assert_eq!(
-        code(iam.create_policy_version(&arn, &document(), true)),
-        "LimitExceeded"
-    );
+    assert_eq!(code(iam.create_policy_version(&arn, &document(), true)), "LimitExceeded");
     assert_eq!(iam.get_policy(&arn)?.default_version, "v1");
     iam.delete_policy_version(&arn, "v5")?;
     assert_eq!(iam.create_policy_version(&arn, &document(), true)?.id, "v6");
     assert_eq!(iam.get_policy(&arn)?.default_version, "v6");
     let listed = iam.list_policy_versions(&arn, &PageRequest::default())?.items;
-    let ids: Vec<_> = listed
-        .iter()
-        .map(|version| (version.id.as_str(), version.is_default))
-        .collect();
-    assert_eq!(
-        ids,
-        [("v6", true), ("v4", false), ("v3", false), ("v2", false), ("v1", false)]
-    );
+    let ids: Vec<_> = listed.iter().map(|version| (version.id.as_str(), version.is_default)).collect();
+    assert_eq!(ids, [("v6", true), ("v4", false), ("v3", false), ("v2", false), ("v1", false)]);
     Ok(())
 }
 
@@ -156,12 +123,7 @@ fn a_policy_made_again_has_another_id_and_starts_at_v1() -> Outcome {
 #[test]
 fn policy_tag_keys_are_told_apart_by_case() -> Outcome {
     let mut iam = account();
-    let arn = iam
-        .create_policy(&CreatePolicy {
-            tags: tags(&[("Team", "a")]),
-            ..policy("p")
-        })?
-        .arn;
+    let arn = iam.create_policy(&CreatePolicy { tags: tags(&[("Team", "a")]), ..policy("p") })?.arn;
     iam.tag_policy(&arn, &tags(&[("team", "b")]))?;
     assert_eq!(iam.get_policy(&arn)?.tags, tags(&[("Team", "a"), ("team", "b")]));
     iam.untag_policy(&arn, &["Team".to_owned(), "missing".to_owned()])?;
@@ -176,10 +138,7 @@ fn aws_managed_policies_exist_and_cannot_be_changed() -> Outcome {
     assert_eq!(iam.get_policy(arn)?.name, "CloudWatchLogsFullAccess");
     assert_eq!(code(iam.create_policy_version(arn, &document(), true)), "AccessDenied");
     assert_eq!(code(iam.delete_policy(arn)), "AccessDenied");
-    assert_eq!(
-        code(iam.get_policy("arn:aws:iam::aws:policy/NoSuchPolicy")),
-        "NoSuchEntity"
-    );
+    assert_eq!(code(iam.get_policy("arn:aws:iam::aws:policy/NoSuchPolicy")), "NoSuchEntity");
     iam.create_role(&role("r"))?;
     iam.attach_role_policy("r", arn)?;
     assert_eq!(iam.get_policy(arn)?.attachment_count, 1);
@@ -189,44 +148,18 @@ fn aws_managed_policies_exist_and_cannot_be_changed() -> Outcome {
 #[test]
 fn listing_filters_by_scope_path_and_use() -> Outcome {
     let mut iam = account();
-    let arn = iam
-        .create_policy(&CreatePolicy {
-            path: Some("/x/".into()),
-            ..policy("a")
-        })?
-        .arn;
-    iam.create_policy(&CreatePolicy {
-        tags: tags(&[("k", "v")]),
-        description: Some("d".into()),
-        ..policy("b")
-    })?;
+    let arn = iam.create_policy(&CreatePolicy { path: Some("/x/".into()), ..policy("a") })?.arn;
+    iam.create_policy(&CreatePolicy { tags: tags(&[("k", "v")]), description: Some("d".into()), ..policy("b") })?;
     let all = PageRequest::of(1000);
     let local = iam.list_policies(PolicyScope::Local, false, None, "/", &all)?.items;
-    assert_eq!(
-        local.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(),
-        ["a", "b"]
-    );
+    assert_eq!(local.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert!(local[1].tags.is_empty() && local[1].description.is_none());
-    assert_eq!(
-        iam.list_policies(PolicyScope::Local, false, None, "/x/", &all)?
-            .items
-            .len(),
-        1
-    );
-    assert!(
-        iam.list_policies(PolicyScope::Local, true, None, "/", &all)?
-            .items
-            .is_empty()
-    );
+    assert_eq!(iam.list_policies(PolicyScope::Local, false, None, "/x/", &all)?.items.len(), 1);
+    assert!(iam.list_policies(PolicyScope::Local, true, None, "/", &all)?.items.is_empty());
     iam.create_role(&role("r"))?;
     iam.put_role_permissions_boundary("r", &arn)?;
     let boundary = Some(UsageFilter::PermissionsBoundary);
-    assert_eq!(
-        iam.list_policies(PolicyScope::All, false, boundary, "/", &all)?
-            .items
-            .len(),
-        1
-    );
+    assert_eq!(iam.list_policies(PolicyScope::All, false, boundary, "/", &all)?.items.len(), 1);
     Ok(())
 }
 
@@ -247,16 +180,10 @@ fn entities_are_listed_by_use() -> Outcome {
     assert_eq!((all.roles.len(), all.users.len()), (2, 1));
     let of = Some(UsageFilter::PermissionsPolicy);
     let attached = iam.list_entities_for_policy(&arn, of, &PageRequest::default())?;
-    assert_eq!(
-        attached.roles.iter().map(|role| role.name.as_str()).collect::<Vec<_>>(),
-        ["attached"]
-    );
+    assert_eq!(attached.roles.iter().map(|role| role.name.as_str()).collect::<Vec<_>>(), ["attached"]);
     let of = Some(UsageFilter::PermissionsBoundary);
     let bounded = iam.list_entities_for_policy(&arn, of, &PageRequest::default())?;
-    assert_eq!(
-        bounded.roles.iter().map(|role| role.name.as_str()).collect::<Vec<_>>(),
-        ["bounded"]
-    );
+    assert_eq!(bounded.roles.iter().map(|role| role.name.as_str()).collect::<Vec<_>>(), ["bounded"]);
     assert!(bounded.users.is_empty());
     Ok(())
 }

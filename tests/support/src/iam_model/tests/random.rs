@@ -33,11 +33,7 @@ fn step(iam: &mut Iam, rng: &mut Rng) -> Action {
     let _refused = match action {
         Action::CreateRole => {
             let boundary = rng.chance(0.3).then(|| arn.clone());
-            iam.create_role(&CreateRole {
-                boundary,
-                ..role(&role_name)
-            })
-            .map(drop)
+            iam.create_role(&CreateRole { boundary, ..role(&role_name) }).map(drop)
         }
         Action::DeleteRole => iam.delete_role(&role_name),
         Action::CreatePolicy => iam.create_policy(&policy(&policy_name)).map(drop),
@@ -72,26 +68,17 @@ fn counts_and_versions_stay_consistent_under_random_operations() -> Outcome {
                 objects.into_iter().flatten().flat_map(serde_json::Map::values)
             };
             let policies = snapshot["policies"].as_object();
-            let own = policies
-                .into_iter()
-                .flatten()
-                .filter_map(|(_, policy)| policy["arn"].as_str());
+            let own = policies.into_iter().flatten().filter_map(|(_, policy)| policy["arn"].as_str());
             for arn in own.chain([AWS]) {
                 let policy = iam.get_policy(arn)?;
                 let attached = holders().filter(|holder| {
-                    holder["attached"]
-                        .as_array()
-                        .is_some_and(|arns| arns.iter().any(|held| held == arn))
+                    holder["attached"].as_array().is_some_and(|arns| arns.iter().any(|held| held == arn))
                 });
                 assert_eq!(policy.attachment_count, attached.count(), "{context}");
                 let bounded = holders().filter(|holder| holder["boundary"] == arn).count();
                 assert_eq!(policy.boundary_count, bounded, "{context}");
                 let versions = iam.list_policy_versions(arn, &PageRequest::default())?.items;
-                let defaults: Vec<_> = versions
-                    .iter()
-                    .filter(|held| held.is_default)
-                    .map(|held| &held.id)
-                    .collect();
+                let defaults: Vec<_> = versions.iter().filter(|held| held.is_default).map(|held| &held.id).collect();
                 assert_eq!(defaults, [&policy.default_version], "{context}");
                 assert!(versions.len() <= 5, "{context}");
             }

@@ -4,10 +4,7 @@ use super::{Outcome, account, code, document, policy, role, tags, trust};
 #[test]
 fn roles_are_found_by_name_whatever_the_path() -> Outcome {
     let mut iam = account();
-    let made = iam.create_role(&CreateRole {
-        path: Some("/x/".into()),
-        ..role("Role")
-    })?;
+    let made = iam.create_role(&CreateRole { path: Some("/x/".into()), ..role("Role") })?;
     assert_eq!(made.arn, "arn:aws:iam::111122223333:role/x/Role");
     assert_eq!(iam.get_role("Role")?.arn, made.arn);
     assert_eq!(code(iam.create_role(&role("ROLE"))), "EntityAlreadyExists");
@@ -22,21 +19,12 @@ fn role_names_sessions_and_descriptions_have_limits() {
     let mut iam = account();
     assert_eq!(code(iam.create_role(&role(&"n".repeat(65)))), "ValidationError");
     for seconds in [3599, 43_201] {
-        let request = CreateRole {
-            max_session_seconds: Some(seconds),
-            ..role("r")
-        };
+        let request = CreateRole { max_session_seconds: Some(seconds), ..role("r") };
         assert_eq!(code(iam.create_role(&request)), "ValidationError");
     }
-    let cyrillic = CreateRole {
-        description: Some("\u{416}".into()),
-        ..role("r")
-    };
+    let cyrillic = CreateRole { description: Some("\u{416}".into()), ..role("r") };
     assert_eq!(code(iam.create_role(&cyrillic)), "ValidationError");
-    let latin = CreateRole {
-        description: Some("\u{e9}".into()),
-        ..role("r")
-    };
+    let latin = CreateRole { description: Some("\u{e9}".into()), ..role("r") };
     assert_eq!(code(iam.create_role(&latin)), "OK");
 }
 
@@ -53,12 +41,7 @@ fn a_role_that_something_hangs_on_is_not_deleted() -> Outcome {
     iam.delete_role_policy("r", "inline")?;
     iam.create_instance_profile("ip", None)?;
     iam.add_role_to_instance_profile("ip", "r")?;
-    assert_eq!(
-        iam.list_instance_profiles_for_role("r", &PageRequest::default())?
-            .items
-            .len(),
-        1
-    );
+    assert_eq!(iam.list_instance_profiles_for_role("r", &PageRequest::default())?.items.len(), 1);
     assert_eq!(code(iam.delete_role("r")), "DeleteConflict");
     iam.remove_role_from_instance_profile("ip", "r")?;
     iam.delete_role("r")?;
@@ -74,16 +57,11 @@ fn attaching_twice_is_no_error_and_detaching_twice_is() -> Outcome {
     iam.attach_role_policy("r", &arn)?;
     iam.attach_role_policy("r", &arn)?;
     assert_eq!(iam.get_policy(&arn)?.attachment_count, 1);
-    let listed = iam
-        .list_attached_role_policies("r", "/", &PageRequest::default())?
-        .items;
+    let listed = iam.list_attached_role_policies("r", "/", &PageRequest::default())?.items;
     assert_eq!(listed.iter().map(|held| held.name.as_str()).collect::<Vec<_>>(), ["p"]);
     iam.detach_role_policy("r", &arn)?;
     assert_eq!(code(iam.detach_role_policy("r", &arn)), "NoSuchEntity");
-    assert_eq!(
-        code(iam.attach_role_policy("r", "arn:aws:iam::111122223333:policy/none")),
-        "NoSuchEntity"
-    );
+    assert_eq!(code(iam.attach_role_policy("r", "arn:aws:iam::111122223333:policy/none")), "NoSuchEntity");
     Ok(())
 }
 
@@ -108,32 +86,13 @@ fn ten_attached_policies_unless_the_quota_was_raised() -> Outcome {
 #[test]
 fn update_role_keeps_the_description_and_resets_the_session() -> Outcome {
     let mut iam = account();
-    iam.create_role(&CreateRole {
-        description: Some("before".into()),
-        max_session_seconds: Some(7200),
-        ..role("r")
-    })?;
-    iam.update_role(&UpdateRole {
-        name: "r".into(),
-        max_session_seconds: Some(10_800),
-        ..UpdateRole::default()
-    })?;
+    iam.create_role(&CreateRole { description: Some("before".into()), max_session_seconds: Some(7200), ..role("r") })?;
+    iam.update_role(&UpdateRole { name: "r".into(), max_session_seconds: Some(10_800), ..UpdateRole::default() })?;
     assert_eq!(iam.get_role("r")?.description.as_deref(), Some("before"));
-    iam.update_role(&UpdateRole {
-        name: "r".into(),
-        description: Some("after".into()),
-        ..UpdateRole::default()
-    })?;
+    iam.update_role(&UpdateRole { name: "r".into(), description: Some("after".into()), ..UpdateRole::default() })?;
     let read = iam.get_role("r")?;
-    assert_eq!(
-        (read.description.as_deref(), read.max_session_seconds),
-        (Some("after"), 3600)
-    );
-    iam.update_role(&UpdateRole {
-        name: "r".into(),
-        max_session_seconds: Some(7200),
-        ..UpdateRole::default()
-    })?;
+    assert_eq!((read.description.as_deref(), read.max_session_seconds), (Some("after"), 3600));
+    iam.update_role(&UpdateRole { name: "r".into(), max_session_seconds: Some(7200), ..UpdateRole::default() })?;
     iam.update_role_description("r", "")?;
     let read = iam.get_role("r")?;
     assert_eq!((read.description, read.max_session_seconds), (None, 7200));
@@ -143,16 +102,10 @@ fn update_role_keeps_the_description_and_resets_the_session() -> Outcome {
 #[test]
 fn role_tag_keys_ignore_case_and_the_new_key_replaces() -> Outcome {
     let mut iam = account();
-    iam.create_role(&CreateRole {
-        tags: tags(&[("Team", "a")]),
-        ..role("r")
-    })?;
+    iam.create_role(&CreateRole { tags: tags(&[("Team", "a")]), ..role("r") })?;
     iam.tag_role("r", &tags(&[("team", "b")]))?;
     assert_eq!(iam.get_role("r")?.tags, tags(&[("team", "b")]));
-    assert_eq!(
-        code(iam.tag_role("r", &tags(&[("a", "1"), ("A", "2")]))),
-        "InvalidInput"
-    );
+    assert_eq!(code(iam.tag_role("r", &tags(&[("a", "1"), ("A", "2")]))), "InvalidInput");
     iam.untag_role("r", &["TEAM".to_owned()])?;
     assert!(iam.get_role("r")?.tags.is_empty());
     Ok(())
@@ -164,14 +117,8 @@ fn tags_have_limits_and_a_reserved_prefix() -> Outcome {
     iam.create_role(&role("r"))?;
     assert_eq!(code(iam.tag_role("r", &tags(&[("AWS:x", "v")]))), "InvalidInput");
     assert_eq!(code(iam.tag_role("r", &tags(&[("", "v")]))), "ValidationError");
-    assert_eq!(
-        code(iam.tag_role("r", &tags(&[(&"k".repeat(129), "v")]))),
-        "ValidationError"
-    );
-    assert_eq!(
-        code(iam.tag_role("r", &tags(&[("k", &"v".repeat(257))]))),
-        "ValidationError"
-    );
+    assert_eq!(code(iam.tag_role("r", &tags(&[(&"k".repeat(129), "v")]))), "ValidationError");
+    assert_eq!(code(iam.tag_role("r", &tags(&[("k", &"v".repeat(257))]))), "ValidationError");
     assert_eq!(code(iam.tag_role("r", &tags(&[("k*", "v")]))), "ValidationError");
     assert_eq!(code(iam.tag_role("r", &tags(&[("k", "a\tb")]))), "ValidationError");
     iam.tag_role("r", &tags(&[("\u{416} \u{e9}_.:/=+-@1", "")]))?;
@@ -186,29 +133,14 @@ fn tags_have_limits_and_a_reserved_prefix() -> Outcome {
 #[test]
 fn boundaries_are_set_changed_and_removed() -> Outcome {
     let mut iam = account();
-    let (one, two) = (
-        iam.create_policy(&policy("one"))?.arn,
-        iam.create_policy(&policy("two"))?.arn,
-    );
+    let (one, two) = (iam.create_policy(&policy("one"))?.arn, iam.create_policy(&policy("two"))?.arn);
     let missing = "arn:aws:iam::111122223333:policy/missing";
-    let unbounded = CreateRole {
-        boundary: Some(missing.into()),
-        ..role("r")
-    };
+    let unbounded = CreateRole { boundary: Some(missing.into()), ..role("r") };
     assert_eq!(code(iam.create_role(&unbounded)), "NoSuchEntity");
-    iam.create_role(&CreateRole {
-        boundary: Some(one.clone()),
-        ..role("r")
-    })?;
+    iam.create_role(&CreateRole { boundary: Some(one.clone()), ..role("r") })?;
     assert_eq!(code(iam.put_role_permissions_boundary("r", missing)), "NoSuchEntity");
     iam.put_role_permissions_boundary("r", &two)?;
-    assert_eq!(
-        (
-            iam.get_policy(&one)?.boundary_count,
-            iam.get_policy(&two)?.boundary_count
-        ),
-        (0, 1)
-    );
+    assert_eq!((iam.get_policy(&one)?.boundary_count, iam.get_policy(&two)?.boundary_count), (0, 1));
     iam.delete_role_permissions_boundary("r")?;
     assert_eq!(iam.get_role("r")?.boundary, None);
     assert_eq!(code(iam.delete_role_permissions_boundary("r")), "NoSuchEntity");
@@ -219,10 +151,7 @@ fn boundaries_are_set_changed_and_removed() -> Outcome {
 fn a_deleted_role_releases_its_boundary() -> Outcome {
     let mut iam = account();
     let arn = iam.create_policy(&policy("p"))?.arn;
-    iam.create_role(&CreateRole {
-        boundary: Some(arn.clone()),
-        ..role("r")
-    })?;
+    iam.create_role(&CreateRole { boundary: Some(arn.clone()), ..role("r") })?;
     iam.delete_role("r")?;
     assert_eq!(code(iam.delete_policy(&arn)), "OK");
     Ok(())
@@ -234,19 +163,10 @@ fn service_linked_roles_are_for_aws_to_change() -> Outcome {
     let planted = iam.plant_service_linked_role("AWSServiceRoleForRDS", "rds.amazonaws.com");
     assert_eq!(planted.path, "/aws-service-role/rds.amazonaws.com/");
     assert_eq!(iam.get_role("AWSServiceRoleForRDS")?.arn, planted.arn);
-    assert_eq!(
-        code(iam.update_assume_role_policy("AWSServiceRoleForRDS", &trust())),
-        "UnmodifiableEntity"
-    );
-    assert_eq!(
-        code(iam.tag_role("AWSServiceRoleForRDS", &tags(&[("k", "v")]))),
-        "UnmodifiableEntity"
-    );
+    assert_eq!(code(iam.update_assume_role_policy("AWSServiceRoleForRDS", &trust())), "UnmodifiableEntity");
+    assert_eq!(code(iam.tag_role("AWSServiceRoleForRDS", &tags(&[("k", "v")]))), "UnmodifiableEntity");
     assert_eq!(code(iam.delete_role("AWSServiceRoleForRDS")), "UnmodifiableEntity");
-    let reserved = CreateRole {
-        path: Some("/aws-service-role/rds.amazonaws.com/".into()),
-        ..role("r")
-    };
+    let reserved = CreateRole { path: Some("/aws-service-role/rds.amazonaws.com/".into()), ..role("r") };
     assert_eq!(code(iam.create_role(&reserved)), "InvalidInput");
     Ok(())
 }

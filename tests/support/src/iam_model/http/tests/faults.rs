@@ -17,10 +17,7 @@ async fn a_lost_answer_was_executed() -> anyhow::Result<()> {
     assert_eq!(status, 409);
     let log = server.gate().calls_since(0);
     assert_eq!((log[0].outcome.as_str(), log[0].executed), ("ConnectionLost", true));
-    assert_eq!(
-        (log[1].outcome.as_str(), log[1].executed),
-        ("EntityAlreadyExists", false)
-    );
+    assert_eq!((log[1].outcome.as_str(), log[1].executed), ("EntityAlreadyExists", false));
     assert_eq!((log[0].account.as_str(), log[0].resource.as_str()), (ACCOUNT, "r"));
     Ok(())
 }
@@ -39,10 +36,7 @@ async fn a_truncated_body_is_an_error_to_the_reader() -> anyhow::Result<()> {
     let server = server()?;
     server.gate().set_faults(plan(Effect::TruncateBody, "CreateRole"));
     let error = call(server.addr(), "CreateRole", &CREATE).await.err();
-    assert_eq!(
-        error.map(|error| error.to_string()).as_deref(),
-        Some("the body broke off")
-    );
+    assert_eq!(error.map(|error| error.to_string()).as_deref(), Some("the body broke off"));
     assert_eq!(server.world().account(ACCOUNT).lock().counts().0, 1);
     assert_eq!(server.gate().calls_since(0)[0].outcome, "TruncatedBody");
     Ok(())
@@ -73,13 +67,9 @@ async fn refusals_come_as_aws_words_them() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_slow_call_is_executed_although_the_caller_left() -> anyhow::Result<()> {
     let server = server()?;
-    server
-        .gate()
-        .set_faults(plan(Effect::Latency { ms: 100, jitter_ms: 0 }, "CreateRole"));
-    let impatient = tokio::time::timeout(
-        std::time::Duration::from_millis(20),
-        call(server.addr(), "CreateRole", &CREATE),
-    );
+    server.gate().set_faults(plan(Effect::Latency { ms: 100, jitter_ms: 0 }, "CreateRole"));
+    let impatient =
+        tokio::time::timeout(std::time::Duration::from_millis(20), call(server.addr(), "CreateRole", &CREATE));
     assert!(impatient.await.is_err());
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while server.world().account(ACCOUNT).lock().counts().0 == 0 {

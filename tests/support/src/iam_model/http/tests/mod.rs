@@ -24,10 +24,7 @@ pub(super) const DOCUMENT: &str =
 
 /// A server with one account and one key.
 pub(super) fn server() -> anyhow::Result<Server> {
-    let server = Server::start(ServerOptions {
-        threads: 1,
-        ..ServerOptions::default()
-    })?;
+    let server = Server::start(ServerOptions { threads: 1, ..ServerOptions::default() })?;
     server.world().add_key(KEY, ACCOUNT);
     Ok(server)
 }
@@ -43,22 +40,14 @@ pub(super) async fn send(
     let stream = TcpStream::connect(addr).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", addr.to_string());
+    let mut request = Request::builder().method(method).uri(path).header("host", addr.to_string());
     if let Some(key) = key {
         let credential = format!("AWS4-HMAC-SHA256 Credential={key}/20260101/us-east-1/iam/aws4_request, Signature=0");
         request = request.header("authorization", credential);
     }
     let response = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
     let status = response.status().as_u16();
-    let body = response
-        .into_body()
-        .collect()
-        .await
-        .context("the body broke off")?
-        .to_bytes();
+    let body = response.into_body().collect().await.context("the body broke off")?.to_bytes();
     drop(sender);
     let _ = connection.await;
     Ok((status, String::from_utf8(body.to_vec())?))
@@ -86,11 +75,7 @@ pub(super) async fn call_as(
 
 /// The text of the first element of that name.
 pub(super) fn element<'a>(xml: &'a str, tag: &str) -> anyhow::Result<&'a str> {
-    let (_, rest) = xml
-        .split_once(&format!("<{tag}>"))
-        .with_context(|| format!("no {tag} in {xml}"))?;
-    let (text, _) = rest
-        .split_once(&format!("</{tag}>"))
-        .with_context(|| format!("{tag} has no end in {xml}"))?;
+    let (_, rest) = xml.split_once(&format!("<{tag}>")).with_context(|| format!("no {tag} in {xml}"))?;
+    let (text, _) = rest.split_once(&format!("</{tag}>")).with_context(|| format!("{tag} has no end in {xml}"))?;
     Ok(text)
 }
