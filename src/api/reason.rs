@@ -4,10 +4,10 @@
 
 /// Implements the name of every variant of a closed vocabulary: `as_str`, `Display`, `FromStr`, `ALL`.
 macro_rules! vocabulary {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[doc = $meaning:literal])+ $variant:ident),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
+        pub enum $name { $($(#[doc = $meaning])+ $variant),+ }
 
         impl $name {
             /// Every member, in the order of the reference docs.
@@ -16,6 +16,11 @@ macro_rules! vocabulary {
             /// The name as it stands in conditions, events and metrics.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => stringify!($variant)),+ }
+            }
+
+            /// What it means, for the reference docs.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($meaning),+)),+ }
             }
 
             /// The member of that name, if there is one.

@@ -12,6 +12,7 @@ mod import;
 mod manifests;
 mod paint;
 mod plan;
+mod reference;
 mod render;
 pub mod run;
 
@@ -69,6 +70,9 @@ enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+    /// Print the reference page of the docs.
+    #[command(hide = true)]
+    Reference,
     /// Write the man pages.
     #[command(hide = true)]
     Man {
@@ -106,6 +110,7 @@ pub fn main() -> ExitCode {
                 clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
                 Ok(ExitCode::SUCCESS)
             }
+            Command::Reference => reference::main(),
             Command::Man { out_dir } => man(out_dir.as_deref()),
         }
     };

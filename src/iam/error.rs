@@ -1,5 +1,6 @@
 //! Errors of IAM and STS, classed once. The class decides condition, event, metric and requeue.
 
+use super::codes::CODES;
 use crate::api::Reason;
 
 /// The calls that the operator makes: the label of metrics, and the name in messages.
@@ -243,71 +244,6 @@ impl ErrorClass {
         }
     }
 }
-
-/// Error codes → classes. Source: botocore's models of IAM and STS, "Common errors" of the IAM API reference, and
-/// codes seen in practice. What is not listed is classed by its HTTP status, see [`class_of`].
-pub const CODES: &[(&str, ErrorClass)] = &[
-    ("NoSuchEntity", ErrorClass::NotFound),
-    ("NoSuchEntityException", ErrorClass::NotFound),
-    ("EntityAlreadyExists", ErrorClass::AlreadyExists),
-    ("EntityAlreadyExistsException", ErrorClass::AlreadyExists),
-    ("LimitExceeded", ErrorClass::LimitExceeded),
-    ("LimitExceededException", ErrorClass::LimitExceeded),
-    ("DeleteConflict", ErrorClass::DeleteConflict),
-    ("DeleteConflictException", ErrorClass::DeleteConflict),
-    ("ConcurrentModification", ErrorClass::Transient),
-    ("ConcurrentModificationException", ErrorClass::Transient),
-    ("EntityTemporarilyUnmodifiable", ErrorClass::Transient),
-    ("EntityTemporarilyUnmodifiableException", ErrorClass::Transient),
-    ("MalformedPolicyDocument", ErrorClass::InvalidInput),
-    ("MalformedPolicyDocumentException", ErrorClass::InvalidInput),
-    ("InvalidInput", ErrorClass::InvalidInput),
-    ("InvalidInputException", ErrorClass::InvalidInput),
-    ("ValidationError", ErrorClass::InvalidInput),
-    ("ValidationException", ErrorClass::InvalidInput),
-    ("InvalidParameterValue", ErrorClass::InvalidInput),
-    ("PackedPolicyTooLarge", ErrorClass::InvalidInput),
-    ("UnmodifiableEntity", ErrorClass::InvalidInput),
-    ("UnmodifiableEntityException", ErrorClass::InvalidInput),
-    ("PolicyNotAttachable", ErrorClass::InvalidInput),
-    ("PolicyNotAttachableException", ErrorClass::InvalidInput),
-    ("ServiceFailure", ErrorClass::Transient),
-    ("ServiceFailureException", ErrorClass::Transient),
-    ("InternalFailure", ErrorClass::Transient),
-    ("InternalError", ErrorClass::Transient),
-    ("ServiceUnavailable", ErrorClass::Transient),
-    ("RequestTimeout", ErrorClass::Transient),
-    ("RequestTimeoutException", ErrorClass::Transient),
-    ("Throttling", ErrorClass::Throttled),
-    ("ThrottlingException", ErrorClass::Throttled),
-    ("ThrottledException", ErrorClass::Throttled),
-    ("RequestThrottled", ErrorClass::Throttled),
-    ("RequestThrottledException", ErrorClass::Throttled),
-    ("TooManyRequestsException", ErrorClass::Throttled),
-    ("RequestLimitExceeded", ErrorClass::Throttled),
-    ("SlowDown", ErrorClass::Throttled),
-    ("PriorRequestNotComplete", ErrorClass::Throttled),
-    ("AccessDenied", ErrorClass::AccessDenied),
-    ("AccessDeniedException", ErrorClass::AccessDenied),
-    ("UnauthorizedOperation", ErrorClass::AccessDenied),
-    ("OptInRequired", ErrorClass::AccessDenied),
-    ("NotAuthorized", ErrorClass::AccessDenied),
-    ("RegionDisabledException", ErrorClass::AccessDenied),
-    ("ExpiredToken", ErrorClass::CredentialsInvalid),
-    ("ExpiredTokenException", ErrorClass::CredentialsInvalid),
-    ("InvalidClientTokenId", ErrorClass::CredentialsInvalid),
-    ("UnrecognizedClientException", ErrorClass::CredentialsInvalid),
-    ("SignatureDoesNotMatch", ErrorClass::CredentialsInvalid),
-    ("IncompleteSignature", ErrorClass::CredentialsInvalid),
-    ("InvalidSignatureException", ErrorClass::CredentialsInvalid),
-    ("MissingAuthenticationToken", ErrorClass::CredentialsInvalid),
-    ("MissingAuthenticationTokenException", ErrorClass::CredentialsInvalid),
-    ("RequestExpired", ErrorClass::CredentialsInvalid),
-    ("InvalidIdentityToken", ErrorClass::CredentialsInvalid),
-    ("InvalidIdentityTokenException", ErrorClass::CredentialsInvalid),
-    ("IDPRejectedClaim", ErrorClass::CredentialsInvalid),
-    ("IDPCommunicationError", ErrorClass::Transient),
-];
 
 /// The class of an answer that was an error: by its code, else by its HTTP status.
 pub fn class_of(code: Option<&str>, status: Option<u16>) -> ErrorClass {

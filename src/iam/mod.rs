@@ -3,6 +3,7 @@
 //! [`aws`] is the adapter to the real IAM. Every call returns [`IamError`], classed once.
 
 pub mod aws;
+pub mod codes;
 pub mod details;
 pub mod error;
 pub mod gate;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ensure::{identity_changed, other_account};
 use super::memory::Memory;
+use super::refusal::{identity_changed, other_account};
 use super::{Again, Conclusion, Context, LAG, View};
 use crate::account::Account;
 use crate::account::budget::Caller;

@@ -1,10 +1,11 @@
 //! An object that is to be: the pipeline from spec to AWS.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::memory::Memory;
-use super::{Again, Conclusion, Context, LAG, View, claims, conclude, interval};
+use super::refusal::{LAG_PAUSE, failed, identity_changed, other_account, refused_by_aws};
+use super::{Again, Conclusion, Context, LAG, View, claims, conclude};
 use crate::account::Account;
 use crate::account::budget::Caller;
 use crate::account::credentials::CallerIdentity;
@@ -21,10 +22,7 @@ use crate::observe::{Observed, observe, observe_new};
 use crate::outputs;
 use crate::plan::{Action, Part, Plan, Repair, plan};
 use crate::settings::AccountFacts;
-use crate::status::{Affected, Failure, Look, Outcome, is_ready};
-
-/// Between tries while IAM does not show yet what was made.
-const LAG_PAUSE: Duration = Duration::from_secs(2);
+use crate::status::{Affected, Look, Outcome, is_ready};
 
 type Result<T> = std::result::Result<T, KubernetesError>;
 
@@ -395,101 +393,7 @@ impl Work<'_> {
     }
 }
 
-/// What an error of AWS means for the object.
-fn refused_by_aws(
-    context: &Context,
-    object: &Object,
-    memory: &mut Memory,
-    error: &IamError,
-    was_ready: bool,
-) -> Conclusion {
-    let reason = error.class.reason();
-    let affected = affected(error.operation);
-    match error.class {
-        ErrorClass::NotLeader => Conclusion::leave(Again::Soon, ReconcileResult::Fenced),
-        ErrorClass::Throttled | ErrorClass::Transient => {
-            let seen = memory.last_good_look.unwrap_or(context.started);
-            if was_ready && seen.elapsed() < interval(context, object) * 3 {
-                return Conclusion::leave(Again::Soon, ReconcileResult::NotReady(reason));
-            }
-            let failure = Failure { reason, message: error.for_people(), affected: Affected::default() };
-            Conclusion {
-                outcome: Some(Outcome::Failed(failure)),
-                again: Again::Soon,
-                result: ReconcileResult::NotReady(reason),
-            }
-        }
-        ErrorClass::NotFound => {
-            // A boundary that does not exist is the spec's mistake; anything else may be lag.
-            let boundary = matches!(error.operation, Operation::CreateRole | Operation::PutRolePermissionsBoundary);
-            let since = *memory.not_found_since.get_or_insert_with(Instant::now);
-            if boundary || since.elapsed() >= LAG {
-                let field = if boundary { "spec.permissionsBoundary: " } else { "" };
-                return failed(Reason::InvalidSpec, format!("{field}{}", error.for_people()), affected);
-            }
-            if was_ready {
-                return Conclusion::leave(Again::After(LAG_PAUSE), ReconcileResult::Waiting);
-            }
-            let message = format!("waiting for IAM to show {}", error.resource);
-            let outcome = Outcome::Progressing { message, tag_keys: object.status.tag_keys.clone() };
-            Conclusion { outcome: Some(outcome), again: Again::After(LAG_PAUSE), result: ReconcileResult::Waiting }
-        }
-        ErrorClass::AccessDenied
-        | ErrorClass::CredentialsInvalid
-        | ErrorClass::AccountMismatch
-        | ErrorClass::AlreadyExists
-        | ErrorClass::DeleteConflict
-        | ErrorClass::LimitExceeded
-        | ErrorClass::InvalidInput => failed(reason, error.for_people(), affected),
-    }
-}
-
-fn failed(reason: Reason, message: String, affected: Affected) -> Conclusion {
-    let outcome = Some(Outcome::Failed(Failure { reason, message, affected }));
-    Conclusion { outcome, again: Again::Slowly, result: ReconcileResult::NotReady(reason) }
-}
-
-/// The part that a failed call is about.
-fn affected(operation: Operation) -> Affected {
-    let mut affected = Affected::default();
-    match operation {
-        Operation::AttachRolePolicy | Operation::DetachRolePolicy | Operation::ListAttachedRolePolicies => {
-            affected.attachment = true;
-        }
-        operation if operation.as_str().contains("Policy") && !operation.as_str().contains("Role") => {
-            affected.policy = true;
-        }
-        Operation::GetCallerIdentity | Operation::AssumeRole => {}
-        _ => affected.role = true,
-    }
-    affected
-}
-
 /// Keys of the tags that we put on resources, those of ownership aside.
 fn own_tag_keys(desired: &Desired) -> Vec<String> {
     desired.tags.keys().filter(|key| !key.starts_with(RESERVED_TAG_PREFIX)).cloned().collect()
-}
-
-/// Is the object at home in another account than the caller's?
-pub(super) fn other_account(object: &Object, caller: &CallerIdentity) -> Option<String> {
-    let home = object.status.account_id.as_ref().filter(|home| **home != caller.account.as_str())?;
-    Some(format!(
-        "the operator's credentials belong to account {}, but this object lives in account {home}; give the operator \
-         credentials of {home}, or delete the object with the annotation auroralogexport.dev/abandon: \"true\"",
-        caller.account
-    ))
-}
-
-/// Would the object be about other resources than those it made?
-pub(super) fn identity_changed(object: &Object, identity: &crate::desired::Identity) -> Option<String> {
-    let made = |made: Option<&String>, derived: &str| {
-        made.filter(|made| **made != derived).map(|made| (made.clone(), derived.to_owned()))
-    };
-    let role = made(object.status.role.as_ref().map(|role| &role.arn), identity.role_arn.as_str());
-    let policy = made(object.status.policy.as_ref().map(|policy| &policy.arn), identity.policy_arn.as_str());
-    let (old, new) = role.or(policy)?;
-    Some(format!(
-        "this object made {old}, but now it would be {new}; restore the operator's --iam-path (or the account's iamPath or \
-         namePrefix), or delete the object with the annotation auroralogexport.dev/abandon: \"true\" and make it anew"
-    ))
 }

@@ -7,6 +7,7 @@ mod deletion;
 mod ensure;
 pub mod memory;
 pub mod preview;
+mod refusal;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::iam::ErrorClass;
-use aurora_log_export_operator::iam::error::CODES;
+use aurora_log_export_operator::iam::codes::CODES;
 use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
 use aurora_test_support::ports::free_port;
 use aurora_test_support::wait::wait_for;

@@ -1,0 +1,110 @@
+//! What stands against an object: errors of AWS, another account, another identity. Decisions, without effects.
+
+use std::time::{Duration, Instant};
+
+use super::memory::Memory;
+use super::{Again, Conclusion, Context, LAG, interval};
+use crate::account::credentials::CallerIdentity;
+use crate::api::Reason;
+use crate::iam::{ErrorClass, IamError, Operation};
+use crate::metrics::ReconcileResult;
+use crate::object::Object;
+use crate::status::{Affected, Failure, Outcome};
+
+/// Between tries while IAM does not show yet what was made.
+pub(super) const LAG_PAUSE: Duration = Duration::from_secs(2);
+
+/// What an error of AWS means for the object.
+pub(super) fn refused_by_aws(
+    context: &Context,
+    object: &Object,
+    memory: &mut Memory,
+    error: &IamError,
+    was_ready: bool,
+) -> Conclusion {
+    let reason = error.class.reason();
+    let affected = affected(error.operation);
+    match error.class {
+        ErrorClass::NotLeader => Conclusion::leave(Again::Soon, ReconcileResult::Fenced),
+        ErrorClass::Throttled | ErrorClass::Transient => {
+            let seen = memory.last_good_look.unwrap_or(context.started);
+            if was_ready && seen.elapsed() < interval(context, object) * 3 {
+                return Conclusion::leave(Again::Soon, ReconcileResult::NotReady(reason));
+            }
+            let failure = Failure { reason, message: error.for_people(), affected: Affected::default() };
+            Conclusion {
+                outcome: Some(Outcome::Failed(failure)),
+                again: Again::Soon,
+                result: ReconcileResult::NotReady(reason),
+            }
+        }
+        ErrorClass::NotFound => {
+            // A boundary that does not exist is the spec's mistake; anything else may be lag.
+            let boundary = matches!(error.operation, Operation::CreateRole | Operation::PutRolePermissionsBoundary);
+            let since = *memory.not_found_since.get_or_insert_with(Instant::now);
+            if boundary || since.elapsed() >= LAG {
+                let field = if boundary { "spec.permissionsBoundary: " } else { "" };
+                return failed(Reason::InvalidSpec, format!("{field}{}", error.for_people()), affected);
+            }
+            if was_ready {
+                return Conclusion::leave(Again::After(LAG_PAUSE), ReconcileResult::Waiting);
+            }
+            let message = format!("waiting for IAM to show {}", error.resource);
+            let outcome = Outcome::Progressing { message, tag_keys: object.status.tag_keys.clone() };
+            Conclusion { outcome: Some(outcome), again: Again::After(LAG_PAUSE), result: ReconcileResult::Waiting }
+        }
+        ErrorClass::AccessDenied
+        | ErrorClass::CredentialsInvalid
+        | ErrorClass::AccountMismatch
+        | ErrorClass::AlreadyExists
+        | ErrorClass::DeleteConflict
+        | ErrorClass::LimitExceeded
+        | ErrorClass::InvalidInput => failed(reason, error.for_people(), affected),
+    }
+}
+
+/// It cannot go on for this reason, and a person must act.
+pub(super) fn failed(reason: Reason, message: String, affected: Affected) -> Conclusion {
+    let outcome = Some(Outcome::Failed(Failure { reason, message, affected }));
+    Conclusion { outcome, again: Again::Slowly, result: ReconcileResult::NotReady(reason) }
+}
+
+/// The part that a failed call is about.
+fn affected(operation: Operation) -> Affected {
+    let mut affected = Affected::default();
+    match operation {
+        Operation::AttachRolePolicy | Operation::DetachRolePolicy | Operation::ListAttachedRolePolicies => {
+            affected.attachment = true;
+        }
+        operation if operation.as_str().contains("Policy") && !operation.as_str().contains("Role") => {
+            affected.policy = true;
+        }
+        Operation::GetCallerIdentity | Operation::AssumeRole => {}
+        _ => affected.role = true,
+    }
+    affected
+}
+
+/// Is the object at home in another account than the caller's?
+pub(super) fn other_account(object: &Object, caller: &CallerIdentity) -> Option<String> {
+    let home = object.status.account_id.as_ref().filter(|home| **home != caller.account.as_str())?;
+    Some(format!(
+        "the operator's credentials belong to account {}, but this object lives in account {home}; give the operator \
+         credentials of {home}, or delete the object with the annotation auroralogexport.dev/abandon: \"true\"",
+        caller.account
+    ))
+}
+
+/// Would the object be about other resources than those it made?
+pub(super) fn identity_changed(object: &Object, identity: &crate::desired::Identity) -> Option<String> {
+    let made = |made: Option<&String>, derived: &str| {
+        made.filter(|made| **made != derived).map(|made| (made.clone(), derived.to_owned()))
+    };
+    let role = made(object.status.role.as_ref().map(|role| &role.arn), identity.role_arn.as_str());
+    let policy = made(object.status.policy.as_ref().map(|policy| &policy.arn), identity.policy_arn.as_str());
+    let (old, new) = role.or(policy)?;
+    Some(format!(
+        "this object made {old}, but now it would be {new}; restore the operator's --iam-path (or the account's iamPath or \
+         namePrefix), or delete the object with the annotation auroralogexport.dev/abandon: \"true\" and make it anew"
+    ))
+}
