@@ -156,7 +156,7 @@ fn add_grants(statement: &Map<String, Value>, grants: &mut BTreeSet<Grant>) -> O
             "NotPrincipal" => principals.extend(principals_of(value, "Not:")?),
             "Action" => actions.extend(strings(value)?.iter().map(|action| action.to_lowercase())),
             "NotAction" => {
-                actions.extend(strings(value)?.iter().map(|action| format!("Not:{}", action.to_lowercase())))
+                actions.extend(strings(value)?.iter().map(|action| format!("Not:{}", action.to_lowercase())));
             }
             "Resource" => resources.extend(strings(value)?),
             "NotResource" => resources.extend(strings(value)?.iter().map(|resource| format!("Not:{resource}"))),

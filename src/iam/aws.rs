@@ -171,7 +171,7 @@ impl Iam for AwsIam {
         pages!(self, ListPolicyVersions, label, self.client.list_policy_versions().policy_arn(arn.as_str()), |page| {
             versions.extend(page.versions.unwrap_or_default().into_iter().filter_map(|version| {
                 Some(PolicyVersion { is_default: version.is_default_version, id: version.version_id? })
-            }))
+            }));
         });
         Ok(versions)
     }

@@ -83,7 +83,7 @@ pub(super) async fn custom_resources(kube: &Kube, report: &mut Report) {
             },
             Err(kube::Error::Api(status)) if status.code == 403 => served(kube, expected, report).await,
             Err(error) => {
-                report.find(Check::Crds, format!("the CRD {name} cannot be read: {error}"), "kubectl get crds")
+                report.find(Check::Crds, format!("the CRD {name} cannot be read: {error}"), "kubectl get crds");
             }
         }
     }

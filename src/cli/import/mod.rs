@@ -149,7 +149,7 @@ async fn gather(
             }
         }
         Err(error) => {
-            found.notes.push(format!("policies attached to nothing were not looked at: {}", error.for_people()))
+            found.notes.push(format!("policies attached to nothing were not looked at: {}", error.for_people()));
         }
     }
     Ok(found)
