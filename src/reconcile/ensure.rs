@@ -158,7 +158,7 @@ impl Work<'_> {
                 }
                 Err(ApplyError { error, .. }) if error.class == ErrorClass::AlreadyExists => {
                     if closely {
-                        return Ok(self.clash(&error, new));
+                        return Ok(self.clash(&error));
                     }
                 }
                 Err(ApplyError { error, .. }) => return Ok(self.aws_error(&error).await),
@@ -362,9 +362,11 @@ impl Work<'_> {
     }
 
     /// IAM says that the name is taken and shows nothing of that ARN: lag if we may have made it, else somebody's.
-    fn clash(&mut self, error: &IamError, new: bool) -> Conclusion {
+    fn clash(&mut self, error: &IamError) -> Conclusion {
+        let part = if error.operation == Operation::CreateRole { Part::Role } else { Part::Policy };
+        let may_be_ours = self.memory.created(part).is_some_and(|at| at.elapsed() < LAG);
         let since = *self.memory.clash_since.get_or_insert_with(Instant::now);
-        if !new && since.elapsed() < LAG {
+        if may_be_ours && since.elapsed() < LAG {
             return self.lagging(error);
         }
         let (what, other) = match error.operation {
