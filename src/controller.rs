@@ -23,7 +23,7 @@ use crate::scan::{Report, Scans, is_judged_by_sweeps, slow_look};
 use crate::watches::{News, Progress, Source, report, watch_all};
 
 /// How long reconciles may take to end after a signal; Kubernetes gives a Pod 30 s.
-const GRACE: Duration = Duration::from_secs(8);
+const GRACE: Duration = Duration::from_secs(6);
 /// Without a timer, the loop looks around this often.
 const IDLE: Duration = Duration::from_secs(30);
 

@@ -377,5 +377,5 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 
 async fn until_and_grace(stopped: watch::Receiver<bool>) {
     until(stopped).await;
-    tokio::time::sleep(Duration::from_millis(9500)).await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
 }
