@@ -7,11 +7,11 @@ mod tags;
 #[cfg(test)]
 mod tests;
 
-use crate::api::Reason;
 use crate::api::policy::{
     Access, AdoptionPolicy, AttachmentPolicy, AuroraLogExportPolicySpec, DeletionPolicy, ManagementPolicy,
     TrustProtection,
 };
+use crate::api::{RESERVED_TAG_PREFIX, Reason};
 use crate::documents::meaning::Fingerprint;
 use crate::documents::permissions::MANAGED_POLICY_LIMIT;
 use crate::documents::{Document, Meaning, permissions, trust};
@@ -124,6 +124,11 @@ impl Desired {
     /// The policy that the role must have attached.
     pub fn attachment(&self) -> &PolicyArn {
         if self.policy.is_some() { &self.identity.policy_arn } else { &self.identity.full_access_arn }
+    }
+
+    /// Keys of the tags that we put on resources, those of ownership aside.
+    pub fn own_tag_keys(&self) -> Vec<String> {
+        self.tags.keys().filter(|key| !key.starts_with(RESERVED_TAG_PREFIX)).cloned().collect()
     }
 
     /// The policy of the other `access` mode: ours to detach.

@@ -10,7 +10,7 @@ use crate::account::Account;
 use crate::account::budget::Caller;
 use crate::account::credentials::CallerIdentity;
 use crate::api::policy::{AuroraLogExportPolicySpec, ManagementPolicy};
-use crate::api::{EventReason, PolicyStatus, RESERVED_TAG_PREFIX, Reason, RoleStatus};
+use crate::api::{EventReason, PolicyStatus, Reason, RoleStatus};
 use crate::apply::{Applied, ApplyError, apply};
 use crate::desired::{Desired, desired};
 use crate::iam::aws::AwsIam;
@@ -19,8 +19,7 @@ use crate::kubernetes::KubernetesError;
 use crate::metrics::ReconcileResult;
 use crate::object::Object;
 use crate::observe::{Observed, observe, observe_new};
-use crate::outputs;
-use crate::plan::{Action, Part, Plan, Repair, plan};
+use crate::plan::{Action, Finding, Part, Plan, Repair, plan};
 use crate::settings::AccountFacts;
 use crate::status::{Affected, Look, Outcome, is_ready};
 
@@ -205,7 +204,7 @@ impl Work<'_> {
     async fn announce(&self) -> Result<()> {
         let status = &self.object.status;
         let mut tag_keys = status.tag_keys.clone();
-        for key in own_tag_keys(&self.desired) {
+        for key in self.desired.own_tag_keys() {
             if !tag_keys.contains(&key) {
                 tag_keys.push(key);
             }
@@ -241,14 +240,15 @@ impl Work<'_> {
             Some(Outcome::InSync(look)) if concerned && self.context.settings.enable_outputs => look.clone(),
             _ => return Ok(conclusion),
         };
-        let values = outputs::Values {
+        let values = crate::outputs::Values {
             role_arn: look.role.arn.clone(),
             role_name: look.role.name.clone(),
             policy_arn: self.desired.attachment().to_string(),
             account_id: look.account_id.clone(),
         };
         let memory = &mut self.memory.outputs;
-        let publication = outputs::publish(&self.context.kubernetes, self.object, wanted, &values, memory).await?;
+        let publication =
+            crate::outputs::publish(&self.context.kubernetes, self.object, wanted, &values, memory).await?;
         let (again, result) = match &publication.refused {
             Some((reason, _)) => (Again::Slowly, ReconcileResult::NotReady(*reason)),
             None => (conclusion.again, conclusion.result),
@@ -269,7 +269,7 @@ impl Work<'_> {
         Conclusion { outcome: Some(outcome), again, result }
     }
 
-    async fn look(&mut self, observed: &Observed, applied: &Applied, findings: Vec<crate::plan::Finding>) -> Look {
+    async fn look(&mut self, observed: &Observed, applied: &Applied, findings: Vec<Finding>) -> Look {
         let identity = &self.desired.identity;
         let policy = self.desired.policy.as_ref().map(|wanted| {
             let created = applied.policy.as_ref();
@@ -297,7 +297,7 @@ impl Work<'_> {
             id: applied.role.as_ref().map(|role| &role.id).or(observed.role.as_ref().map(|role| &role.id)).cloned(),
         };
         let tag_keys = match self.desired.management {
-            ManagementPolicy::Enforce => own_tag_keys(&self.desired),
+            ManagementPolicy::Enforce => self.desired.own_tag_keys(),
             ManagementPolicy::Observe => self.object.status.tag_keys.clone(),
         };
         Look {
@@ -369,11 +369,11 @@ impl Work<'_> {
         if may_be_ours && since.elapsed() < LAG {
             return self.lagging(error);
         }
-        let (what, other) = match error.operation {
-            Operation::CreateRole => (format!("role {}", self.desired.identity.role_arn), "role"),
-            _ => (format!("policy {}", self.desired.identity.policy_arn), "policy"),
+        let (what, other) = match part {
+            Part::Role => (format!("role {}", self.desired.identity.role_arn), "role"),
+            Part::Policy => (format!("policy {}", self.desired.identity.policy_arn), "policy"),
         };
-        let affected = Affected { policy: other == "policy", role: other == "role", attachment: false };
+        let affected = Affected { policy: part == Part::Policy, role: part == Part::Role, attachment: false };
         let message = format!(
             "{what} cannot be made: the account has another {other} of that name, under another path or in other case; choose \
              another name in a new object, or remove that {other}"
@@ -387,15 +387,10 @@ impl Work<'_> {
         }
         let message = format!("waiting for IAM to show {}", error.resource);
         let mut tag_keys = self.object.status.tag_keys.clone();
-        tag_keys.extend(own_tag_keys(&self.desired));
+        tag_keys.extend(self.desired.own_tag_keys());
         tag_keys.sort_unstable();
         tag_keys.dedup();
         let outcome = Some(Outcome::Progressing { message, tag_keys });
         Conclusion { outcome, again: Again::After(LAG_PAUSE), result: ReconcileResult::Waiting }
     }
-}
-
-/// Keys of the tags that we put on resources, those of ownership aside.
-fn own_tag_keys(desired: &Desired) -> Vec<String> {
-    desired.tags.keys().filter(|key| !key.starts_with(RESERVED_TAG_PREFIX)).cloned().collect()
 }
