@@ -28,7 +28,9 @@ const APPS: [(&str, Variant); 3] = [
 /// Twenty repairs of each object: Synced and Healthy in every look.
 pub(super) async fn synced_through_repairs(stage: &mut Stage) -> Result<()> {
     ensure!(
-        !stage.env.kubectl(&["-n", super::server::NAMESPACE, "get", "configmap", "argocd-cm", "-o", "yaml"])
+        !stage
+            .env
+            .kubectl(&["-n", super::server::NAMESPACE, "get", "configmap", "argocd-cm", "-o", "yaml"])
             .await?
             .contains("ignoreDifferences"),
         "argocd-cm ignores differences"
@@ -82,7 +84,8 @@ pub(super) async fn synced_through_repairs(stage: &mut Stage) -> Result<()> {
 pub(super) async fn synced_through_actions(stage: &mut Stage) -> Result<()> {
     let commit = stage.history.last(APPS[0].0).context("it was seen")?.revision;
     let began = Instant::now();
-    for (action, state) in [("suspend", "Synced Suspended"), ("resume", "Synced Healthy"), ("reconcile", "Synced Healthy")]
+    for (action, state) in
+        [("suspend", "Synced Suspended"), ("resume", "Synced Healthy"), ("reconcile", "Synced Healthy")]
     {
         for (app, _) in APPS {
             stage.action(app, OBJECT, action).await?;

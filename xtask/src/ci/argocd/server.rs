@@ -58,14 +58,18 @@ impl ArgoCd {
         let redis = argocd.start_redis(&programs.redis).await?;
         let repo_port = free_port()?;
         let repo_server = format!("127.0.0.1:{repo_port}");
-        argocd.start_server("argocd-repo-server", &redis, &[
-            "--disable-tls",
-            "--address=127.0.0.1",
-            &format!("--port={repo_port}"),
-            "--metrics-address=127.0.0.1",
-            &format!("--metrics-port={}", free_port()?),
-            &format!("--revision-cache-expiration={POLL}s"),
-        ])?;
+        argocd.start_server(
+            "argocd-repo-server",
+            &redis,
+            &[
+                "--disable-tls",
+                "--address=127.0.0.1",
+                &format!("--port={repo_port}"),
+                "--metrics-address=127.0.0.1",
+                &format!("--metrics-port={}", free_port()?),
+                &format!("--revision-cache-expiration={POLL}s"),
+            ],
+        )?;
         argocd.answers("Argo CD's repo-server", &repo_server).await?;
         let common = ["--namespace", NAMESPACE, "--repo-server", &repo_server, "--repo-server-plaintext"];
         // First, since it makes the key that all of them find in the Secret.

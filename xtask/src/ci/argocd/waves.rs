@@ -33,7 +33,9 @@ pub(super) async fn account_before_policies(stage: &mut Stage) -> Result<()> {
     stage.refuse(vec![Rule::new(Effect::ServiceFailure, &["AssumeRole"])]);
     let commit = stage.git.push("An account and its policy", &[("waves/all.yaml", Some(MANIFESTS))])?;
     stage.create_app(APP, Variant::default()).await?;
-    stage.until(APP, "waiting for its account", |look| look.revision == commit && look.message.contains("AwsAccount")).await?;
+    stage
+        .until(APP, "waiting for its account", |look| look.revision == commit && look.message.contains("AwsAccount"))
+        .await?;
     stage.until_compared_again(APP, 2).await?;
     let policies = stage.env.kubectl(&["-n", APP, "get", "alep", "-o", "name"]).await?;
     ensure!(policies.trim().is_empty(), "applied before the account was Healthy: {policies}");
