@@ -23,7 +23,7 @@ pub(crate) async fn build() -> Result<PathBuf> {
 
 /// `cargo run` describes our package to us in variables; some dependencies' build scripts watch them, and would be
 /// built anew by a cargo that inherits them.
-fn remove_package_variables(command: &mut Command) {
+pub(crate) fn remove_package_variables(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let described = name.to_str().is_some_and(|name| {
             ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
