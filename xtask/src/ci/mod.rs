@@ -2,8 +2,12 @@
 //! `cargo test`. Each step stands in a module of its own and says what it saw; the first that fails ends the run.
 
 mod delivery;
+mod helm_cluster;
+mod image;
 mod process;
 mod promtool;
+mod sbom;
+mod simulator;
 mod tools;
 
 use std::collections::BTreeSet;
@@ -34,6 +38,14 @@ enum Step {
     Delivery,
     /// Alerts and dashboard: valid, of metrics that exist; the alerts fire when they should.
     Promtool,
+    /// The bill of materials, in CycloneDX.
+    Sbom,
+    /// The operator's IAM policy: every call of a run is allowed, every attack denied, nothing in it unneeded.
+    Simulator,
+    /// Chart and kustomizations on a real API server: pod security, upgrade, rollback, removal, the operator as deployed.
+    HelmCluster,
+    /// The image: its size and contents, its binary at work in an empty root.
+    Image,
 }
 
 impl Step {
@@ -41,6 +53,10 @@ impl Step {
         match self {
             Self::Delivery => delivery::check().await,
             Self::Promtool => promtool::check().await,
+            Self::Sbom => sbom::check().await,
+            Self::Simulator => simulator::check().await,
+            Self::HelmCluster => helm_cluster::check().await,
+            Self::Image => image::check().await,
         }
     }
 

@@ -72,3 +72,18 @@ pub(super) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
 pub(super) fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
+
+/// Copies a file, or a directory with all that is in it.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
+    if !from.is_dir() {
+        return write(to, std::fs::read(from).with_context(|| format!("cannot read {}", from.display()))?);
+    }
+    for entry in std::fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        // Installed, and as large as all the rest.
+        if entry.file_name() != "node_modules" {
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
