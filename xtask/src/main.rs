@@ -18,7 +18,7 @@ enum Command {
     Demo(demo::Demo),
     /// Measures what N objects cost.
     Bench(bench::Bench),
-    /// Runs the checks that need more than cargo.
+    /// Checks what is delivered: chart, manifests, alerts, IAM policy, image.
     Ci(ci::Ci),
 }
 
