@@ -148,6 +148,10 @@ pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Op
         }
     };
     context.memories.put(key, memory);
+    // It went while it was being looked at: nobody will ask for its memory again.
+    if context.index.get(key).is_none() {
+        context.memories.forget(key);
+    }
     match (again, missed(context, &object)) {
         (Some(again), Some(missed)) => Some(again.min(missed)),
         (again, missed) => again.or(missed),
