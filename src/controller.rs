@@ -234,11 +234,12 @@ impl Controller {
 
     fn gone(&mut self, key: &Owner) {
         self.queue.remove(key);
-        self.context.memories.forget(key);
         let gone = self.context.index.get(key);
         for rival in self.context.index.remove(key) {
             self.look_at(&rival, Priority::Change);
         }
+        // After the index: a reconcile that ends now looks there whether to keep it.
+        self.context.memories.forget(key);
         if let Some(account) = gone.as_deref().and_then(Object::account_ref) {
             self.accounts.users_changed(account);
         }

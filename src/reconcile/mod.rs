@@ -153,6 +153,10 @@ pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Op
     let again = pause(context, &object, &mut memory, again)
         .map(|pause| Next { pause, priority: if unfinished { priority } else { Priority::Periodic } });
     context.memories.put(key, memory);
+    // It went while it was being looked at: nobody will ask for its memory again.
+    if context.index.get(key).is_none() {
+        context.memories.forget(key);
+    }
     let missed = missed(context, &object).map(|pause| Next { pause, priority: Priority::Change });
     match (again, missed) {
         (Some(again), Some(missed)) => {
