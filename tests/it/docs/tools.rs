@@ -60,8 +60,8 @@ pub(super) fn install(env: &Environment, dir: &Path, aws: &Path) -> Result<()> {
     let kubectl_script = format!(
         r#"case " $* " in
 *" rollout status "*)
-  set -- $(printf '%s\n' "$@" | grep -v -e '^rollout$' -e '^--timeout')
-  shift; exec {kubectl} get "$@" ;;
+  set -- $(printf '%s\n' "$@" | grep -v -e '^rollout$' -e '^status$' -e '^--timeout')
+  exec {kubectl} get "$@" ;;
 *" exec "*)
   while [ "$1" != -- ]; do shift; done; shift
   exec "$@" ;;
@@ -130,7 +130,8 @@ pub(super) fn check(call: &Call) -> Result<&'static str> {
     }
 }
 
-const HELM_FLAGS: &[&str] = &["--namespace", "--create-namespace", "--set", "--values", "--take-ownership", "--wait"];
+const HELM_FLAGS: &[&str] =
+    &["--install", "--namespace", "--create-namespace", "--set", "--values", "--take-ownership", "--wait"];
 
 fn helm(arguments: &[String]) -> Result<()> {
     let command = arguments.first().map(String::as_str).unwrap_or_default();
@@ -167,6 +168,9 @@ fn value_exists(set: &str) -> Result<()> {
     // Helm's escape for a dot in a key.
     for key in path.replace("\\.", "\u{0}").split('.') {
         let key = key.replace('\u{0}', ".");
+        if let Some(definition) = at["$ref"].as_str() {
+            at = schema.pointer(definition.trim_start_matches('#')).context("a reference to nowhere")?;
+        }
         let known = at["properties"].get(&key);
         match known {
             Some(next) => at = next,
