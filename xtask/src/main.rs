@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod json;
 mod operator_binary;
+mod record;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,8 @@ enum Command {
     Demo(demo::Demo),
     /// Measures what N objects cost.
     Bench(bench::Bench),
+    /// Makes the pictures of the docs from real runs.
+    Record(record::Record),
 }
 
 #[tokio::main]
@@ -24,6 +27,7 @@ async fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Demo(demo) => demo.run().await,
         Command::Bench(bench) => bench.run().await,
+        Command::Record(record) => record.run().await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
