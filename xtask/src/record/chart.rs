@@ -6,7 +6,7 @@ use super::panel::{Kind, Line, Panel};
 use super::terminal::escaped;
 
 const GAP: f64 = 4.0;
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 72.0;
 const HEAD: f64 = 34.0;
 const AXIS: f64 = 20.0;
 const LEGEND: f64 = 16.0;

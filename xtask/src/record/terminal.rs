@@ -40,7 +40,7 @@ text {{ font: 13px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans M
 <circle cx="20" cy="17" r="6" fill="#ec6a5e"/><circle cx="40" cy="17" r="6" fill="#f4bf4f"/><circle cx="60" cy="17" r="6" fill="#61c554"/>
 <text x="50%" y="22" text-anchor="middle" class="d">{command}</text>
 <clipPath id="screen"><rect x="0" y="{BAR}" width="{width:.0}" height="{:.0}"/></clipPath>
-<g clip-path="url(#screen)"><g class="scroll">
+<g clip-path="url(#screen)"><g class="scroll" xml:space="preserve">
 "##,
         height - BAR - 6.0,
         keyframes = keyframes(&shown, total),
