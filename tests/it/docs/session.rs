@@ -147,7 +147,7 @@ async fn clean_up(env: &Environment) -> Result<()> {
         env.kubectl(&["delete", "alep", "--all", "-A", "--timeout=60s"]).await?;
         env.kubectl(&["delete", "awsaccounts", "--all", "--timeout=60s"]).await?;
     }
-    env.kubectl(&["delete", "namespace", "shop", "--ignore-not-found", "--timeout=60s"]).await.map(drop)
+    Ok(())
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
