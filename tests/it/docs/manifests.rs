@@ -30,7 +30,10 @@ async fn dry_run(env: &Environment, object: &DynamicObject) -> Result<()> {
     let api = api_for(&env.client().await?, object).await?;
     let name = object.metadata.name.as_deref().context("an object without a name")?;
     let applied = api.patch(name, &parameters, &Patch::Apply(object)).await;
-    applied.map(drop).map_err(|error| anyhow!("{}: {error}", describe(object)))
+    applied.map(drop).map_err(|error| match error {
+        kube::Error::Api(status) => anyhow!("{}: {}", describe(object), status.message),
+        other => anyhow!("{}: {other}", describe(object)),
+    })
 }
 
 /// Checks a stream of objects; gives what was left out and whose it is.
