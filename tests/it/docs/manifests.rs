@@ -72,7 +72,7 @@ async fn every_manifest_in_the_docs_is_one_that_the_api_server_takes() -> Result
                 Ok((count, left)) if left.is_empty() && count > 0 => applied += count,
                 Ok((0, left)) if left.is_empty() => wrong.push(format!("{}: no object", page.at(block.line))),
                 Ok((_, left)) => {
-                    wrong.push(format!("{}: mark it as not run: {}", page.at(block.line), left.join("; ")))
+                    wrong.push(format!("{}: mark it as not run: {}", page.at(block.line), left.join("; ")));
                 }
                 Err(error) => wrong.push(format!("{}: {error:#}", page.at(block.line))),
             }

@@ -147,7 +147,7 @@ fn helm(arguments: &[String]) -> Result<()> {
             "--values" | "-f" => drop(rest.next()),
             "-n" | "--namespace" => drop(rest.next()),
             flag if flag.starts_with("--") => {
-                ensure!(HELM_FLAGS.contains(&flag), "helm's flag {flag} is not known here")
+                ensure!(HELM_FLAGS.contains(&flag), "helm's flag {flag} is not known here");
             }
             word => plain.push(word.to_owned()),
         }

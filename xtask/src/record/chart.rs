@@ -85,7 +85,7 @@ fn graph(out: &mut String, panel: &Panel, lines: &[Line], (start, end): (f64, f6
             out,
             r#"<text x="{:.0}" y="{:.0}" text-anchor="middle" class="s">No data</text>"#,
             panel.width / 2.0,
-            (top + bottom) / 2.0
+            f64::midpoint(top, bottom)
         );
     }
     for (index, line) in lines.iter().enumerate() {
