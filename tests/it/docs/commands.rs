@@ -41,7 +41,9 @@ fn normal(line: &str) -> String {
     let words = line.split_whitespace().map(|word| {
         let bare = word.trim_matches(['[', ']', '(', ')', ',']);
         let unit = bare.trim_start_matches(|it: char| it.is_ascii_digit() || it == '.');
-        if unit.len() < bare.len() && ["", "s", "m", "h", "d", "ms"].contains(&unit) { "N" } else { word }
+        let number = unit.len() < bare.len();
+        let time = ["s", "m", "h", "d", "ms"].contains(&unit) || (unit.is_empty() && bare.contains('.'));
+        if number && time { "N" } else { word }
     });
     words.collect::<Vec<_>>().join(" ")
 }
@@ -87,6 +89,8 @@ mod tests {
         assert!(agree(&lines("NAME READY   AGE\norders True 1s"), output).is_ok());
         assert!(agree(&lines("NAME READY AGE\n…\nrole arn:aws:…"), output).is_ok());
         assert!(agree(&lines("orders False 12s"), output).is_err());
+        assert!(agree(&lines("Plan: 1 to create"), "Plan: 2 to create").is_err(), "numbers are no times");
+        assert!(agree(&lines("[  0.5 s] done"), "[ 12.7 s] done").is_ok());
         assert!(agree(&lines("orders True 1s\nNAME READY AGE"), output).is_err(), "the order matters");
     }
 }

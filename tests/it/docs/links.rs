@@ -171,7 +171,10 @@ fn every_flag_in_running_text_exists() -> Result<()> {
     let mut wrong = Vec::new();
     let mut count = 0;
     for page in pages()?.values() {
-        for (line, span) in &page.code {
+        // A block of text shows flags where no command is to be run.
+        let texts = page.blocks.iter().filter(|block| block.language == "text");
+        let texts: Vec<(usize, String)> = texts.map(|block| (block.line, block.text.clone())).collect();
+        for (line, span) in page.code.iter().chain(&texts) {
             if OTHER_TOOLS.iter().any(|tool| span.starts_with(tool)) && !span.starts_with("kubectl alep ") {
                 continue;
             }
