@@ -31,6 +31,10 @@ use memory::{Memories, Memory};
 
 /// Between looks at an object where nothing else says how long, without account scans.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(10);
+/// The longest pause after a failure that may pass by itself.
+pub const LONGEST_SOON: Duration = Duration::from_mins(1);
+/// The longest pause after a failure that a person must end.
+pub const LONGEST_SLOWLY: Duration = Duration::from_mins(5);
 /// IAM shows a new entity to every reader within this time.
 const LAG: Duration = Duration::from_mins(1);
 
@@ -208,7 +212,7 @@ async fn run(
 
 fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) -> Option<Duration> {
     let interval = interval(context, object);
-    let slowest = interval.clamp(Duration::from_secs(10), Duration::from_mins(5));
+    let slowest = interval.clamp(Duration::from_secs(10), LONGEST_SLOWLY);
     match again {
         Again::Interval => {
             memory.failures = 0;
@@ -221,7 +225,7 @@ fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) 
         }
         Again::Soon => {
             memory.failed(object.generation());
-            Some(backoff(memory.failures, Duration::from_secs(1), Duration::from_mins(1)))
+            Some(backoff(memory.failures, Duration::from_secs(1), LONGEST_SOON))
         }
         Again::Slowly => {
             memory.failed(object.generation());
