@@ -95,7 +95,8 @@ async fn in_sync(site: &Site<'_>, objects: usize) -> Result<(Operator, Link)> {
     let access = site.env.install_rbac().await?;
     let link = Link::to(server_of(&access.kubeconfig)?).await?;
     let reads = format!("--iam-reads-per-second={READS_PER_SECOND}");
-    let flags = ["--drift-check-interval=5s", "--drift-scan=per-resource", reads.as_str()];
+    // Thrice this is told nobody: far longer than an absence, whatever else the machine does.
+    let flags = ["--drift-check-interval=10s", "--drift-scan=per-resource", reads.as_str()];
     let mut options = site.options(&flags);
     options.kubeconfig = Some(site.kubeconfig_via(link.addr()).await?);
     let operator = Operator::start(site.env, options).await?;
