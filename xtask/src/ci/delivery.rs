@@ -10,8 +10,8 @@ use aurora_test_support::environment::Environment;
 use aurora_test_support::paths::workspace;
 
 use super::process::{self, fresh_dir, read};
-use super::tools::{self, DeliveryTools};
 use super::say;
+use super::tools::{self, DeliveryTools};
 
 pub(super) const CHART: &str = "deploy/helm/aurora-log-export-operator";
 pub(super) const NAMESPACE: &str = "aurora-log-export-system";
@@ -138,7 +138,8 @@ async fn schemas(dir: &Path) -> Result<PathBuf> {
 }
 
 async fn conform(tools: &DeliveryTools, schemas: &Path, rendered: Vec<PathBuf>) -> Result<()> {
-    let location = format!("{}/{{{{.Group}}}}/{{{{.ResourceKind}}}}_{{{{.ResourceAPIVersion}}}}.json", schemas.display());
+    let location =
+        format!("{}/{{{{.Group}}}}/{{{{.ResourceKind}}}}_{{{{.ResourceAPIVersion}}}}.json", schemas.display());
     let kubeconform = async |paths: &[PathBuf]| {
         process::output(&tools.kubeconform, |command| {
             command.args(["-strict", "-summary", "-skip", NOT_IN_THE_API_SERVER, "-schema-location", &location]);

@@ -82,7 +82,11 @@ fn locked(lock: &str) -> BTreeSet<(String, String)> {
 /// How many components the bill lists, each of which the lock has.
 fn compare(bom: &Value, locked: &BTreeSet<(String, String)>) -> Result<usize> {
     ensure!(bom["bomFormat"] == "CycloneDX", "not a CycloneDX document");
-    ensure!(bom["metadata"]["component"]["name"] == OPERATOR, "the bill is of {}", bom["metadata"]["component"]["name"]);
+    ensure!(
+        bom["metadata"]["component"]["name"] == OPERATOR,
+        "the bill is of {}",
+        bom["metadata"]["component"]["name"]
+    );
     let components = bom["components"].as_array().context("the bill lists no components")?;
     let mut names = BTreeSet::new();
     for component in components {

@@ -24,11 +24,7 @@ pub(super) async fn delivery() -> Result<DeliveryTools> {
         command.arg(script).arg(&dir);
     })
     .await?;
-    Ok(DeliveryTools {
-        helm: dir.join("helm"),
-        kustomize: dir.join("kustomize"),
-        kubeconform: dir.join("kubeconform"),
-    })
+    Ok(DeliveryTools { helm: dir.join("helm"), kustomize: dir.join("kustomize"), kubeconform: dir.join("kubeconform") })
 }
 
 /// Where `.ci/run` and the steps put programs.

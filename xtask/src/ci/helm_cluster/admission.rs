@@ -101,7 +101,10 @@ async fn more_rights_are_refused(env: &Environment, namespace: &str, deployment:
         Ok(_) => bail!("namespace {namespace} takes a Pod with SYS_ADMIN: pod security admission is not at work"),
         Err(error) => {
             let said = format!("{error:#}");
-            ensure!(said.contains("violates PodSecurity"), "the Pod with SYS_ADMIN was refused for another reason: {said}");
+            ensure!(
+                said.contains("violates PodSecurity"),
+                "the Pod with SYS_ADMIN was refused for another reason: {said}"
+            );
             Ok(())
         }
     }

@@ -25,7 +25,9 @@ pub(super) async fn check(site: &Site) -> Result<()> {
     sample.delete(site).await.with_context(|| operator.log_end())?;
     operator.stop().await?;
     remove(site, &base).await?;
-    say("kubectl apply -k base: takes over what Helm left, Pods pass the restricted standard, an object comes and goes");
+    say(
+        "kubectl apply -k base: takes over what Helm left, Pods pass the restricted standard, an object comes and goes",
+    );
     for overlay in overlays()? {
         let name = overlay.file_name().unwrap_or_default().to_string_lossy().into_owned();
         check_overlay(site, &overlay, &name).await.with_context(|| format!("overlay {name}"))?;
@@ -37,15 +39,15 @@ async fn check_overlay(site: &Site, overlay: &Path, name: &str) -> Result<()> {
     apply(site, overlay).await?;
     let pods = admission::pods_are_admitted(&site.env, NAMESPACE).await?;
     let operator = started(site).await?;
-    let sample = wait_for("the API server to serve the CRD", SHORT, async || {
-        Sample::create(site, WATCHED, name).await
-    })
-    .await?;
+    let sample =
+        wait_for("the API server to serve the CRD", SHORT, async || Sample::create(site, WATCHED, name).await).await?;
     sample.until_ready(site).await.with_context(|| operator.log_end())?;
     sample.delete(site).await.with_context(|| operator.log_end())?;
     operator.stop().await?;
     remove(site, overlay).await?;
-    say(&format!("kubectl apply -k overlays/{name}: {pods} Pods pass the restricted standard, an object comes and goes"));
+    say(&format!(
+        "kubectl apply -k overlays/{name}: {pods} Pods pass the restricted standard, an object comes and goes"
+    ));
     Ok(())
 }
 

@@ -20,8 +20,8 @@ use aurora_test_support::wait::wait_for;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use super::tools::{self, DeliveryTools};
 use super::SHORT;
+use super::tools::{self, DeliveryTools};
 use crate::{demo, operator_binary};
 
 const ACCOUNT: &str = "123456789012";

@@ -35,7 +35,9 @@ pub(super) async fn check(site: &Site) -> Result<()> {
     crds_are_current(site).await?;
     let second = succeeded(site, first, &sample, "upgraded").await?;
     let pods = admission::pods_are_admitted(&site.env, NAMESPACE).await?;
-    say(&format!("helm upgrade: CRDs are the present ones, {pods} Pods, the object is still ready and follows an edit"));
+    say(&format!(
+        "helm upgrade: CRDs are the present ones, {pods} Pods, the object is still ready and follows an edit"
+    ));
 
     helm(site, &["rollback", RELEASE, "1"], None, &[]).await?;
     let third = succeeded(site, second, &sample, "rolled-back").await?;
