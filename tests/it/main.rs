@@ -24,6 +24,7 @@ mod kubectl;
 mod laws;
 mod lifecycle;
 mod pipeline;
+mod restore;
 mod scan;
 mod smoke;
 mod tracing;
