@@ -5,6 +5,7 @@ mod ci;
 mod demo;
 mod json;
 mod operator_binary;
+mod record;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,8 @@ enum Command {
     Bench(bench::Bench),
     /// Checks what is delivered: chart, manifests, alerts, IAM policy, image.
     Ci(ci::Ci),
+    /// Makes the pictures of the docs from real runs.
+    Record(record::Record),
 }
 
 #[tokio::main]
@@ -28,6 +31,7 @@ async fn main() -> ExitCode {
         Command::Demo(demo) => demo.run().await,
         Command::Bench(bench) => bench.run().await,
         Command::Ci(ci) => ci.run().await,
+        Command::Record(record) => record.run().await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

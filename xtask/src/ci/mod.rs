@@ -1,9 +1,11 @@
 //! `cargo xtask ci`: the checks of what is delivered (chart, manifests, alerts, IAM policy, image), too heavy for
 //! `cargo test`. Each step stands in a module of its own and says what it saw; the first that fails ends the run.
 
+mod argocd;
 mod delivery;
 mod helm_cluster;
 mod image;
+mod kstatus;
 mod process;
 mod promtool;
 mod sbom;
@@ -40,10 +42,14 @@ enum Step {
     Promtool,
     /// The bill of materials, in CycloneDX.
     Sbom,
+    /// Every status that `cargo test` recorded, judged by kstatus and by the health script for Argo CD.
+    Kstatus,
     /// The operator's IAM policy: every call of a run is allowed, every attack denied, nothing in it unneeded.
     Simulator,
     /// Chart and kustomizations on a real API server: pod security, upgrade, rollback, removal, the operator as deployed.
     HelmCluster,
+    /// The real Argo CD: from `git push` to Healthy, errors, suspension, repairs, waves, pruning.
+    Argocd,
     /// The image: its size and contents, its binary at work in an empty root.
     Image,
 }
@@ -54,8 +60,10 @@ impl Step {
             Self::Delivery => delivery::check().await,
             Self::Promtool => promtool::check().await,
             Self::Sbom => sbom::check().await,
+            Self::Kstatus => kstatus::check().await,
             Self::Simulator => simulator::check().await,
             Self::HelmCluster => helm_cluster::check().await,
+            Self::Argocd => argocd::check().await,
             Self::Image => image::check().await,
         }
     }
