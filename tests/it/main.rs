@@ -18,12 +18,14 @@
 mod accounts;
 mod admission;
 mod cli;
+mod compatibility;
 mod docs;
 mod faults;
 mod kubectl;
 mod laws;
 mod lifecycle;
 mod pipeline;
+mod restore;
 mod scan;
 mod smoke;
 mod tracing;

@@ -50,7 +50,7 @@ async fn a_representative_run_is_written_down_for_the_policy_simulator() -> Resu
     plant(&bench, &ns)?;
     let guardrails = json!({ "permissionsBoundary": boundary, "allowFullAccess": true, "allowAdoption": true });
     let scanned = |how: &str| json!({ "assumeRole": { "externalId": "external-id" }, "guardrails": guardrails, "driftScan": how });
-    let account = bench.account("prod", ID, scanned("PerResource")).await?;
+    let account = bench.account("prod", ID, scanned("Bulk")).await?;
     let apply = async |name: &str, more: Value| -> Result<()> {
         let mut spec = more;
         spec["accountRef"] = json!({ "name": account });
@@ -68,6 +68,14 @@ async fn a_representative_run_is_written_down_for_the_policy_simulator() -> Resu
     };
     // A life: made, edited in every field, pruned, switched both ways.
     apply("life", named(json!({ "tags": { "team": "a" } }))).await?;
+    // Both ways to look for drift.
+    wait_for("a scan of the account", LIMIT, async || {
+        ensure!(bench.server.gate().counts().contains_key(SCAN), "no {SCAN} yet");
+        Ok(())
+    })
+    .await
+    .with_context(|| bench.log())?;
+    bench.account("prod", ID, scanned("PerResource")).await?;
     for region in ["eu-west-1", "eu-west-2", "eu-west-3", "eu-north-1", "eu-south-1", "eu-north-1"] {
         apply("life", named(json!({ "scope": { "regions": [region] }, "tags": { "team": region } }))).await?;
     }
@@ -99,14 +107,6 @@ async fn a_representative_run_is_written_down_for_the_policy_simulator() -> Resu
         let names = json!({ "roleName": format!("{name}-role"), "policyName": format!("{name}-policy"), "adoptionPolicy": adoption });
         apply(name, names).await.with_context(|| name.to_owned())?;
     }
-    // The other way to look for drift.
-    bench.account("prod", ID, scanned("Bulk")).await?;
-    wait_for("a scan of the account", LIMIT, async || {
-        ensure!(bench.server.gate().counts().contains_key(SCAN), "no {SCAN} yet");
-        Ok(())
-    })
-    .await
-    .with_context(|| bench.log())?;
     bench.delete_policy(&ns, "life").await?;
     for (name, _) in planted(&ns) {
         bench.delete_policy(&ns, name).await?;

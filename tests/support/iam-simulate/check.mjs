@@ -15,16 +15,18 @@ const FILES = ['operator-policy', 'operator-policy-adoption']
 // it for whoever reads it.
 const UNTESTABLE = ['sts:GetCallerIdentity']
 
-/// The text with its placeholders filled in; an attack may set some of them otherwise.
+// The text with its placeholders filled in; an attack may set some of them otherwise.
 const fill = (text, placeholders) =>
   Object.entries({ ...run.placeholders, ...placeholders }).reduce(
     (filled, [name, value]) => filled.replaceAll('${' + name + '}', value),
     text
   )
-const source = FILES.map((name) => ({ name, policy: JSON.parse(read(`deploy/aws/${name}.json`)) }))
+const policies = (names) => names.map((name) => ({ name, policy: JSON.parse(read(`deploy/aws/${name}.json`)) }))
+const source = policies(FILES)
+const withoutBoundary = policies(['operator-policy-without-boundary', 'operator-policy-adoption'])
 const account = run.placeholders.AccountId
 
-async function allowed(policies, { action, resource, context, placeholders }) {
+async function allowed(files, { action, resource, context, placeholders }) {
   const owner = resource.split(':')[4] || account
   // Roles are assumed from the operator's own account: across accounts both sides must agree, and here the question is
   // what the operator's side says.
@@ -37,7 +39,7 @@ async function allowed(policies, { action, resource, context, placeholders }) {
       resource: { resource, accountId: owner },
       contextVariables: context
     },
-    identityPolicies: JSON.parse(fill(JSON.stringify(policies), placeholders)),
+    identityPolicies: JSON.parse(fill(JSON.stringify(files), placeholders)),
     resourcePolicy: assumes
       ? { Version: '2012-10-17', Statement: { Effect: 'Allow', Principal: { AWS: principal }, Action: action } }
       : undefined,
@@ -52,7 +54,9 @@ async function allowed(policies, { action, resource, context, placeholders }) {
 const failures = []
 const requests = [...new Map(run.requests.map((request) => [JSON.stringify(request), request])).values()]
 for (const request of requests) {
-  if (!(await allowed(source, request))) failures.push(`denied to the operator: ${JSON.stringify(request)}`)
+  for (const files of [source, withoutBoundary]) {
+    if (!(await allowed(files, request))) failures.push(`${files[0].name}.json denies: ${JSON.stringify(request)}`)
+  }
 }
 
 const text = read('tests/support/iam-simulate/attacks.json')
@@ -62,11 +66,11 @@ for (const { attack, ...request } of attacks) {
 }
 if (attacks.length < 40 || requests.length < 40) failures.push('the lists are shorter than they should be')
 
-/// Does some case turn out differently under these policies? Only those that `actions` names can.
-async function isNoticed(policies, effect, actions) {
+// Does some case turn out differently under these policies? Only those that `actions` names can.
+async function isNoticed(files, effect, actions) {
   const cases = (effect === 'Allow' ? requests : attacks).filter(({ action }) => actions.includes(action))
   for (const request of cases) {
-    if ((await allowed(policies, request)) !== (effect === 'Allow')) return true
+    if ((await allowed(files, request)) !== (effect === 'Allow')) return true
   }
   return false
 }

@@ -1,8 +1,9 @@
 //! The life of a Helm release: installed from the previous chart, upgraded, rolled back, upgraded again, uninstalled.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use aurora_test_support::apply;
 use aurora_test_support::paths::workspace;
 use aurora_test_support::wait::wait_for;
@@ -89,14 +90,23 @@ async fn crds_are_current(site: &Site) -> Result<()> {
             let stored = site.env.kubectl(&["get", "crd", &name, "--output=json"]).await?;
             let stored: Value = serde_json::from_str(&stored)?;
             let schema = |spec: &Value| spec["versions"][0]["schema"].clone();
-            ensure!(
-                schema(&stored["spec"]) == schema(&wanted.data["spec"]),
-                "the CRD {name} in the cluster differs from {}",
-                path.display()
-            );
+            if let Some(place) = first_difference(&schema(&stored["spec"]), &schema(&wanted.data["spec"]), "") {
+                bail!("the CRD {name} in the cluster differs from {} at {place}", path.display());
+            }
         }
     }
     Ok(())
+}
+
+/// Where two values differ, as a path with both sides.
+fn first_difference(left: &Value, right: &Value, path: &str) -> Option<String> {
+    let (Some(ours), Some(theirs)) = (left.as_object(), right.as_object()) else {
+        // 1000 and 1000.0 are one number in a schema.
+        let same_number = left.is_number() && left.as_f64() == right.as_f64();
+        return (left != right && !same_number).then(|| format!("{path}: {left} instead of {right}"));
+    };
+    let keys: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    keys.into_iter().find_map(|key| first_difference(&left[key], &right[key], &format!("{path}/{key}")))
 }
 
 async fn helm(site: &Site, action: &[&str], chart: Option<&Path>, more: &[&str]) -> Result<String> {

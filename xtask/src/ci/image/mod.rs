@@ -17,9 +17,9 @@ use super::process::{self, fresh_dir};
 use super::{say, tools};
 use crate::operator_binary;
 
-const MEBIBYTE: f64 = 1024.0 * 1024.0;
-const IMAGE_LIMIT: u64 = 25 * 1024 * 1024;
-const BINARY_LIMIT: u64 = 14 * 1024 * 1024;
+const MEGABYTE: f64 = 1e6;
+const IMAGE_LIMIT: u64 = 25_000_000;
+const BINARY_LIMIT: u64 = 14_000_000;
 const BINARY: &str = "/aurora-log-export-operator";
 const USER: &str = "65532:65532";
 
@@ -71,11 +71,11 @@ fn contents_are_right(root: &Path) -> Result<()> {
     ensure!(binary < BINARY_LIMIT, "the binary has {binary} bytes, {BINARY_LIMIT} are the limit");
     // Sizes for people to read.
     #[allow(clippy::cast_precision_loss)]
-    let mebibytes = |size: u64| size as f64 / MEBIBYTE;
+    let megabytes = |size: u64| size as f64 / MEGABYTE;
     say(&format!(
-        "the image has {:.1} MiB (limit 25), the binary {:.1} MiB (limit 14); user {USER}, no shell, {} files",
-        mebibytes(image),
-        mebibytes(binary),
+        "the image has {:.2} MB (limit 25), the binary {:.2} MB (limit 14); user {USER}, no shell, {} files",
+        megabytes(image),
+        megabytes(binary),
         files.len()
     ));
     Ok(())
