@@ -46,6 +46,8 @@ pub(super) async fn healthy_only_when_iam_is_right(stage: &mut Stage) -> Result<
     stage.aws.gate().clear_faults();
     let healthy = stage.until_state(ORDERS, &commit, "Synced Healthy").await?;
     let looks = stage.history.of(ORDERS, pushed);
+    // What the next scenes do not want to see, the watch can show.
+    ensure!(looks.iter().any(|look| look.sync == "OutOfSync"), "never OutOfSync between push and sync");
     for look in looks.iter().filter(|look| look.revision == commit && look.health == "Healthy") {
         ensure!(complete(&look.iam, &name), "Healthy while IAM had {}", look.iam["roles"][&name]);
     }
