@@ -18,6 +18,7 @@
 mod accounts;
 mod admission;
 mod cli;
+mod docs;
 mod faults;
 mod kubectl;
 mod laws;

@@ -5,6 +5,7 @@ mod ci;
 mod demo;
 mod json;
 mod operator_binary;
+mod record;
 
 use std::process::ExitCode;
 
@@ -18,8 +19,10 @@ enum Command {
     Demo(demo::Demo),
     /// Measures what N objects cost.
     Bench(bench::Bench),
-    /// Runs the checks that need more than cargo.
+    /// Checks what is delivered: chart, manifests, alerts, IAM policy, image.
     Ci(ci::Ci),
+    /// Makes the pictures of the docs from real runs.
+    Record(record::Record),
 }
 
 #[tokio::main]
@@ -28,6 +31,7 @@ async fn main() -> ExitCode {
         Command::Demo(demo) => demo.run().await,
         Command::Bench(bench) => bench.run().await,
         Command::Ci(ci) => ci.run().await,
+        Command::Record(record) => record.run().await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
