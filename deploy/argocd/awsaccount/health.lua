@@ -17,6 +17,7 @@ end
 local ready = condition("Ready")
 local message = ready ~= nil and ready.message or nil
 
+-- Argo CD answers for an object that is being deleted before it asks a script; this is for whoever runs the script alone.
 if obj.metadata.deletionTimestamp ~= nil then
   if ready ~= nil and ready.reason == "InUse" then
     return health("Progressing", message)

@@ -17,11 +17,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// Of a condition Ready, by the reference. A recording that shows few of them proves little.
-var reasons = []string{
-	"InSync", "Progressing", "Suspended", "DriftDetected", "InvalidSpec", "Conflict", "IdentityChanged", "AccessDenied",
-	"CredentialsInvalid", "Throttled", "LimitExceeded", "AccountNotReady", "NotPermitted", "AwsUnavailable",
-	"DeletionBlocked",
+// The reasons of condition Ready by kind, as in the reference. A recording that shows few of them proves little.
+var reasons = map[string][]string{
+	"AuroraLogExportPolicy": {
+		"InSync", "Progressing", "Suspended", "DriftDetected", "InvalidSpec", "Conflict", "IdentityChanged", "AccessDenied",
+		"CredentialsInvalid", "Throttled", "LimitExceeded", "AccountNotReady", "NotPermitted", "AwsUnavailable",
+		"DeletionBlocked",
+	},
+	"AwsAccount": {"InSync", "Progressing", "CredentialsInvalid", "AccessDenied", "AccountMismatch", "InUse"},
 }
 
 // At most so many wrong objects are printed.
@@ -29,7 +32,7 @@ const shown = 10
 
 func main() {
 	dir := flag.String("scripts", "", "directory of the health scripts")
-	least := flag.Int("least", 0, "how many reasons of Ready the recording must show")
+	least := flag.Int("least", 0, "how many reasons of Ready the recording must show, both kinds together")
 	flag.Parse()
 	if err := check(flag.Arg(0), *dir, *least); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -74,19 +77,19 @@ func check(recording, dir string, least int) error {
 type tally struct {
 	objects, wrong int
 	statuses       map[string]int
-	reasons        map[string]bool
-	before         int // objects before their first status
+	reasons        map[string]int // kind and reason
+	before         int            // objects before their first status
 }
 
 func newTally() *tally {
-	return &tally{statuses: map[string]int{}, reasons: map[string]bool{}}
+	return &tally{statuses: map[string]int{}, reasons: map[string]int{}}
 }
 
 func (t *tally) add(found facts, wrong []string, line string) {
 	t.objects++
 	t.statuses[found.kind+" "+string(found.kstatus())]++
 	if ready, ok := found.conditions["Ready"]; ok {
-		t.reasons[ready.reason] = true
+		t.reasons[found.kind+" "+ready.reason]++
 	} else if len(found.conditions) == 0 && !found.observed && !found.deleting {
 		t.before++
 	}
@@ -100,34 +103,38 @@ func (t *tally) add(found facts, wrong []string, line string) {
 }
 
 func (t *tally) report(least int) error {
-	var covered, missing []string
-	for _, reason := range reasons {
-		if t.reasons[reason] {
-			covered = append(covered, reason)
-		} else {
-			missing = append(missing, reason)
-		}
-	}
 	fmt.Printf("%d recorded objects, %d of them before their first status\n", t.objects, t.before)
 	for _, name := range sorted(t.statuses) {
 		fmt.Printf("%7d  %s\n", t.statuses[name], name)
 	}
-	fmt.Printf("%d of %d reasons of Ready: %s\n", len(covered), len(reasons), strings.Join(covered, ", "))
-	if len(missing) > 0 {
-		fmt.Printf("not seen: %s\n", strings.Join(missing, ", "))
+	covered := 0
+	for _, kind := range sorted(reasons) {
+		var seen, missing []string
+		for _, reason := range reasons[kind] {
+			if count := t.reasons[kind+" "+reason]; count > 0 {
+				seen = append(seen, fmt.Sprintf("%s (%d)", reason, count))
+			} else {
+				missing = append(missing, reason)
+			}
+		}
+		covered += len(seen)
+		fmt.Printf("%s: %d of %d reasons of Ready: %s\n", kind, len(seen), len(reasons[kind]), strings.Join(seen, ", "))
+		if len(missing) > 0 {
+			fmt.Printf("  not seen: %s\n", strings.Join(missing, ", "))
+		}
 	}
 	switch {
 	case t.wrong > 0:
 		return fmt.Errorf("%d of %d recorded objects are judged wrong", t.wrong, t.objects)
-	case len(covered) < least:
-		return fmt.Errorf("the recording shows %d reasons of Ready, fewer than %d: it proves too little", len(covered), least)
+	case covered < least:
+		return fmt.Errorf("the recording shows %d reasons of Ready, fewer than %d: it proves too little", covered, least)
 	case t.before == 0:
 		return fmt.Errorf("the recording shows no object before its first status: it proves too little")
 	}
 	return nil
 }
 
-func sorted(counts map[string]int) []string {
+func sorted[V any](counts map[string]V) []string {
 	var names []string
 	for name := range counts {
 		names = append(names, name)

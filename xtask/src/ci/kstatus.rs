@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use crate::operator_binary;
 
-/// Of the 15 reasons that condition `Ready` can have.
-const LEAST_REASONS: &str = "12";
+/// Of the 21 reasons that condition `Ready` can have, those of both kinds together.
+const LEAST_REASONS: &str = "18";
 
 /// Judges the recording of the last whole run of this build's tests, which is made where there is none.
 pub(super) async fn check() -> Result<()> {
@@ -43,10 +43,10 @@ fn is_of(tests: &Path) -> Result<bool> {
 
 /// Builds the integration tests (a no-op after `cargo test`), and gives the path of their executable.
 async fn tests_binary() -> Result<PathBuf> {
-    let build = ["test", "--test", "it", "--no-run"];
-    supervisor::run_in_sight("cargo test --test it --no-run", cargo(supervisor::command, &build)).await?;
+    let arguments = ["test", "--test", "it", "--no-run"];
+    supervisor::run_in_sight("cargo test --test it --no-run", cargo(supervisor::command, &arguments)).await?;
     // Nothing is left to build, so this one needs nobody to end it.
-    let mut command = cargo(|program| Command::new(program), &[&build[..], &["--message-format=json"]].concat());
+    let mut command = cargo(Command::new, &[&arguments[..], &["--message-format=json"]].concat());
     let output = tokio::task::spawn_blocking(move || command.output()).await?.context("cannot run cargo")?;
     let messages = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "cargo test --no-run: {}", String::from_utf8_lossy(&output.stderr).trim());

@@ -20,9 +20,9 @@ const SPEC: &str = "{description: Exports audit logs, tags: {team: shop}, scope:
 
 /// Applied and compared in each of Argo CD's ways.
 const APPS: [(&str, Variant); 3] = [
-    ("drift-as-the-sample", Variant { client_side_apply: false, server_side_diff: false }),
-    ("drift-client-side-apply", Variant { client_side_apply: true, server_side_diff: false }),
-    ("drift-server-side-diff", Variant { client_side_apply: false, server_side_diff: true }),
+    ("drift-as-the-sample", Variant { server_side_apply: false, server_side_diff: false }),
+    ("drift-server-side-apply", Variant { server_side_apply: true, server_side_diff: false }),
+    ("drift-server-side-both", Variant { server_side_apply: true, server_side_diff: true }),
 ];
 
 /// Twenty repairs of each object: Synced and Healthy in every look.

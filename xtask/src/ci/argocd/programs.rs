@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use aurora_test_support::paths::{target_dir, workspace};
+use aurora_test_support::paths::workspace;
 use aurora_test_support::tools::go::{Build, build};
+
+use super::super::tools;
 
 const MODULE: &str = "github.com/argoproj/argo-cd/v3";
 
@@ -16,14 +18,17 @@ pub(super) struct Programs {
     pub(super) argocd: PathBuf,
     /// The manifests it ships with.
     pub(super) manifests: PathBuf,
+    /// Its cache.
     pub(super) redis: PathBuf,
+    /// Of the repository it syncs from.
     pub(super) git: PathBuf,
 }
 
 /// Finds them, and builds Argo CD where its pinned module was not built before.
 pub(super) async fn prepare() -> Result<Programs> {
-    let redis = find("redis-server", "Argo CD keeps its cache in it")?;
-    let git = find("git", "Argo CD syncs from a repository")?;
+    tools::require("go", "golang-go")?;
+    let redis = tools::require("redis-server", "redis-server")?;
+    let git = tools::require("git", "git")?;
     let (argocd, manifests) = tokio::task::spawn_blocking(argocd).await??;
     Ok(Programs { argocd, manifests, redis, git })
 }
@@ -33,7 +38,7 @@ fn argocd() -> Result<(PathBuf, PathBuf)> {
     let (version, source) = download(&module)?;
     let binary = build(&Build {
         module: &module,
-        out: &target_dir().join("ci-tools/bin"),
+        out: &tools::tools_dir().join("bin"),
         name: "argocd",
         package: &format!("{MODULE}/cmd"),
         version: &version,
@@ -47,7 +52,7 @@ fn argocd() -> Result<(PathBuf, PathBuf)> {
 /// The pinned version, and where its source is once it is there.
 fn download(module: &Path) -> Result<(String, PathBuf)> {
     let output = Command::new("go").current_dir(module).args(["mod", "download", "-json", MODULE]).output();
-    let output = output.context("Go is missing, and Argo CD is built with it: install it from https://go.dev/dl/")?;
+    let output = output.context("cannot run go")?;
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let error = String::from_utf8_lossy(&output.stderr);
     let text = |key: &str| answer[key].as_str();
@@ -56,14 +61,4 @@ fn download(module: &Path) -> Result<(String, PathBuf)> {
         (Some(version), Some(dir)) => Ok((version.to_owned(), PathBuf::from(dir))),
         _ => bail!("cannot download {MODULE}: {}", error.trim()),
     }
-}
-
-fn find(name: &str, why: &str) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file());
-    found.with_context(|| format!("{name} is missing ({why}): install it with `apt-get install -y {}`", package(name)))
-}
-
-fn package(name: &str) -> &str {
-    if name == "redis-server" { "redis-server" } else { name }
 }

@@ -1,6 +1,6 @@
 //! Our scripts in Argo CD's own Lua machine, over the samples that lie beside them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::paths::workspace;
@@ -74,6 +74,6 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn shown(path: &PathBuf) -> String {
+fn shown(path: &Path) -> String {
     path.display().to_string()
 }

@@ -1,4 +1,4 @@
-//! Argo CD itself: redis, repo-server, application-controller and API server, on 127.0.0.1, with the ConfigMaps it ships
+//! Argo CD itself: redis, repo-server, application-controller and API server, on 127.0.0.1, with the settings it ships
 //! with and ours patched in as the documentation says.
 
 use std::path::{Path, PathBuf};
@@ -76,7 +76,14 @@ impl ArgoCd {
         let mut server = common.to_vec();
         let metrics = format!("--metrics-port={}", free_port()?);
         let port = format!("--port={port}");
-        server.extend(["--disable-auth", "--insecure", "--address=127.0.0.1", &port, &metrics]);
+        server.extend([
+            "--disable-auth",
+            "--insecure",
+            "--address=127.0.0.1",
+            &port,
+            "--metrics-address=127.0.0.1",
+            &metrics,
+        ]);
         argocd.start_server("argocd-server", &redis, &server)?;
         let address = argocd.address.clone();
         argocd.answers("Argo CD's API", &address).await?;
@@ -161,7 +168,7 @@ impl ArgoCd {
     }
 }
 
-/// CRDs and ConfigMaps as shipped, then our patch, by the command that stands at its head.
+/// CRDs and settings as shipped, then our patch, by the command that stands at its head.
 async fn install(env: &Environment, manifests: &Path) -> Result<()> {
     let path = |path: PathBuf| path.display().to_string();
     env.kubectl(&["create", "namespace", NAMESPACE]).await?;
@@ -171,8 +178,8 @@ async fn install(env: &Environment, manifests: &Path) -> Result<()> {
     })
     .await?;
     env.kubectl(&["-n", NAMESPACE, "apply", "-k", &path(manifests.join("base/config"))]).await?;
-    let patch = path(workspace().join("deploy/argocd/argocd-cm.yaml"));
-    env.kubectl(&["-n", NAMESPACE, "patch", "configmap", "argocd-cm", "--patch-file", &patch]).await?;
+    let ours = path(workspace().join("deploy/argocd/argocd-cm.yaml"));
+    env.kubectl(&["-n", NAMESPACE, "patch", "configmap", "argocd-cm", "--patch-file", &ours]).await?;
     env.apply_yaml(PROJECT).await?;
     Ok(())
 }

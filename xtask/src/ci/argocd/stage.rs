@@ -38,8 +38,8 @@ pub(super) struct Stage {
 /// How an Application differs from `deploy/argocd/samples/application.yaml`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Variant {
-    /// Client-side apply, Argo CD's default, instead of the sample's server-side apply.
-    pub(super) client_side_apply: bool,
+    /// Server-side apply instead of Argo CD's default.
+    pub(super) server_side_apply: bool,
     /// The API server computes the diff.
     pub(super) server_side_diff: bool,
 }
@@ -106,8 +106,8 @@ impl Stage {
         spec["source"]["repoURL"] = json!(self.git.url());
         spec["source"]["path"] = json!(name);
         spec["destination"]["namespace"] = json!(name);
-        if variant.client_side_apply {
-            spec["syncPolicy"]["syncOptions"] = json!([]);
+        if variant.server_side_apply {
+            spec["syncPolicy"]["syncOptions"] = json!(["ServerSideApply=true"]);
         }
         if variant.server_side_diff {
             let options = [("argocd.argoproj.io/compare-options".to_owned(), "ServerSideDiff=true".to_owned())];
