@@ -19,6 +19,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::api::Reason;
+use crate::plan::Field;
 pub use catalog::{METRICS, MetricInfo, MetricKind};
 use collectors::{Accounts, Resources};
 pub use collectors::{ResourceCount, ResourceCounts};
@@ -122,7 +123,11 @@ impl Metrics {
         let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
         let reconcile_duration = register(&mut registry, catalog::RECONCILE_DURATION, Histogram::new(seconds));
         let budget_wait = register(&mut registry, catalog::BUDGET_WAIT, Histogram::new(seconds));
-        let drift_repaired = register(&mut registry, catalog::DRIFT_REPAIRED, Family::default());
+        let drift_repaired = register(&mut registry, catalog::DRIFT_REPAIRED, Family::<FieldLabel, Counter>::default());
+        // A series that begins at 1 hides its first repair from Prometheus' `increase`, and so from the alert.
+        for field in Field::ALL {
+            drop(drift_repaired.get_or_create(&FieldLabel { field: field.as_str().to_owned() }));
+        }
         let leader = register(&mut registry, catalog::LEADER, Gauge::default());
         let status_writes = register(&mut registry, catalog::STATUS_WRITES, Counter::default());
         let build = register(&mut registry, catalog::BUILD_INFO, Family::<VersionLabel, Gauge>::default());

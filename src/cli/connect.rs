@@ -59,10 +59,10 @@ pub(super) struct Kube {
 impl KubeArgs {
     /// A client; nothing is asked of the API server yet.
     pub(super) async fn connect(&self) -> anyhow::Result<Kube> {
-        let mut config = self
-            .config()
-            .await
-            .context("no access to Kubernetes: set KUBECONFIG, or give --kubeconfig and --context")?;
+        // Its sources say the same again.
+        let mut config = self.config().await.map_err(|error| {
+            anyhow!("no access to Kubernetes ({error}): set KUBECONFIG, or give --kubeconfig and --context")
+        })?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(READ_TIMEOUT);
         let url = config.cluster_url.to_string();

@@ -350,7 +350,7 @@ fn count_resources(metrics: &Metrics, context: &Arc<Context>) {
                 }
             }
         }
-        counts.into_iter().map(|((type_, status, reason), count)| (type_, status, reason, count)).collect()
+        counts.into_iter().map(|((type_, status, reason), count)| (type_, status.to_string(), reason, count)).collect()
     }));
 }
 

@@ -105,6 +105,12 @@ fn values_are_what_was_recorded() {
 }
 
 #[test]
+fn the_first_repair_is_an_increase() {
+    let found = samples(&Metrics::new().encode());
+    assert_eq!(found.get(r#"auroralogexport_drift_repaired_total{field="trust"}"#), Some(&0.0));
+}
+
+#[test]
 fn a_forgotten_account_leaves_no_series() {
     let metrics = filled();
     metrics.forget_account("prod");

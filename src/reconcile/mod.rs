@@ -31,6 +31,10 @@ use memory::{Memories, Memory};
 
 /// Between looks at an object where nothing else says how long, without account scans.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(10);
+/// The longest pause after a failure that may pass by itself.
+pub const LONGEST_SOON: Duration = Duration::from_mins(1);
+/// The longest pause after a failure that a person must end.
+pub const LONGEST_SLOWLY: Duration = Duration::from_mins(5);
 /// IAM shows a new entity to every reader within this time.
 const LAG: Duration = Duration::from_mins(1);
 
@@ -114,46 +118,54 @@ impl Conclusion {
     }
 }
 
+/// When an object's turn comes again, and how urgent it is then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// From now.
+    pub pause: Duration,
+    /// A change that could not be brought to its end is still a change; a look that found nothing to do is not.
+    pub priority: Priority,
+}
+
 /// Reconciles the object of that key; returns when to look again, `None`: when it changes.
-pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Option<Duration> {
+pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Option<Next> {
     let object = context.index.get(key)?;
     let began = Instant::now();
     let mut memory = context.memories.take(&object, context.started);
     let span = trace::reconcile(key, priority);
     let next = run(context, &object, &mut memory, priority).instrument(span.clone()).await;
-    let count = |result| {
-        context.metrics.reconciled(result, began.elapsed());
-        trace::reconciled(&span, result);
-    };
-    let again = match next {
-        Ok(Conclusion { again, result, .. }) => {
-            count(result);
-            pause(context, &object, &mut memory, again)
-        }
+    let (again, result) = match next {
+        Ok(Conclusion { again, result, .. }) => (again, Some(result)),
         // Either another replica goes on, or this one may write again in a moment: the queue knows which.
-        Err(KubernetesError::NotLeader) => {
-            count(ReconcileResult::Fenced);
-            pause(context, &object, &mut memory, Again::Soon)
-        }
+        Err(KubernetesError::NotLeader) => (Again::Soon, Some(ReconcileResult::Fenced)),
         // The object has changed or gone: the watch brings its new state.
-        Err(error) if error.is_not_found() => None,
+        Err(error) if error.is_not_found() => (Again::OnChange, None),
         Err(error) => {
-            count(ReconcileResult::KubernetesError);
             if error.is_conflict() {
                 tracing::debug!(%error, "the object has changed meanwhile");
             } else {
                 tracing::warn!(%error, "Kubernetes did not take a write; it is repeated");
             }
-            pause(context, &object, &mut memory, Again::Soon)
+            (Again::Soon, Some(ReconcileResult::KubernetesError))
         }
     };
+    if let Some(result) = result {
+        context.metrics.reconciled(result, began.elapsed());
+        trace::reconciled(&span, result);
+    }
+    let unfinished = matches!(again, Again::Soon | Again::After(_));
+    let again = pause(context, &object, &mut memory, again)
+        .map(|pause| Next { pause, priority: if unfinished { priority } else { Priority::Periodic } });
     context.memories.put(key, memory);
     // It went while it was being looked at: nobody will ask for its memory again.
     if context.index.get(key).is_none() {
         context.memories.forget(key);
     }
-    match (again, missed(context, &object)) {
-        (Some(again), Some(missed)) => Some(again.min(missed)),
+    let missed = missed(context, &object).map(|pause| Next { pause, priority: Priority::Change });
+    match (again, missed) {
+        (Some(again), Some(missed)) => {
+            Some(Next { pause: again.pause.min(missed.pause), priority: again.priority.min(missed.priority) })
+        }
         (again, missed) => again.or(missed),
     }
 }
@@ -200,7 +212,7 @@ async fn run(
 
 fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) -> Option<Duration> {
     let interval = interval(context, object);
-    let slowest = interval.clamp(Duration::from_secs(10), Duration::from_mins(5));
+    let slowest = interval.clamp(Duration::from_secs(10), LONGEST_SLOWLY);
     match again {
         Again::Interval => {
             memory.failures = 0;
@@ -213,7 +225,7 @@ fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) 
         }
         Again::Soon => {
             memory.failed(object.generation());
-            Some(backoff(memory.failures, Duration::from_secs(1), Duration::from_mins(1)))
+            Some(backoff(memory.failures, Duration::from_secs(1), LONGEST_SOON))
         }
         Again::Slowly => {
             memory.failed(object.generation());

@@ -308,10 +308,11 @@ async fn service_linked_role(iam: &AwsIam, report: &mut Report) {
     };
     match iam.role(&name).await {
         Ok(None) => report.pass(Check::ServiceLinkedRole, format!("the account has no {SERVICE_LINKED_ROLE}")),
-        Ok(Some(_)) => report.find(
+        // Most accounts have it, RDS made it, and nothing here can or should change that: no reason to fail.
+        Ok(Some(_)) => report.warn(
             Check::ServiceLinkedRole,
             format!("the account has {SERVICE_LINKED_ROLE}, which overrides custom roles for log export"),
-            "nothing, if logs arrive: RDS uses that role; then give --ignore service-linked-role",
+            "nothing, if logs arrive: RDS uses that role (docs/faq.md); --ignore service-linked-role hides this",
         ),
         Err(error) => report.skip(Check::ServiceLinkedRole, error.for_people()),
     }

@@ -18,7 +18,7 @@ use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, cluster_uid,
 use super::paint::Paint;
 use crate::api::AwsAccount;
 use crate::object::Object;
-use report::{Check, Report};
+use report::{Check, Report, Severity};
 
 /// Check cluster, credentials and account, with the fix beside each finding.
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,8 @@ use report::{Check, Report};
     aurora-log-export-operator doctor\n  \
     kubectl alep doctor -n shop --ignore service-linked-role\n  \
     kubectl exec -n aurora-log-export-system deploy/aurora-log-export-operator -- aurora-log-export-operator doctor\n\n\
-    The last looks with the operator's own credentials and rights. Exit code: 0 healthy, 1 with findings. Changes nothing.")]
+    The last looks with the operator's own credentials and rights. Exit code: 0 healthy (warnings\n\
+    do not count), 1 with findings. Changes nothing.")]
 pub(super) struct DoctorArgs {
     /// Format.
     #[arg(short, long, env = "ALEP_OUTPUT", value_enum, default_value_t = Format::Text)]
@@ -163,7 +164,7 @@ async fn look_at_cluster(args: &DoctorArgs, kube: &Kube, state: &mut State, repo
 fn watched(args: &DoctorArgs, state: &State) -> Vec<std::sync::Arc<Object>> {
     let mut objects = state.index.all();
     if let Some(namespace) = args.kube.namespace.as_ref().filter(|_| !args.all_namespaces) {
-        objects.retain(|object| object.key().namespace == *namespace);
+        objects.retain(|object| *object.key().namespace == **namespace);
     }
     objects.sort_by_key(|object| object.key());
     objects
@@ -205,27 +206,26 @@ fn render(report: &Report, about: &About, paint: Paint) -> String {
         0 => String::new(),
         count => format!("; {count} not checked, see -o json"),
     };
-    if report.healthy {
-        return format!("{} {} checks passed ({of}){skipped}\n", paint.green("healthy:"), report.passed.len());
-    }
     let mut out = String::new();
     for finding in &report.findings {
+        let (mark, fix) = match finding.severity {
+            Severity::Error => (paint.red(&format!("✗ {}:", finding.check.name())), "fix:"),
+            Severity::Warning => (paint.yellow(&format!("! {}:", finding.check.name())), "to do:"),
+        };
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            out,
-            "{} {}\n    {} {}",
-            paint.red(&format!("✗ {}:", finding.check.name())),
-            finding.message,
-            paint.bold("fix:"),
-            finding.fix
-        );
+        let _ = writeln!(out, "{mark} {}\n    {} {}", finding.message, paint.bold(fix), finding.fix);
     }
-    let count = report.findings.len();
-    let _ = writeln!(
-        out,
-        "{count} {}, {} checks passed ({of}){skipped}",
-        if count == 1 { "finding" } else { "findings" },
-        report.passed.len()
-    );
+    let number = |severity: Severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let warnings = match number(Severity::Warning) {
+        0 => String::new(),
+        count => format!(", {}", counted(count, "warning")),
+    };
+    let verdict = if report.healthy {
+        paint.green("healthy:")
+    } else {
+        format!("{},", counted(number(Severity::Error), "finding"))
+    };
+    let _ = writeln!(out, "{verdict} {} checks passed{warnings} ({of}){skipped}", report.passed.len());
     out
 }

@@ -38,9 +38,20 @@ impl Check {
     }
 }
 
-/// Something to act on.
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Severity {
+    /// Something does not work, or soon will not: the exit code says so.
+    Error,
+    /// Something to know, with which everything works as it should.
+    Warning,
+}
+
+/// Something to act on, or to know.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) struct Finding {
+    pub(super) severity: Severity,
     pub(super) check: Check,
     /// What is wrong.
     pub(super) message: String,
@@ -62,7 +73,13 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn find(&mut self, check: Check, message: impl Into<String>, fix: impl Into<String>) {
-        self.findings.push(Finding { check, message: message.into(), fix: fix.into() });
+        let severity = Severity::Error;
+        self.findings.push(Finding { severity, check, message: message.into(), fix: fix.into() });
+    }
+
+    pub(super) fn warn(&mut self, check: Check, message: impl Into<String>, fix: impl Into<String>) {
+        let severity = Severity::Warning;
+        self.findings.push(Finding { severity, check, message: message.into(), fix: fix.into() });
     }
 
     pub(super) fn pass(&mut self, check: Check, what: impl Into<String>) {
@@ -84,7 +101,7 @@ impl Report {
         self.findings.retain(|finding| !ignored.contains(&finding.check));
         self.findings.sort();
         self.findings.dedup();
-        self.healthy = self.findings.is_empty();
+        self.healthy = self.findings.iter().all(|finding| finding.severity == Severity::Warning);
         self
     }
 }

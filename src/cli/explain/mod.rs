@@ -14,6 +14,7 @@ use super::paint::Paint;
 use crate::api::policy::{Access, ManagementPolicy};
 use crate::api::{ConditionType, Reason};
 use crate::object::Object;
+use crate::reconcile::{LONGEST_SLOWLY, LONGEST_SOON};
 use crate::status::condition;
 use advice::Advice;
 pub(super) use advice::advice;
@@ -62,6 +63,15 @@ pub(super) fn explain(object: &Object, now: Timestamp, paint: Paint) -> String {
         let key = object.key();
         let command = command.replace("{namespace}", &key.namespace).replace("{name}", &key.name);
         let _ = writeln!(out, "  $ {command}");
+    }
+    if let Some(again) = state.again() {
+        let _ = writeln!(out, "\n{}\n  {again}", paint.bold("Next try"));
+        let key = object.key();
+        let _ = writeln!(
+            out,
+            "  at once: $ kubectl annotate alep {} -n {} --overwrite auroralogexport.dev/reconcile-at=\"$(date)\"",
+            key.name, key.namespace
+        );
     }
     conditions(&mut out, object, now, paint);
     resources(&mut out, object, paint);
@@ -137,6 +147,26 @@ impl State {
         }
     }
 
+    /// When the operator tries again by itself; nothing where it has no reason to. The moment itself is known to the
+    /// running operator only, and writing it into the status would be a write for each try.
+    fn again(&self) -> Option<String> {
+        let reason = match self {
+            Self::Deleting(Some(reason)) | Self::NotReady(Some(reason)) => *reason,
+            _ => return None,
+        };
+        let soon =
+            |longest: std::time::Duration| format!("by itself, at most {} s after the last one", longest.as_secs());
+        match reason {
+            Reason::Throttled | Reason::AwsUnavailable | Reason::Progressing => Some(soon(LONGEST_SOON)),
+            Reason::Suspended | Reason::InSync => None,
+            Reason::DriftDetected => Some("with the next look for drift (--drift-check-interval)".to_owned()),
+            _ => Some(format!(
+                "by itself, after pauses that grow to {} minutes; sooner when the object changes",
+                LONGEST_SLOWLY.as_secs() / 60
+            )),
+        }
+    }
+
     fn message<'a>(&self, object: &'a Object) -> Option<&'a str> {
         let type_ = match self {
             Self::Unseen | Self::Stale | Self::Deleting(None) => return None,
@@ -145,7 +175,7 @@ impl State {
         };
         condition(&object.status, type_)
             .filter(|condition| type_ == ConditionType::Ready || condition.status == "True")
-            .map(|condition| condition.message.as_str())
+            .map(|condition| &*condition.message)
     }
 }
 

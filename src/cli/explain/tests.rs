@@ -82,3 +82,23 @@ fn a_role_that_is_overridden_is_told_although_it_is_ready() {
     let shown = text(&object(json!({}), ready("True", "InSync", "", effective)));
     assert!(shown.contains("AWSServiceRoleForRDS, which overrides"), "{shown}");
 }
+
+#[test]
+fn the_next_try_is_told_where_there_is_one() {
+    for (reason, part) in [
+        ("AccessDenied", Some("pauses that grow to 5 minutes")),
+        ("Throttled", Some("at most 60 s after the last one")),
+        ("DriftDetected", Some("--drift-check-interval")),
+        ("Suspended", None),
+    ] {
+        let shown = text(&object(json!({}), ready("False", reason, "why", json!([]))));
+        match part {
+            Some(part) => {
+                assert!(shown.contains("Next try") && shown.contains(part), "{reason}: {shown}");
+                assert!(shown.contains("kubectl annotate alep orders -n shop --overwrite"), "{reason}: {shown}");
+            }
+            None => assert!(!shown.contains("Next try"), "{reason}: {shown}"),
+        }
+    }
+    assert!(!text(&object(json!({}), ready("True", "InSync", "", json!([])))).contains("Next try"));
+}

@@ -22,6 +22,11 @@ use crate::{http, kubeconfig};
 const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(75);
 
+/// Namespaces and owned objects go as in any cluster, and Deployments have Pods (which no node runs), so that admission
+/// of Pods can be seen at work.
+const CONTROLLERS: &str =
+    "namespace-controller,garbage-collector-controller,deployment-controller,replicaset-controller";
+
 /// What precedes the point of a P-256 public key in DER (RFC 5480: `SEQUENCE { SEQUENCE { id-ecPublicKey, secp256r1 },
 /// BIT STRING }`). The API server takes an EC key to verify with in this form only.
 const P256_PUBLIC_KEY: &[u8] = &[
@@ -32,7 +37,7 @@ const P256_PUBLIC_KEY: &[u8] = &[
 /// What can be chosen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ControlPlaneOptions {
-    /// Run kube-controller-manager's namespace and garbage collectors.
+    /// Run kube-controller-manager: the namespace and garbage collectors, Deployments and ReplicaSets.
     pub controller_manager: bool,
     /// Log every request, at level `Metadata`, into [`ControlPlane::audit_log`].
     pub audit: bool,
@@ -187,7 +192,7 @@ impl ControlPlane {
         let mut command = supervisor::command(tools::controller_manager().await?);
         command.env_clear().args([
             format!("--kubeconfig={}", self.kubeconfig_path().display()),
-            String::from("--controllers=namespace-controller,garbage-collector-controller"),
+            format!("--controllers={CONTROLLERS}"),
             String::from("--leader-elect=false"),
             String::from("--secure-port=0"),
         ]);

@@ -18,6 +18,7 @@ pub mod paths;
 pub mod ports;
 pub mod proxy;
 pub mod rbac;
+pub mod recording;
 pub mod supervisor;
 pub mod tools;
 pub mod wait;

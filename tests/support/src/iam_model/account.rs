@@ -63,6 +63,28 @@ pub struct Settings {
     pub short_page_probability: f64,
     /// Whether a role is found by a name in another case. AWS documents no answer; `false` is the stricter one.
     pub lookup_ignores_case: bool,
+    /// What `SimulatePrincipalPolicy` answers, for every principal; none: the caller may not ask.
+    pub simulation: Option<Simulation>,
+}
+
+/// The answers of IAM's policy simulator: everything is allowed but this.
+#[derive(Clone, Debug, Default)]
+pub struct Simulation {
+    /// Actions such as `iam:CreateRole` that are denied.
+    pub denied: Vec<String>,
+    /// Actions that are denied unless the request has this context key, which is then named as missing.
+    pub needs: Vec<(String, String)>,
+}
+
+/// One of the simulator's answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Simulated {
+    /// The action.
+    pub action: String,
+    /// Whether it is allowed.
+    pub allowed: bool,
+    /// Context keys that would have been needed to say.
+    pub missing: Vec<String>,
 }
 
 /// One AWS account.
@@ -133,6 +155,27 @@ pub(super) struct Holders {
 }
 
 impl Iam {
+    /// `SimulatePrincipalPolicy` of these actions, with these context keys.
+    pub fn simulate(
+        &self,
+        principal: &str,
+        actions: &[String],
+        context: &[String],
+    ) -> Result<Vec<Simulated>, ApiError> {
+        let Some(simulation) = &self.settings.simulation else {
+            return Err(ApiError::access_denied(format!(
+                "User is not authorized to perform: iam:SimulatePrincipalPolicy on resource: {principal}"
+            )));
+        };
+        let answer = |action: &String| {
+            let needed = simulation.needs.iter().filter(|(of, key)| of == action && !context.contains(key));
+            let missing: Vec<String> = needed.map(|(_, key)| key.clone()).collect();
+            let allowed = missing.is_empty() && !simulation.denied.contains(action);
+            Simulated { action: action.clone(), allowed, missing }
+        };
+        Ok(actions.iter().map(answer).collect())
+    }
+
     /// An empty account in partition `aws` with AWS's default quotas. The same `account_id` gives the same ids.
     pub fn new(account_id: impl Into<String>) -> Self {
         Self::in_partition(account_id, "aws")

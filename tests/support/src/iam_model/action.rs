@@ -46,7 +46,7 @@ actions! {
     write AddRoleToInstanceProfile, write RemoveRoleFromInstanceProfile, read ListInstanceProfilesForRole,
     write CreateUser, write DeleteUser, write AttachUserPolicy, write DetachUserPolicy,
     write PutUserPermissionsBoundary, write DeleteUserPermissionsBoundary,
-    read GetAccountAuthorizationDetails, read GetAccountSummary,
+    read GetAccountAuthorizationDetails, read GetAccountSummary, read SimulatePrincipalPolicy,
     read GetCallerIdentity, read AssumeRole, read AssumeRoleWithWebIdentity,
 }
 

@@ -32,7 +32,7 @@ pub mod faults;
 pub mod handle;
 pub mod http;
 
-pub use account::{Iam, Quotas, Settings};
+pub use account::{Iam, Quotas, Settings, Simulated, Simulation};
 pub use action::Action;
 pub use document::Document;
 pub use error::ApiError;

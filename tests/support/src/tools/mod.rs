@@ -53,7 +53,20 @@ pub async fn moto() -> Result<PathBuf> {
     blocking(|| {
         let dir = environment_dir();
         let _lock = BuildLock::take(&dir, "moto")?;
-        python::virtual_environment(&dir.join("moto"), &workspace().join("tests/support/moto/requirements.txt"))
+        let about = "moto, the emulator of IAM, STS and RDS";
+        python::virtual_environment(about, &dir.join("moto"), &workspace().join("tests/support/moto/requirements.txt"))
+    })
+    .await
+}
+
+/// The aws command line, in a virtual environment of its own; gives the path of the program.
+pub async fn aws_cli() -> Result<PathBuf> {
+    blocking(|| {
+        let dir = environment_dir();
+        let _lock = BuildLock::take(&dir, "awscli")?;
+        let requirements = workspace().join("tests/support/awscli/requirements.txt");
+        let python = python::virtual_environment("the aws command line", &dir.join("awscli"), &requirements)?;
+        Ok(python.with_file_name("aws"))
     })
     .await
 }

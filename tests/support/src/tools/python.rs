@@ -11,8 +11,9 @@ use crate::supervisor;
 
 const OLDEST: (u32, u32) = (3, 10);
 
-/// A virtual environment in `dir` with exactly what `requirements` locks; gives the path of its Python.
-pub(super) fn virtual_environment(dir: &Path, requirements: &Path) -> Result<PathBuf> {
+/// A virtual environment in `dir` with exactly what `requirements` locks; gives the path of its Python. `about` says to
+/// the user what it is for.
+pub(super) fn virtual_environment(about: &str, dir: &Path, requirements: &Path) -> Result<PathBuf> {
     let python = dir.join("bin/python");
     let locked = fs::read_to_string(requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
     let stamp = Stamp::new(dir.join("built-from"), &[&locked]);
@@ -27,7 +28,7 @@ pub(super) fn virtual_environment(dir: &Path, requirements: &Path) -> Result<Pat
             .output()
             .ok(),
     )?;
-    progress("installing moto, the emulator of IAM, STS and RDS (first time: about 1 minute) …");
+    progress(&format!("installing {about} (first time: about 1 minute) …"));
     let _ = fs::remove_dir_all(dir);
     let mut create = supervisor::command("python3");
     create.args(["-m", "venv"]).arg(dir);
@@ -37,7 +38,8 @@ pub(super) fn virtual_environment(dir: &Path, requirements: &Path) -> Result<Pat
         .args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--require-hashes"])
         .args(["--only-binary", ":all:", "-r"])
         .arg(requirements);
-    build_step("installing moto", install)?;
+    let name = dir.file_name().unwrap_or_default().display().to_string();
+    build_step(&format!("installing {name}"), install)?;
     stamp.write()?;
     Ok(python)
 }

@@ -124,6 +124,21 @@ fn account(iam: &mut Iam, action: Action, params: &Params, xml: &mut Xml) -> Res
             xml.members("Policies", &details.policies, shapes::policy_detail);
             shapes::more(xml, details.marker.as_deref());
         }
+        Action::SimulatePrincipalPolicy => {
+            let context = params.list_of("ContextEntries", "ContextKeyName");
+            let principal = params.required("PolicySourceArn")?;
+            let answers = iam.simulate(principal, &params.list("ActionNames"), &context)?;
+            xml.value("IsTruncated", false);
+            xml.members("EvaluationResults", &answers, |xml, answer| {
+                xml.text("EvalActionName", &answer.action);
+                xml.text("EvalResourceName", &params.list("ResourceArns").join(","));
+                xml.plain("EvalDecision", if answer.allowed { "allowed" } else { "implicitDeny" });
+                xml.element("MatchedStatements", |_| ());
+                xml.element("MissingContextValues", |xml| {
+                    answer.missing.iter().for_each(|key| xml.text("member", key));
+                });
+            });
+        }
         Action::GetAccountSummary => {
             xml.element("SummaryMap", |xml| {
                 for (key, value) in iam.get_account_summary() {

@@ -115,6 +115,12 @@ impl Params {
         members.collect()
     }
 
+    /// `{name}.member.1.{field}`, `{name}.member.2.{field}`, …
+    pub(super) fn list_of(&self, name: &str, field: &str) -> Vec<String> {
+        let members = (1..).map_while(|index| self.owned(&format!("{name}.member.{index}.{field}")));
+        members.collect()
+    }
+
     /// `Tags.member.N.Key` and `.Value`; a key that comes twice is refused, as in AWS.
     pub(super) fn tags(&self) -> Result<Tags, ApiError> {
         let mut tags = Tags::new();
