@@ -279,10 +279,13 @@ impl Controller {
                 }
             }
             Report::OneByOne { lane, all } => {
+                // What is being looked at says itself when to look again.
+                let at_work: BTreeSet<Owner> = self.tasks.values().cloned().collect();
                 for object in self.context.index.all() {
-                    let waits = all || !self.context.memories.has_looked(&object.key());
+                    let key = object.key();
+                    let waits = all || !(at_work.contains(&key) || self.context.memories.has_looked(&key));
                     if waits && object.account_ref().map(str::to_owned) == lane {
-                        self.look_at(&object.key(), Priority::Periodic);
+                        self.look_at(&key, Priority::Periodic);
                     }
                 }
             }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::Meaning;
+use crate::iam::aws::decode_document;
 
 /// One statement as lists, before it is written down in some way.
 #[derive(Clone, Debug)]
@@ -159,6 +160,66 @@ proptest! {
             let meaning = Meaning::of(&text);
             prop_assert_eq!(meaning.fingerprint(), Meaning::of(&text).fingerprint());
             prop_assert!(!meaning.trusts_only_rds());
+        }
+    }
+}
+
+/// Pieces of documents, in any arrangement.
+fn any_json() -> impl Strategy<Value = Value> {
+    let key = prop::sample::select(vec![
+        "Version",
+        "Id",
+        "Statement",
+        "Sid",
+        "Effect",
+        "Principal",
+        "NotPrincipal",
+        "Action",
+        "NotAction",
+        "Resource",
+        "NotResource",
+        "Condition",
+        "Service",
+        "AWS",
+        "StringEquals",
+        "other",
+    ]);
+    let leaf = prop_oneof![
+        prop::sample::select(vec!["Allow", "Deny", "*", "rds.amazonaws.com", "2012-10-17", "sts:AssumeRole", ""])
+            .prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        Just(Value::Null),
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(key.clone(), inner, 0..4)
+                .prop_map(|fields| fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_aws_returns_is_decoded_and_means_something(
+        text in prop_oneof![
+            any::<String>(),
+            "%[0-9A-F]{1,2}[{}%a-f+]{0,8}",
+            any_json().prop_map(|value| value.to_string()),
+            any_json().prop_map(|statement| json!({ "Statement": statement }).to_string()),
+        ],
+    ) {
+        let decoded = decode_document(&text);
+        let meaning = Meaning::of(&decoded);
+        if let Meaning::Grants { .. } = meaning {
+            let value: Value = serde_json::from_str(&decoded).unwrap();
+            let otherwise = serde_json::to_string_pretty(&value).unwrap();
+            prop_assert_eq!(Meaning::of(&otherwise).fingerprint(), meaning.fingerprint());
+        } else {
+            prop_assert!(!meaning.trusts_only_rds(), "what is not understood is not trusted");
         }
     }
 }

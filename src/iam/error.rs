@@ -330,6 +330,8 @@ fn is_uuid(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -362,6 +364,19 @@ mod tests {
             "User: arn:aws:sts::123456789012:assumed-role/op is not authorized to perform: iam:GetRole"
         );
         assert_eq!(stable_message("(arn:aws:sts::1:assumed-role/op/s) x"), "(arn:aws:sts::1:assumed-role/op) x");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_aws_says_is_classed_and_told(
+            code in prop::option::of(any::<String>()), status in prop::option::of(any::<u16>()),
+            message in prop_oneof![any::<String>(), "([a-z(]{0,3}:assumed-role/[a-z/]{0,4}[,.)]{0,2} ?){1,3}", ".{390,900}"],
+        ) {
+            prop_assert!(ErrorClass::ALL.contains(&class_of(code.as_deref(), status)));
+            prop_assert!(stable_message(&message).chars().count() <= 400);
+        }
     }
 
     #[test]

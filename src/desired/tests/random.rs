@@ -1,4 +1,5 @@
-//! Ten thousand bad specs: none makes it panic, each is refused with its field's path.
+//! Ten thousand bad specs, and ten thousand objects of any shape: none makes it panic, each is refused with its field's
+//! path.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -7,6 +8,7 @@ use super::{account, settings};
 use crate::api::{AuroraLogExportPolicySpec, Reason};
 use crate::desired::desired;
 use crate::names::Owner;
+use crate::object::Object;
 
 /// A string that breaks any rule on names, Regions, groups, streams, ARNs and tags: none allows these characters.
 fn hostile() -> impl Strategy<Value = String> {
@@ -85,5 +87,137 @@ proptest! {
         let spec: AuroraLogExportPolicySpec = serde_json::from_value(value).unwrap();
         let refused = desired(&Owner::new(names.0, names.1), &spec, &settings(), &account()).unwrap_err();
         prop_assert!(!refused.0.is_empty() && refused.0.iter().all(|problem| problem.field.contains('.')));
+    }
+}
+
+/// Names of fields, good and bad words, numbers: what specs are made of, in any arrangement.
+fn anything() -> impl Strategy<Value = Value> {
+    let key = prop::sample::select(vec![
+        "policyName",
+        "roleName",
+        "policyPath",
+        "rolePath",
+        "description",
+        "access",
+        "scope",
+        "regions",
+        "accountIds",
+        "logGroups",
+        "logStreams",
+        "groupCreation",
+        "trust",
+        "protection",
+        "sourceArns",
+        "permissionsBoundary",
+        "tags",
+        "deletionPolicy",
+        "adoptionPolicy",
+        "managementPolicy",
+        "attachmentPolicy",
+        "suspend",
+        "driftCheckInterval",
+        "accountRef",
+        "name",
+        "outputs",
+        "configMapRef",
+        "conditions",
+        "observedGeneration",
+        "other",
+    ]);
+    let word = prop::sample::select(vec![
+        "",
+        "*",
+        "a",
+        "/",
+        "/a/",
+        "eu-west-1",
+        "123456789012",
+        "/aws/rds/*",
+        "Minimal",
+        "FullAccess",
+        "Any",
+        "LogGroups",
+        "None",
+        "Delete",
+        "Retain",
+        "Never",
+        "Always",
+        "Enforce",
+        "Observe",
+        "Exclusive",
+        "1m",
+        "-5s",
+        "999999999999h",
+        "arn:aws:rds:*:123456789012:*",
+        "arn:aws:iam::123456789012:policy/b",
+        "aws:x",
+        "auroralogexport.dev/owner",
+    ]);
+    let leaf = prop_oneof![
+        4 => word.prop_map(Value::from),
+        1 => any::<String>().prop_map(Value::from),
+        1 => any::<i64>().prop_map(Value::from),
+        1 => any::<f64>().prop_map(Value::from),
+        1 => any::<bool>().prop_map(Value::from),
+        1 => Just(Value::Null),
+    ];
+    leaf.prop_recursive(3, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(key.clone(), inner, 0..4)
+                .prop_map(|fields| fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+/// A spec that is readable more often than not.
+fn almost() -> impl Strategy<Value = Value> {
+    let words = |some: &'static [&'static str]| prop::sample::select(some).prop_map(Value::from);
+    let list = |some: &'static [&'static str]| prop::collection::vec(words(some), 0..3).prop_map(Value::from);
+    let field = prop_oneof![
+        (prop::sample::select(vec!["policyName", "roleName"]), words(&["a", "", "a/b", "*"])),
+        (prop::sample::select(vec!["policyPath", "rolePath"]), words(&["/", "/a/", "a", "/aws-reserved/x/"])),
+        (Just("access"), words(&["Minimal", "FullAccess", "Other"])),
+        (Just("scope"), list(&["*", "eu-west-1", "x"]).prop_map(|regions| json!({ "regions": regions }))),
+        (Just("scope"), list(&["*", "/aws/rds/*", ":"]).prop_map(|groups| json!({ "logGroups": groups }))),
+        (Just("trust"), list(&["*", "arn:aws:rds:*:1:*"]).prop_map(|arns| json!({ "sourceArns": arns }))),
+        (Just("driftCheckInterval"), words(&["30s", "1s", "-1h", "9999999999h"])),
+        (Just("tags"), (any::<String>(), any::<String>()).prop_map(|(key, value)| json!({ key: value }))),
+        (Just("permissionsBoundary"), words(&["arn:aws:iam::123456789012:policy/b", "arn", ""])),
+        (Just("outputs"), words(&["a", "A", ""]).prop_map(|name| json!({ "configMapRef": { "name": name } }))),
+    ];
+    prop::collection::vec(field, 0..4)
+        .prop_map(|fields| fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_stored_is_read_and_what_is_refused_names_its_field(
+        spec in prop_oneof![anything(), almost()],
+        status in prop_oneof![Just(Value::Null), anything()],
+    ) {
+        let stored = json!({ "metadata": { "namespace": "shop", "name": "orders" }, "spec": spec, "status": status });
+        let object: Object = serde_json::from_value(stored).unwrap();
+        match &object.spec {
+            Err(unreadable) => {
+                prop_assert!(unreadable.field == "spec" || unreadable.field.starts_with("spec."), "{}", unreadable);
+                prop_assert!(!unreadable.message.is_empty());
+            }
+            Ok(spec) => {
+                if let Err(refused) = desired(&object.key(), spec, &settings(), &account()) {
+                    prop_assert!(!refused.0.is_empty());
+                    for problem in &refused.0 {
+                        prop_assert!(problem.field == "spec" || problem.field.starts_with("spec."), "{}", refused);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_bytes_come_nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(serde_json::from_slice::<Object>(&bytes).map_or(true, |object| object.spec.is_err()));
     }
 }

@@ -67,7 +67,9 @@ fn tags_are_the_specs_the_accounts_and_those_of_ownership() {
         "requiredTags": { "cost": "42", "Team": "core" },
         "defaultTags": { "env": "prod", "stage": "live" },
     }));
-    let tags = wanted_in(&account, json!({ "tags": { "Env": "test", "team": "core" } })).unwrap().tags;
+    let wanted = wanted_in(&account, json!({ "tags": { "Env": "test", "team": "core" } })).unwrap();
+    assert_eq!(wanted.own_tag_keys(), ["Env", "cost", "stage", "team"], "the operator's own are not among them");
+    let tags = wanted.tags;
     let expected = [
         ("Env", "test"),
         ("auroralogexport.dev/cluster-uid", "uid-1"),
