@@ -18,7 +18,7 @@ use crate::aws_account::AwsAccounts;
 use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::Queue;
-use crate::reconcile::{Context, reconcile};
+use crate::reconcile::{Context, Next, reconcile};
 use crate::scan::{Report, Scans, is_judged_by_sweeps, slow_look};
 use crate::watches::{News, Progress, Source, report, watch_all};
 
@@ -31,7 +31,7 @@ const IDLE: Duration = Duration::from_secs(30);
 pub struct Controller {
     context: Arc<Context>,
     queue: Queue,
-    running: JoinSet<(Owner, Option<Duration>)>,
+    running: JoinSet<(Owner, Option<Next>)>,
     tasks: HashMap<Id, Owner>,
     accounts: AwsAccounts,
     /// How far each watch has come. While a first list is under way it is not known who was first, who may use which
@@ -115,16 +115,16 @@ impl Controller {
         }
     }
 
-    fn ended(&mut self, ended: Result<(Id, (Owner, Option<Duration>)), tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, (Owner, Option<Next>)), tokio::task::JoinError>) {
         let (id, again) = match ended {
             Ok((id, (_, again))) => (id, again),
             Err(error) => {
                 tracing::error!(%error, "a reconcile ended unexpectedly; it is repeated");
-                (error.id(), Some(Duration::from_mins(1)))
+                (error.id(), Some(Next { pause: Duration::from_mins(1), priority: Priority::Periodic }))
             }
         };
         if let Some(key) = self.tasks.remove(&id) {
-            self.queue.done(&key, again.map(|pause| (Instant::now() + pause, Priority::Periodic)));
+            self.queue.done(&key, again.map(|next| (Instant::now() + next.pause, next.priority)));
         }
     }
 
@@ -161,7 +161,7 @@ impl Controller {
             Ok(News::Account(Event::InitDone)) => {
                 let seen = self.listed.remove(&source).unwrap_or_default();
                 for name in self.context.accounts.names() {
-                    if !seen.contains(&Owner::new("", &name)) {
+                    if !seen.contains(&Owner::new("", name.as_str())) {
                         self.account_gone(&name);
                     }
                 }
@@ -234,11 +234,12 @@ impl Controller {
 
     fn gone(&mut self, key: &Owner) {
         self.queue.remove(key);
-        self.context.memories.forget(key);
         let gone = self.context.index.get(key);
         for rival in self.context.index.remove(key) {
             self.look_at(&rival, Priority::Change);
         }
+        // After the index: a reconcile that ends now looks there whether to keep it.
+        self.context.memories.forget(key);
         if let Some(account) = gone.as_deref().and_then(Object::account_ref) {
             self.accounts.users_changed(account);
         }

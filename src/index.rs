@@ -17,14 +17,17 @@ struct Inner {
     objects: HashMap<Owner, Entry>,
     /// Lower-case names of policies and roles → who might claim them. Names are unique per account whatever their
     /// case; accounts are told apart when a claim is judged.
-    names: HashMap<String, BTreeSet<Owner>>,
+    names: HashMap<Arc<str>, Vec<Owner>>,
 }
 
 struct Entry {
     object: Arc<Object>,
     /// The names it wants, in lower case, as of when it was taken in.
-    names: BTreeSet<String>,
+    names: Names,
 }
+
+/// One name for policy and role, or two.
+type Names = Box<[Arc<str>]>;
 
 /// What a change in the index means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,10 +54,12 @@ impl Index {
                 Change { matters: replaced || differs(old, &object), replaced }
             }
         };
-        inner.take_out(&key);
+        // The key that is known already is shared with queue and memories.
+        let key = inner.take_out(&key).unwrap_or(key);
         let names = names(&key, &object, prefix);
         for name in &names {
-            inner.names.entry(name.clone()).or_default().insert(key.clone());
+            // Almost every name is wanted once: no room is kept for more.
+            inner.names.entry(name.clone()).or_insert_with(|| Vec::with_capacity(1)).push(key.clone());
         }
         inner.objects.insert(key, Entry { object: Arc::new(object), names });
         change
@@ -78,7 +83,7 @@ impl Index {
     /// Objects of a namespace (none: of all) that a fresh list of it did not show: they were deleted unseen.
     pub fn missing_from(&self, namespace: Option<&str>, seen: &BTreeSet<Owner>) -> Vec<Owner> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let listed = |key: &Owner| namespace.is_none_or(|namespace| key.namespace == namespace);
+        let listed = |key: &Owner| namespace.is_none_or(|namespace| *key.namespace == *namespace);
         inner.objects.keys().filter(|key| listed(key) && !seen.contains(*key)).cloned().collect()
     }
 
@@ -123,7 +128,7 @@ impl Index {
     /// Objects that want a name, case ignored.
     pub fn claiming(&self, name: &str) -> Vec<Owner> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.names.get(&name.to_lowercase()).into_iter().flatten().cloned().collect()
+        inner.names.get(name.to_lowercase().as_str()).into_iter().flatten().cloned().collect()
     }
 
     /// Other objects that share a name with this one, whatever their account.
@@ -135,7 +140,7 @@ impl Index {
 
 impl Inner {
     fn sharing(&self, key: &Owner) -> Vec<Owner> {
-        let names = self.objects.get(key).map(|entry| &entry.names).into_iter().flatten();
+        let names = self.objects.get(key).into_iter().flat_map(|entry| entry.names.iter());
         let others: BTreeSet<_> = names
             .flat_map(|name| self.names.get(name).into_iter().flatten())
             .filter(|other| *other != key)
@@ -144,28 +149,29 @@ impl Inner {
         others.into_iter().collect()
     }
 
-    fn take_out(&mut self, key: &Owner) {
-        let Some(Entry { names, .. }) = self.objects.remove(key) else {
-            return;
-        };
-        for name in names {
-            if let Some(keys) = self.names.get_mut(&name) {
-                keys.remove(key);
+    /// Returns the key under which it was held.
+    fn take_out(&mut self, key: &Owner) -> Option<Owner> {
+        let (key, Entry { names, .. }) = self.objects.remove_entry(key)?;
+        for name in &names {
+            if let Some(keys) = self.names.get_mut(name) {
+                keys.retain(|other| *other != key);
                 if keys.is_empty() {
-                    self.names.remove(&name);
+                    self.names.remove(name);
                 }
             }
         }
+        Some(key)
     }
 }
 
 /// The names that an object wants, in lower case.
-fn names(key: &Owner, object: &Object, prefix: &str) -> BTreeSet<String> {
-    let Ok(spec) = &object.spec else { return BTreeSet::new() };
-    let generated = || default_name(prefix, key);
-    let policy = spec.policy_name.clone().unwrap_or_else(generated);
-    let role = spec.role_name.clone().unwrap_or_else(generated);
-    BTreeSet::from([policy.to_lowercase(), role.to_lowercase()])
+fn names(key: &Owner, object: &Object, prefix: &str) -> Names {
+    let Ok(spec) = &object.spec else { return Names::default() };
+    let wanted = |name: &Option<String>| {
+        name.as_ref().map_or_else(|| default_name(prefix, key).to_lowercase(), |name| name.to_lowercase())
+    };
+    let (policy, role) = (wanted(&spec.policy_name), wanted(&spec.role_name));
+    if policy == role { Box::new([policy.into()]) } else { Box::new([policy.into(), role.into()]) }
 }
 
 /// Does anything differ that a reconcile would look at? The status is our own word.

@@ -1,6 +1,8 @@
 //! What the operator does to Kubernetes: the finalizer, the status, events. Each call has a timeout, and none touches
 //! `spec` or labels.
 
+pub mod client;
+
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ use crate::telemetry::trace;
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// A note of an event has at most 1,024 bytes (Kubernetes API reference, events.k8s.io/v1).
 const MAX_NOTE: usize = 1000;
+/// How often an event is sent to an API server that is busy.
+const EVENT_TRIES: usize = 2;
 
 /// Why a call to Kubernetes failed.
 #[derive(Debug, thiserror::Error)]
@@ -282,7 +286,16 @@ impl Kubernetes {
         };
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         let what = format!("event {reason} of {}", object.describe());
-        if let Err(error) = bounded("create", &what, api.create(&PostParams::default(), &event)).await {
+        let mut published = Ok(event.clone());
+        // Nothing else repeats it.
+        for _ in 0..EVENT_TRIES {
+            published = bounded("create", &what, api.create(&PostParams::default(), &event)).await;
+            let busy = published.as_ref().is_err_and(|error| matches!(error.status(), Some(429 | 503)));
+            if !busy {
+                break;
+            }
+        }
+        if let Err(error) = published {
             tracing::warn!(%error, "an event could not be published");
         }
     }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
@@ -42,7 +43,8 @@ pub struct Unreadable {
 impl Object {
     /// `<namespace>/<name>`.
     pub fn key(&self) -> Owner {
-        Owner::new(self.metadata.namespace.clone().unwrap_or_default(), self.metadata.name.clone().unwrap_or_default())
+        let part = |text: &Option<String>| Arc::from(text.as_deref().unwrap_or_default());
+        Owner { namespace: part(&self.metadata.namespace), name: part(&self.metadata.name) }
     }
 
     /// UID; empty only in objects that no API server has seen.

@@ -58,7 +58,7 @@ pub async fn publish(
     object: &Object,
     name: Option<&str>,
     values: &Values,
-    published: &mut Option<Published>,
+    published: &mut Option<Box<Published>>,
 ) -> Result<Publication> {
     let former = object.status.outputs.as_ref().map(|outputs| outputs.config_map_name.as_str());
     match exchange(kubernetes, object, name, former, values, published).await {
@@ -80,7 +80,7 @@ async fn exchange(
     name: Option<&str>,
     former: Option<&str>,
     values: &Values,
-    published: &mut Option<Published>,
+    published: &mut Option<Box<Published>>,
 ) -> Result<Publication> {
     if let Some(name) = name {
         let known = published.as_ref().is_some_and(|published| {
@@ -98,7 +98,8 @@ async fn exchange(
             });
         }
         if !known {
-            *published = Some(Published { name: name.to_owned(), values: values.clone(), at: Instant::now() });
+            *published =
+                Some(Box::new(Published { name: name.to_owned(), values: values.clone(), at: Instant::now() }));
         }
     } else {
         *published = None;

@@ -5,6 +5,7 @@
 //! all would let a throttled account hold the places of every other.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::account::budget::Priority;
@@ -13,6 +14,9 @@ use crate::names::Owner;
 const CLASSES: usize = 3;
 /// Every so many objects of a lane, a periodic one goes first, so that urgent work never starves it.
 const PERIODIC_TURN: u32 = 8;
+/// One in so many places of a lane is not for periodic looks: those that wait for their account's budget would hold
+/// them all, and an edit would wait for the slowest.
+const KEPT_FREE: usize = 4;
 
 /// The account whose turn and limit an object counts against: the name of its `AwsAccount`.
 pub type Lane = Option<String>;
@@ -32,6 +36,8 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct LaneState {
     running: usize,
+    /// Of these, periodic looks.
+    looking: usize,
     turn: u32,
     classes: [Round; CLASSES],
 }
@@ -39,8 +45,8 @@ struct LaneState {
 /// Namespaces take turns, and objects within a namespace.
 #[derive(Debug, Default)]
 struct Round {
-    namespaces: VecDeque<String>,
-    objects: HashMap<String, VecDeque<Owner>>,
+    namespaces: VecDeque<Arc<str>>,
+    objects: HashMap<Arc<str>, VecDeque<Owner>>,
 }
 
 #[derive(Debug)]
@@ -55,8 +61,8 @@ enum State {
     Timed { key: (Instant, u64), priority: Priority },
     /// Waits for its turn.
     Ready(Priority),
-    /// Is being reconciled; then at that time again, if anybody asked meanwhile.
-    Running(Option<(Instant, Priority)>),
+    /// Is being reconciled in this class; then at that time again, if anybody asked meanwhile.
+    Running(Priority, Option<(Instant, Priority)>),
 }
 
 impl Queue {
@@ -79,7 +85,7 @@ impl Queue {
             return;
         };
         match &mut entry.state {
-            State::Running(again) => {
+            State::Running(_, again) => {
                 *again = Some(again.map_or((at, priority), |(time, other)| (time.min(at), other.min(priority))));
             }
             State::Ready(waiting) if *waiting <= priority => {}
@@ -98,7 +104,7 @@ impl Queue {
     /// Forgets an object, unless it is being reconciled.
     pub fn remove(&mut self, object: &Owner) {
         match self.entries.get_mut(object).map(|entry| &mut entry.state) {
-            Some(State::Running(again)) => *again = None,
+            Some(State::Running(_, again)) => *again = None,
             Some(_) => self.take_out(object),
             None => {}
         }
@@ -108,14 +114,13 @@ impl Queue {
     pub fn pop(&mut self, now: Instant) -> Option<(Owner, Priority)> {
         self.wake(now);
         let lane = self.next_lane()?;
+        let most_looks = self.most_looks();
         let state = self.lanes.get_mut(&lane)?;
-        let object = state.pop()?;
+        let (object, priority) = state.pop(most_looks)?;
         state.running += 1;
+        state.looking += usize::from(priority == Priority::Periodic);
         self.last_lane = Some(lane);
-        let entry = self.entries.get_mut(&object)?;
-        let State::Ready(priority) = std::mem::replace(&mut entry.state, State::Running(None)) else {
-            return None;
-        };
+        self.entries.get_mut(&object)?.state = State::Running(priority, None);
         Some((object, priority))
     }
 
@@ -125,12 +130,12 @@ impl Queue {
         let Some(Entry { lane, state }) = self.entries.remove(object) else {
             return;
         };
-        if let State::Running(asked) = state {
+        if let State::Running(class, asked) = state {
             let next = match (asked, again) {
                 (Some((at, priority)), Some((later, other))) => Some((at.min(later), priority.min(other))),
                 (asked, again) => asked.or(again),
             };
-            self.leave(&lane);
+            self.leave(&lane, class);
             if let Some((at, priority)) = next {
                 self.insert(object, lane, at, priority);
             }
@@ -172,8 +177,13 @@ impl Queue {
                     lane.classes[priority as usize].remove(object);
                 }
             }
-            State::Running(_) => {}
+            State::Running(..) => {}
         }
+    }
+
+    /// How many places of a lane periodic looks may hold.
+    fn most_looks(&self) -> usize {
+        (self.concurrency - self.concurrency / KEPT_FREE).max(1)
     }
 
     /// Moves everything whose time has come to its lane.
@@ -195,9 +205,9 @@ impl Queue {
     }
 
     fn next_lane(&self) -> Option<Lane> {
+        let most_looks = self.most_looks();
         let open = |(lane, state): (&Lane, &LaneState)| {
-            (state.running < self.concurrency && state.classes.iter().any(|round| !round.namespaces.is_empty()))
-                .then(|| lane.clone())
+            (state.running < self.concurrency && state.has_next(most_looks)).then(|| lane.clone())
         };
         let after = self.last_lane.as_ref().and_then(|last| {
             use std::ops::Bound::{Excluded, Unbounded};
@@ -206,9 +216,10 @@ impl Queue {
         after.or_else(|| self.lanes.iter().find_map(open))
     }
 
-    fn leave(&mut self, lane: &Lane) {
+    fn leave(&mut self, lane: &Lane, class: Priority) {
         if let Some(state) = self.lanes.get_mut(lane) {
             state.running = state.running.saturating_sub(1);
+            state.looking = state.looking.saturating_sub(usize::from(class == Priority::Periodic));
             if state.running == 0 && state.classes.iter().all(|round| round.namespaces.is_empty()) {
                 self.lanes.remove(lane);
             }
@@ -217,14 +228,22 @@ impl Queue {
 }
 
 impl LaneState {
-    fn pop(&mut self) -> Option<Owner> {
+    /// Its classes, the most urgent first; periodic looks only while they have a place.
+    fn open(&self, most_looks: usize) -> &'static [Priority] {
+        const ALL: [Priority; CLASSES] = [Priority::Deletion, Priority::Change, Priority::Periodic];
+        if self.looking < most_looks { &ALL } else { &ALL[..CLASSES - 1] }
+    }
+
+    fn has_next(&self, most_looks: usize) -> bool {
+        self.open(most_looks).iter().any(|class| !self.classes[*class as usize].namespaces.is_empty())
+    }
+
+    fn pop(&mut self, most_looks: usize) -> Option<(Owner, Priority)> {
         self.turn = self.turn.wrapping_add(1);
-        if self.turn.is_multiple_of(PERIODIC_TURN)
-            && let Some(object) = self.classes[Priority::Periodic as usize].pop()
-        {
-            return Some(object);
-        }
-        self.classes.iter_mut().find_map(Round::pop)
+        let open = self.open(most_looks);
+        let periodic_first = self.turn.is_multiple_of(PERIODIC_TURN) && open.contains(&Priority::Periodic);
+        let first = periodic_first.then_some(&Priority::Periodic);
+        first.into_iter().chain(open).find_map(|class| Some((self.classes[*class as usize].pop()?, *class)))
     }
 }
 
@@ -298,6 +317,22 @@ mod tests {
         queue.add(&owner("a", "edit"), &None, now, Priority::Change);
         queue.add(&owner("a", "delete"), &None, now, Priority::Deletion);
         assert_eq!(pop_all(&mut queue, now), ["a/delete", "a/edit", "a/look"]);
+    }
+
+    #[test]
+    fn looks_leave_a_place_for_an_edit() {
+        let (mut queue, now) = (Queue::new(4), Instant::now());
+        for name in 0..10 {
+            queue.add(&owner("a", &name.to_string()), &None, now, Priority::Periodic);
+        }
+        assert_eq!(pop_all(&mut queue, now).len(), 3);
+        queue.add(&owner("a", "edit"), &None, now, Priority::Change);
+        assert_eq!(pop_all(&mut queue, now), ["a/edit"]);
+        // Its end makes room for an edit again, not for a look.
+        queue.done(&owner("a", "edit"), None);
+        assert_eq!(pop_all(&mut queue, now), [""; 0]);
+        queue.done(&owner("a", "0"), None);
+        assert_eq!(pop_all(&mut queue, now), ["a/3"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The API as users see it: kinds, names, vocabularies. The contract that manifests and dashboards rely on.
 
 pub mod account;
+pub mod condition;
 pub mod policy;
 pub mod reason;
 mod schema;
@@ -13,6 +14,7 @@ use kube::CustomResourceExt;
 use serde_json::json;
 
 pub use account::{AwsAccount, AwsAccountSpec, AwsAccountStatus};
+pub use condition::Condition;
 pub use policy::{AuroraLogExportPolicy, AuroraLogExportPolicySpec};
 pub use reason::{ConditionType, EventReason, Reason};
 pub use status::{AuroraLogExportPolicyStatus, DriftEntry, OutputsStatus, PolicyStatus, RoleStatus};

@@ -1,8 +1,9 @@
 //! `AuroraLogExportPolicy.status`: what the operator reports. Computed by [`crate::status`], never by hand.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::condition::Condition;
 
 /// `observedGeneration` of an object that nobody has looked at yet, so that no tool takes it for done.
 pub const fn never_observed() -> i64 {

@@ -189,9 +189,9 @@ impl Keeper {
         }
         let warning = value != "True";
         if warning {
-            tracing::warn!(reason, "{note}");
+            tracing::warn!(reason = &*reason, "{note}");
         } else {
-            tracing::info!(reason, "{note}");
+            tracing::info!(reason = &*reason, "{note}");
         }
         self.context.kubernetes.event(object, warning, &reason, "Verify", &note).await;
     }

@@ -2,9 +2,9 @@
 //! is written. `Reconciling` and `Stalled` follow kstatus: never both, absent otherwise.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::api::{AwsAccountStatus as Status, ConditionType, Reason};
+use crate::api::{AwsAccountStatus as Status, Condition, ConditionType, Reason};
 use crate::iam::{ErrorClass, IamError};
 
 /// What a look at an account came to.
@@ -73,15 +73,15 @@ pub fn next(old: &Status, outcome: &Outcome, facts: &Facts, generation: i64, now
         drift_scan: Some(facts.drift_scan.clone()),
         ..old.clone()
     };
-    let set = |type_: ConditionType, status: &str, reason: Reason, message: &str| {
+    let set = |type_: ConditionType, status: &'static str, reason: Reason, message: &str| {
         let since = condition(old, type_)
             .filter(|old| old.status == status)
             .map_or_else(|| Time(now), |old| old.last_transition_time.clone());
         Condition {
-            type_: type_.to_string(),
-            status: status.to_owned(),
-            reason: reason.to_string(),
-            message: message.to_owned(),
+            type_: type_.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: message.into(),
             last_transition_time: since,
             observed_generation: Some(generation),
         }

@@ -21,7 +21,7 @@ use crate::api::{ConditionType, FIELD_MANAGER, Reason};
 use crate::controller;
 use crate::http::{self, Health};
 use crate::index::Index;
-use crate::kubernetes::Kubernetes;
+use crate::kubernetes::{Kubernetes, client};
 use crate::lease::{Election, Fence, LeaseConfig};
 use crate::metrics::Metrics;
 use crate::names::{AccountId, ClusterName, IamPath};
@@ -35,8 +35,6 @@ use crate::telemetry::{self, LogFormat, otlp};
 const LIVE_LIMIT: Duration = Duration::from_secs(30);
 /// Between tries to reach the API server at start.
 const START_PAUSE: Duration = Duration::from_secs(2);
-/// A watch is renewed by the API server every few minutes; a connection that is silent for longer is dead.
-const SILENT_CONNECTION: Duration = Duration::from_mins(5);
 
 /// Run the operator.
 // Each flag is one independent switch of the command line.
@@ -133,6 +131,10 @@ pub struct RunArgs {
     /// `OTEL_EXPORTER_OTLP_ENDPOINT` if that is set.
     #[arg(long, env = "ALEP_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<String>,
+
+    /// A connection to the API server that is silent for this long is dead: even an idle watch has news every minute.
+    #[arg(long, env = "ALEP_API_SERVER_SILENCE", value_name = "DURATION", value_parser = interval, default_value = "2m", hide = true)]
+    api_server_silence: Duration,
 
     /// Name of this replica.
     #[arg(long, env = "POD_NAME", value_name = "NAME", hide = true)]
@@ -244,7 +246,7 @@ async fn operate(
 ) -> anyhow::Result<()> {
     let api_server = health.check("api-server");
     api_server.failing("not reached yet");
-    let client = client().await?;
+    let client = client::connect(args.api_server_silence).await?;
     let namespace = args.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let instance = args.pod_name.clone().unwrap_or_else(|| format!("{FIELD_MANAGER}-{}", std::process::id()));
 
@@ -292,16 +294,6 @@ async fn operate(
         election.release().await;
     }
     Ok(())
-}
-
-async fn client() -> anyhow::Result<kube::Client> {
-    let mut config = kube::Config::infer()
-        .await
-        .context("no access to Kubernetes: run in a Pod with a service account, or set KUBECONFIG")?;
-    config.read_timeout = Some(SILENT_CONNECTION);
-    let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-    config.headers.push((hyper::header::USER_AGENT, hyper::header::HeaderValue::from_static(agent)));
-    kube::Client::try_from(config).context("Kubernetes' client cannot be made from its configuration")
 }
 
 /// The cluster's UID, asked for until the API server answers; `None` if told to stop first.
@@ -358,7 +350,7 @@ fn count_resources(metrics: &Metrics, context: &Arc<Context>) {
                 }
             }
         }
-        counts.into_iter().map(|((type_, status, reason), count)| (type_, status, reason, count)).collect()
+        counts.into_iter().map(|((type_, status, reason), count)| (type_, status.to_string(), reason, count)).collect()
     }));
 }
 

@@ -133,7 +133,7 @@ fn check_names(owner: &Owner, spec: &AuroraLogExportPolicySpec, guardrails: &Gua
         {
             problems.push(Problem::forbidden("namePrefix", field, format!("must begin with {prefix:?}")));
         }
-        if guardrails.require_namespace_in_name == Some(true) && !name.contains(owner.namespace.as_str()) {
+        if guardrails.require_namespace_in_name == Some(true) && !name.contains(&*owner.namespace) {
             problems.push(Problem::forbidden(
                 "requireNamespaceInName",
                 field,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Conclusion, Context};
-use crate::api::{ConditionType, EventReason, Reason};
+use crate::api::{Condition, ConditionType, EventReason, Reason};
 use crate::desired::Desired;
 use crate::kubernetes::KubernetesError;
 use crate::object::Object;
@@ -37,9 +37,9 @@ pub(super) async fn conclude(
     {
         let warning = after.status != "True" && after.reason != Reason::Suspended.as_str();
         if warning {
-            tracing::warn!(reason = after.reason, "{}", after.message);
+            tracing::warn!(reason = &*after.reason, "{}", after.message);
         } else {
-            tracing::info!(reason = after.reason, "{}", after.message);
+            tracing::info!(reason = &*after.reason, "{}", after.message);
         }
         context.kubernetes.event(object, warning, &after.reason, "Reconcile", &after.message).await;
     }
@@ -56,7 +56,7 @@ pub(super) async fn write(
     object: &Object,
     outcome: &Outcome,
     generation: i64,
-) -> Result<Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>, KubernetesError> {
+) -> Result<Option<Condition>, KubernetesError> {
     let status = next(&object.status, outcome, generation, Timestamp::now());
     if status == object.status {
         return Ok(None);

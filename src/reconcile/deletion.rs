@@ -204,9 +204,10 @@ fn second_look(memory: &mut Memory) -> Option<Duration> {
 }
 
 async fn release(context: &Context, object: &Object, reason: EventReason, note: &str) -> Result<Conclusion> {
-    context.kubernetes.event(object, false, reason.as_str(), "Delete", note).await;
     context.kubernetes.remove_finalizer(object).await?;
     tracing::info!(reason = reason.as_str(), "{note}");
+    // Afterwards: the release may have to be tried again.
+    context.kubernetes.event(object, false, reason.as_str(), "Delete", note).await;
     Ok(Conclusion::leave(Again::OnChange, ReconcileResult::Success))
 }
 

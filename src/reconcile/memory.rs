@@ -17,7 +17,7 @@ pub const RECONCILE_AT_PAUSE: Duration = Duration::from_secs(10);
 /// Memories of all objects.
 #[derive(Default)]
 pub struct Memories {
-    of: Mutex<HashMap<Owner, Memory>>,
+    of: Mutex<HashMap<Owner, Box<Memory>>>,
     /// The last `reconcile-at` that was honoured, and when: asked for also while the object is at work and its memory
     /// is out.
     honoured: Mutex<HashMap<Owner, (String, Instant)>>,
@@ -48,7 +48,7 @@ pub struct Memory {
     /// The role was seen while the object was being deleted.
     pub role_seen: bool,
     /// What `spec.outputs` has published.
-    pub outputs: Option<Published>,
+    pub outputs: Option<Box<Published>>,
     /// Failures in a row.
     pub failures: u32,
     failed_generation: i64,
@@ -58,13 +58,15 @@ impl Memories {
     /// Takes an object's memory out; there is only ever one reconcile of it.
     ///
     /// `process_began`: a create may have happened right before the process that made it ended.
-    pub(super) fn take(&self, object: &Object, process_began: Instant) -> Memory {
+    pub(super) fn take(&self, object: &Object, process_began: Instant) -> Box<Memory> {
         let known = self.of.lock().unwrap_or_else(PoisonError::into_inner).remove(&object.key());
-        known.filter(|memory| memory.uid == object.uid()).unwrap_or_else(|| Memory::first(object, process_began))
+        known
+            .filter(|memory| memory.uid == object.uid())
+            .unwrap_or_else(|| Box::new(Memory::first(object, process_began)))
     }
 
     /// Puts it back.
-    pub(super) fn put(&self, key: &Owner, memory: Memory) {
+    pub(super) fn put(&self, key: &Owner, memory: Box<Memory>) {
         self.of.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), memory);
     }
 

@@ -118,42 +118,54 @@ impl Conclusion {
     }
 }
 
+/// When an object's turn comes again, and how urgent it is then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// From now.
+    pub pause: Duration,
+    /// A change that could not be brought to its end is still a change; a look that found nothing to do is not.
+    pub priority: Priority,
+}
+
 /// Reconciles the object of that key; returns when to look again, `None`: when it changes.
-pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Option<Duration> {
+pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Option<Next> {
     let object = context.index.get(key)?;
     let began = Instant::now();
     let mut memory = context.memories.take(&object, context.started);
     let span = trace::reconcile(key, priority);
     let next = run(context, &object, &mut memory, priority).instrument(span.clone()).await;
-    let count = |result| {
-        context.metrics.reconciled(result, began.elapsed());
-        trace::reconciled(&span, result);
-    };
-    let again = match next {
-        Ok(Conclusion { again, result, .. }) => {
-            count(result);
-            pause(context, &object, &mut memory, again)
-        }
+    let (again, result) = match next {
+        Ok(Conclusion { again, result, .. }) => (again, Some(result)),
         // Either another replica goes on, or this one may write again in a moment: the queue knows which.
-        Err(KubernetesError::NotLeader) => {
-            count(ReconcileResult::Fenced);
-            pause(context, &object, &mut memory, Again::Soon)
-        }
+        Err(KubernetesError::NotLeader) => (Again::Soon, Some(ReconcileResult::Fenced)),
         // The object has changed or gone: the watch brings its new state.
-        Err(error) if error.is_not_found() => None,
+        Err(error) if error.is_not_found() => (Again::OnChange, None),
         Err(error) => {
-            count(ReconcileResult::KubernetesError);
             if error.is_conflict() {
                 tracing::debug!(%error, "the object has changed meanwhile");
             } else {
                 tracing::warn!(%error, "Kubernetes did not take a write; it is repeated");
             }
-            pause(context, &object, &mut memory, Again::Soon)
+            (Again::Soon, Some(ReconcileResult::KubernetesError))
         }
     };
+    if let Some(result) = result {
+        context.metrics.reconciled(result, began.elapsed());
+        trace::reconciled(&span, result);
+    }
+    let unfinished = matches!(again, Again::Soon | Again::After(_));
+    let again = pause(context, &object, &mut memory, again)
+        .map(|pause| Next { pause, priority: if unfinished { priority } else { Priority::Periodic } });
     context.memories.put(key, memory);
-    match (again, missed(context, &object)) {
-        (Some(again), Some(missed)) => Some(again.min(missed)),
+    // It went while it was being looked at: nobody will ask for its memory again.
+    if context.index.get(key).is_none() {
+        context.memories.forget(key);
+    }
+    let missed = missed(context, &object).map(|pause| Next { pause, priority: Priority::Change });
+    match (again, missed) {
+        (Some(again), Some(missed)) => {
+            Some(Next { pause: again.pause.min(missed.pause), priority: again.priority.min(missed.priority) })
+        }
         (again, missed) => again.or(missed),
     }
 }

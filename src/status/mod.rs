@@ -8,10 +8,10 @@ mod drift;
 mod tests;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::{
-    AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, PolicyStatus, Reason, RoleStatus,
+    AuroraLogExportPolicyStatus as Status, Condition, ConditionType, OutputsStatus, PolicyStatus, Reason, RoleStatus,
 };
 use crate::plan::{Field, Finding, Part, Repair};
 
@@ -178,15 +178,15 @@ struct Conditions<'a> {
 }
 
 impl Conditions<'_> {
-    fn set(&mut self, type_: ConditionType, status: &str, reason: Reason, message: &str) {
+    fn set(&mut self, type_: ConditionType, status: &'static str, reason: Reason, message: &str) {
         let since = condition(self.old, type_)
             .filter(|old| old.status == status)
             .map_or_else(|| Time(self.now), |old| old.last_transition_time.clone());
         self.new.push(Condition {
-            type_: type_.to_string(),
-            status: status.to_owned(),
-            reason: reason.to_string(),
-            message: cut(message, MAX_MESSAGE),
+            type_: type_.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: cut(message, MAX_MESSAGE).into(),
             last_transition_time: since,
             observed_generation: Some(self.generation),
         });

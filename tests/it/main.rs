@@ -31,7 +31,7 @@ mod tracing;
 use anyhow::{Result, anyhow};
 use aurora_test_support::controlplane::ControlPlaneOptions;
 use aurora_test_support::environment::Environment;
-use aurora_test_support::supervisor;
+use aurora_test_support::{recording, supervisor};
 use tokio::sync::OnceCell;
 
 /// The shared environment, with the CRDs and the operator's access rights installed. A failed start is remembered:
@@ -43,6 +43,7 @@ async fn environment() -> Result<&'static Environment> {
         let environment = Environment::start(ControlPlaneOptions { controller_manager: true, audit: true }).await?;
         environment.install_crds().await?;
         environment.install_rbac().await?;
+        recording::start(&environment)?;
         anyhow::Ok(environment)
     };
     let started = ENVIRONMENT.get_or_init(async || start().await.map_err(|error| format!("{error:#}"))).await;

@@ -115,7 +115,7 @@ async fn wait_until_ready(
 }
 
 /// Is it ready for its present generation, and the condition in words.
-fn readiness(object: &DynamicObject) -> (bool, String) {
+pub(crate) fn readiness(object: &DynamicObject) -> (bool, String) {
     let condition = conditions(object).iter().find(|condition| condition["type"] == "Ready");
     let Some(condition) = condition else {
         return (false, String::from("no condition yet"));

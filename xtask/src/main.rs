@@ -1,6 +1,7 @@
 //! The project's own commands, behind the aliases of `.cargo/config.toml`.
 
 mod bench;
+mod ci;
 mod demo;
 mod json;
 mod operator_binary;
@@ -18,6 +19,8 @@ enum Command {
     Demo(demo::Demo),
     /// Measures what N objects cost.
     Bench(bench::Bench),
+    /// Checks what is delivered: chart, manifests, alerts, IAM policy, image.
+    Ci(ci::Ci),
     /// Makes the pictures of the docs from real runs.
     Record(record::Record),
 }
@@ -27,6 +30,7 @@ async fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Demo(demo) => demo.run().await,
         Command::Bench(bench) => bench.run().await,
+        Command::Ci(ci) => ci.run().await,
         Command::Record(record) => record.run().await,
     };
     match result {

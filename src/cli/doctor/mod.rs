@@ -164,7 +164,7 @@ async fn look_at_cluster(args: &DoctorArgs, kube: &Kube, state: &mut State, repo
 fn watched(args: &DoctorArgs, state: &State) -> Vec<std::sync::Arc<Object>> {
     let mut objects = state.index.all();
     if let Some(namespace) = args.kube.namespace.as_ref().filter(|_| !args.all_namespaces) {
-        objects.retain(|object| object.key().namespace == *namespace);
+        objects.retain(|object| *object.key().namespace == **namespace);
     }
     objects.sort_by_key(|object| object.key());
     objects

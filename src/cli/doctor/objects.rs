@@ -1,11 +1,11 @@
 //! Objects and accounts that wait for a person, or for nobody.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
 use super::report::{Check, Report};
-use crate::api::{AwsAccount, ConditionType, Reason};
+use crate::api::{AwsAccount, Condition, ConditionType, Reason};
 use crate::cli::explain::{advice, ago};
 use crate::object::Object;
 use crate::status::condition;
@@ -23,7 +23,7 @@ pub(super) fn object(object: &Object, now: Timestamp, report: &mut Report) {
     if let Some(since) = &object.metadata.deletion_timestamp {
         if age(Some(since)) > PATIENCE_SECONDS {
             let why = match (ready, reason) {
-                (Some(ready), Some(Reason::DeletionBlocked)) => ready.message.clone(),
+                (Some(ready), Some(Reason::DeletionBlocked)) => ready.message.to_string(),
                 (Some(ready), Some(reason)) if reason != Reason::InSync => format!("{reason}: {}", ready.message),
                 _ if object.has_finalizer() => "no operator has finished it".to_owned(),
                 _ => "another finalizer holds it".to_owned(),

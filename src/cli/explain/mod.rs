@@ -175,7 +175,7 @@ impl State {
         };
         condition(&object.status, type_)
             .filter(|condition| type_ == ConditionType::Ready || condition.status == "True")
-            .map(|condition| condition.message.as_str())
+            .map(|condition| &*condition.message)
     }
 }
 

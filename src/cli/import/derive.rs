@@ -96,7 +96,7 @@ pub(super) fn derive(
     let mut import = Import::default();
     let mut names = BTreeSet::new();
     for role in roles {
-        let owner = Owner::new(&choices.namespace, object_name(&role.name, &mut names));
+        let owner = Owner::new(choices.namespace.as_str(), object_name(&role.name, &mut names));
         let verdict = match manifest(role, policies, owner, choices, settings, account) {
             Ok(manifest) => Verdict::Imported(Box::new(manifest)),
             Err(why) => Verdict::Left(why),

@@ -14,7 +14,7 @@ fn yaml(manifest: &Manifest) -> anyhow::Result<String> {
     let object = json!({
         "apiVersion": "auroralogexport.dev/v1alpha1",
         "kind": "AuroraLogExportPolicy",
-        "metadata": { "name": manifest.owner.name, "namespace": manifest.owner.namespace },
+        "metadata": { "name": &*manifest.owner.name, "namespace": &*manifest.owner.namespace },
         "spec": manifest.spec,
     });
     let mut text = String::new();

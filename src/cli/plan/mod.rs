@@ -173,7 +173,7 @@ fn targets(args: &PlanArgs, state: &mut State, kube: Option<&Kube>) -> anyhow::R
         let only = args.kube.namespace.as_ref();
         let keys: BTreeSet<_> = state.index.keys().into_iter().collect();
         let keys: Vec<_> =
-            keys.into_iter().filter(|key| only.is_none_or(|namespace| key.namespace == *namespace)).collect();
+            keys.into_iter().filter(|key| only.is_none_or(|namespace| *key.namespace == **namespace)).collect();
         return Ok(keys);
     }
     let mut keys = Vec::new();

@@ -134,8 +134,8 @@ impl Report {
     pub(super) fn add(&mut self, object: &Object, preview: &Preview) {
         let key = object.key();
         let mut entry = Entry {
-            namespace: key.namespace,
-            name: key.name,
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
             result: Result::NoChanges,
             reason: None,
             message: None,

@@ -85,7 +85,7 @@ proptest! {
                 prop_assert_eq!(same, 1, "{} stands twice", &one.type_);
                 prop_assert!(ConditionType::from_name(&one.type_).is_some());
                 prop_assert!(Reason::from_name(&one.reason).is_some());
-                prop_assert!(matches!(one.status.as_str(), "True" | "False" | "Unknown"));
+                prop_assert!(matches!(&*one.status, "True" | "False" | "Unknown"));
                 prop_assert!(one.observed_generation.is_some_and(|of| of <= generation));
                 let before = status.conditions.iter().find(|old| old.type_ == one.type_ && old.status == one.status);
                 let expected = before.map_or(at(clock), |old| old.last_transition_time.0);

@@ -39,14 +39,18 @@ const WRITES: [&str; 18] = [
     "AssumeRole",
 ];
 
+/// The call that looks at a whole account.
+const SCAN: &str = "GetAccountAuthorizationDetails";
+
 #[tokio::test]
 async fn a_representative_run_is_written_down_for_the_policy_simulator() -> Result<()> {
     let bench = Bench::start(1, &[]).await?;
     let ns = bench.ns().to_owned();
     let boundary = format!("arn:aws:iam::{ID}:policy/aurora-log-export-boundary");
     plant(&bench, &ns)?;
-    let account = json!({ "assumeRole": { "externalId": "external-id" }, "guardrails": { "permissionsBoundary": boundary, "allowFullAccess": true } });
-    let account = bench.account("prod", ID, account).await?;
+    let guardrails = json!({ "permissionsBoundary": boundary, "allowFullAccess": true, "allowAdoption": true });
+    let scanned = |how: &str| json!({ "assumeRole": { "externalId": "external-id" }, "guardrails": guardrails, "driftScan": how });
+    let account = bench.account("prod", ID, scanned("PerResource")).await?;
     let apply = async |name: &str, more: Value| -> Result<()> {
         let mut spec = more;
         spec["accountRef"] = json!({ "name": account });
@@ -89,15 +93,28 @@ async fn a_representative_run_is_written_down_for_the_policy_simulator() -> Resu
     })
     .await
     .with_context(|| bench.log())?;
-    // Taken over with consent, and given up again.
-    apply("offered", json!({ "roleName": "offered-role", "policyName": "offered-policy", "adoptionPolicy": "Tagged" }))
-        .await?;
+    // Taken over in each way that there is, and given up again.
+    for (name, _) in planted(&ns) {
+        let adoption = if name == "found" { "Always" } else { "Tagged" };
+        let names = json!({ "roleName": format!("{name}-role"), "policyName": format!("{name}-policy"), "adoptionPolicy": adoption });
+        apply(name, names).await.with_context(|| name.to_owned())?;
+    }
+    // The other way to look for drift.
+    bench.account("prod", ID, scanned("Bulk")).await?;
+    wait_for("a scan of the account", LIMIT, async || {
+        ensure!(bench.server.gate().counts().contains_key(SCAN), "no {SCAN} yet");
+        Ok(())
+    })
+    .await
+    .with_context(|| bench.log())?;
     bench.delete_policy(&ns, "life").await?;
-    bench.delete_policy(&ns, "offered").await?;
+    for (name, _) in planted(&ns) {
+        bench.delete_policy(&ns, name).await?;
+    }
     bench.delete_account(&account).await?;
 
     let calls = bench.server.gate().calls_since(0);
-    for action in WRITES {
+    for action in WRITES.into_iter().chain([SCAN]) {
         ensure!(
             calls.iter().any(|call| call.action == action && call.outcome == "OK"),
             "the run made no {action}: it is not representative"
@@ -120,7 +137,20 @@ async fn a_representative_run_is_written_down_for_the_policy_simulator() -> Resu
     Ok(())
 }
 
-/// The boundary, and a role and a policy that consent to be taken over.
+/// What is taken over, by the first part of its names: what nobody owns and consents, what another cluster owned and
+/// consents, what nobody owns and was not asked.
+fn planted(ns: &str) -> [(&'static str, BTreeMap<String, String>); 3] {
+    let consent = |name: &str| ("auroralogexport.dev/adoptable-by".to_owned(), format!("bench/{ns}/{name}"));
+    let old = [("managed-by", "old"), ("cluster-uid", "old-uid"), ("owner", "old/owner")];
+    let old = old.map(|(key, value)| (format!("auroralogexport.dev/{key}"), value.to_owned()));
+    [
+        ("offered", BTreeMap::from([consent("offered")])),
+        ("inherited", old.into_iter().chain([consent("inherited")]).collect()),
+        ("found", BTreeMap::new()),
+    ]
+}
+
+/// The boundary, and a role and a policy for each way to take over.
 fn plant(bench: &Bench, ns: &str) -> Result<()> {
     let shared = bench.server.world().account(ID);
     let mut iam = shared.lock();
@@ -129,21 +159,22 @@ fn plant(bench: &Bench, ns: &str) -> Result<()> {
         document: LOGS.into(),
         ..CreatePolicy::default()
     })?;
-    let consent = [("auroralogexport.dev/adoptable-by".to_owned(), format!("bench/{ns}/offered"))];
-    iam.create_policy(&CreatePolicy {
-        name: "offered-policy".into(),
-        path: Some(PATH.into()),
-        document: LOGS.into(),
-        tags: consent.clone().into(),
-        ..CreatePolicy::default()
-    })?;
-    iam.create_role(&CreateRole {
-        name: "offered-role".into(),
-        path: Some(PATH.into()),
-        trust: RDS.into(),
-        tags: consent.into(),
-        ..CreateRole::default()
-    })?;
+    for (name, tags) in planted(ns) {
+        iam.create_policy(&CreatePolicy {
+            name: format!("{name}-policy"),
+            path: Some(PATH.into()),
+            document: LOGS.into(),
+            tags: tags.clone(),
+            ..CreatePolicy::default()
+        })?;
+        iam.create_role(&CreateRole {
+            name: format!("{name}-role"),
+            path: Some(PATH.into()),
+            trust: RDS.into(),
+            tags,
+            ..CreateRole::default()
+        })?;
+    }
     Ok(())
 }
 
@@ -162,11 +193,18 @@ struct Entity {
 
 impl Ledger {
     fn planted(ns: &str) -> Self {
-        let tags = BTreeMap::from([("auroralogexport.dev/adoptable-by".to_owned(), format!("bench/{ns}/offered"))]);
-        let entity = |arn: String| Entity { arn, tags: tags.clone(), boundary: None };
-        let policy = format!("arn:aws:iam::{ID}:policy{PATH}offered-policy");
-        let role = format!("arn:aws:iam::{ID}:role{PATH}offered-role");
-        Self { entities: BTreeMap::from([(policy.clone(), entity(policy)), ("offered-role".into(), entity(role))]) }
+        let mut entities = BTreeMap::new();
+        for (name, tags) in planted(ns) {
+            let entity = |kind: &str| Entity {
+                arn: format!("arn:aws:iam::{ID}:{kind}{PATH}{name}-{kind}"),
+                tags: tags.clone(),
+                boundary: None,
+            };
+            let (policy, role) = (entity("policy"), entity("role"));
+            entities.insert(policy.arn.clone(), policy);
+            entities.insert(format!("{name}-role"), role);
+        }
+        Self { entities }
     }
 
     /// The requests that a call means to policies, and what it changes.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use aurora_log_export_operator::api::Condition;
 use aurora_log_export_operator::api::{AuroraLogExportPolicy, AwsAccount};
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::Action;
@@ -10,7 +11,6 @@ use aurora_test_support::iam_model::call_log::CallRecord;
 use aurora_test_support::iam_model::http::{Server, ServerOptions};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -218,5 +218,5 @@ fn has_reason(conditions: &[Condition], generation: Option<i64>, reason: &str) -
         ready.observed_generation,
         ready.message
     );
-    Ok(ready.message.clone())
+    Ok(ready.message.to_string())
 }

@@ -17,7 +17,7 @@ async fn refused(bench: &Bench, account: &str, of_account: Reason, of_policy: Re
     let conditions = object.status.unwrap_or_default().conditions;
     assert_eq!(conditions[1].type_, "Stalled", "{conditions:?}");
     let policy = bench.wait_policy(bench.ns(), "orders", of_policy.as_str()).await?;
-    Ok([conditions[0].message.clone(), policy])
+    Ok([conditions[0].message.to_string(), policy])
 }
 
 #[tokio::test]

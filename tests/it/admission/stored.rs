@@ -1,7 +1,7 @@
 //! What was stored before a rule existed: the operator says what is wrong with it and goes on with the rest.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::api::AuroraLogExportPolicy;
@@ -130,6 +130,19 @@ async fn an_object_stored_before_a_rule_existed_is_reported_and_disturbs_no_othe
         calls.iter().filter(|call| call.action.starts_with("Create")).count() == 2,
         "only the good object makes anything: {calls:?}"
     );
+
+    // Nor do they delay what comes later.
+    let began = Instant::now();
+    apply::apply(&client, "aurora-test", &apply::parse(&policy("default", "late", "{}"))?).await?;
+    wait_for("the late object to be ready", LIMIT, async || {
+        let ready = ready(&client, "late").await?;
+        ensure!(ready["status"] == "True", "{ready}");
+        Ok(())
+    })
+    .await?;
+    let took = began.elapsed();
+    println!("a sound object beside unreadable ones was ready after {took:?}");
+    ensure!(took < Duration::from_secs(4), "{took:?}");
 
     // Corrected, it is as any other, with nothing left of the complaint.
     let objects = objects(&client);

@@ -1,6 +1,8 @@
 //! What AWS says, or does not say, and what users see of it: over the wire, one object for each way to fail, all at once
 //! under one operator, so that they also must not delay each other.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::iam::ErrorClass;
 use aurora_log_export_operator::iam::codes::CODES;
@@ -167,6 +169,43 @@ async fn a_write_without_an_answer_in_time_is_reported_and_not_done_twice() -> R
     });
     ensure!(told, "{events:#?}");
     assert_eq!(site.versions("slow")?, 1);
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_read_that_is_never_answered_is_given_up_told_and_made_again_with_growing_pauses() -> Result<()> {
+    let site = Site::start().await?;
+    let never = Effect::Latency { ms: 600_000, jitter_ms: 0 };
+    let rule = Rule::new(never, &["GetRole"]).about(&site.name("silent"));
+    site.aws.gate().set_faults(FaultPlan::of(1, vec![rule]));
+    let operator = site.operator(&FLAGS).await?;
+    site.apply("silent", json!({})).await?;
+    let began = Instant::now();
+    let status = site.until("silent", "False", "AwsUnavailable").await?;
+    let took = began.elapsed();
+    println!("given up after {took:?}");
+    let message = message(&status);
+    for text in ["iam:GetRole", "Timeout", "no answer within 20 s", "repeated by itself"] {
+        assert!(message.contains(text), "{message}");
+    }
+    assert!(condition(&status, "Reconciling").is_some(), "{status}");
+    // One call at a time: a second only after the first was given up.
+    let mut calls = site.calls(0);
+    calls.retain(|call| call.action == "GetRole");
+    assert!(calls.len() <= 2, "{calls:#?}");
+    // Nobody waits with it.
+    site.apply("other", json!({})).await?;
+    site.ready("other").await?;
+    site.aws.gate().clear_faults();
+    site.ready("silent").await?;
+    let mut calls = site.calls(0);
+    calls.retain(|call| call.action == "GetRole" && call.resource.contains(&site.name("silent")));
+    for (earlier, later) in calls.iter().zip(&calls[1..]).filter(|(earlier, _)| earlier.outcome == "pending") {
+        let pause = later.at_ms - earlier.at_ms;
+        // 20 s, and the shortest pause after the first failure less its jitter.
+        assert!(pause >= 20_500, "{pause} ms after {earlier:?}");
+    }
     operator.stop().await?;
     Ok(())
 }

@@ -63,6 +63,33 @@ async fn broken_objects_delay_nobody() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_new_object_that_has_to_try_again_goes_before_looks_at_others() -> Result<()> {
+    let site = Site::start().await?;
+    let reads = 4;
+    let reads_flag = format!("--iam-reads-per-second={reads}");
+    let flags = ["--drift-check-interval=1s", "--drift-scan=per-resource", reads_flag.as_str()];
+    let operator = site.operator(&flags).await?;
+    // Their looks ask for many times more than the budget, so that some always wait.
+    let others = 40;
+    for number in 0..others {
+        site.apply(&format!("o{number}"), json!({})).await?;
+    }
+    site.all_ready(others).await?;
+    let failing = Rule::new(Effect::ServiceFailure, &["CreateRole"]).about(&site.name("late")).times(3);
+    site.aws.gate().set_faults(FaultPlan::of(1, vec![failing]));
+    let began = Instant::now();
+    site.apply("late", json!({})).await?;
+    site.ready("late").await?;
+    let took = began.elapsed();
+    println!("ready after {took:?}");
+    // Two reads a look: a place at the end of everybody's queue costs `others` looks for each try.
+    let queue = Duration::from_secs(2 * others as u64 / reads);
+    assert!(took < queue, "{took:?} is more than {queue:?}");
+    operator.stop().await?;
+    Ok(())
+}
+
 /// Objects in sync, under an operator that has a budget of its own and a wire to the API server.
 async fn in_sync(site: &Site<'_>, objects: usize) -> Result<(Operator, Link)> {
     let access = site.env.install_rbac().await?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use aurora_log_export_operator::api::AuroraLogExportPolicy;
 use aurora_log_export_operator::names::{Owner, default_name};
+use aurora_test_support::apiserver_proxy::ApiserverProxy;
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::call_log::CallRecord;
 use aurora_test_support::iam_model::http::{Server, ServerOptions};
@@ -74,12 +75,25 @@ impl<'a> Site<'a> {
 
     /// A copy of the operator's kubeconfig that connects somewhere else.
     pub(super) async fn kubeconfig_via(&self, server: SocketAddr) -> Result<PathBuf> {
+        self.kubeconfig_at(&format!("https://{server}"), server.port()).await
+    }
+
+    /// An operator that talks to the API server through a proxy.
+    pub(super) async fn behind_proxy(&self, flags: &[&str]) -> Result<(Operator, ApiserverProxy)> {
+        let access = self.env.install_rbac().await?;
+        let proxy = ApiserverProxy::before(&access.kubeconfig).await?;
+        let mut options = self.options(flags);
+        options.kubeconfig = Some(self.kubeconfig_at(&proxy.url(), proxy.addr().port()).await?);
+        Ok((Operator::start(self.env, options).await?, proxy))
+    }
+
+    async fn kubeconfig_at(&self, url: &str, port: u16) -> Result<PathBuf> {
         let access = self.env.install_rbac().await?;
         let mut config = kubeconfig::read(&access.kubeconfig)?;
         for cluster in config.clusters.iter_mut().filter_map(|entry| entry.cluster.as_mut()) {
-            cluster.server = Some(format!("https://{server}"));
+            cluster.server = Some(url.to_owned());
         }
-        let path = self.env.dir().join(format!("{}-{}.kubeconfig", self.namespace, server.port()));
+        let path = self.env.dir().join(format!("{}-{port}.kubeconfig", self.namespace));
         kubeconfig::write(&config, &path)?;
         Ok(path)
     }

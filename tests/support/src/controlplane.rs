@@ -22,6 +22,11 @@ use crate::{http, kubeconfig};
 const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(75);
 
+/// Namespaces and owned objects go as in any cluster, and Deployments have Pods (which no node runs), so that admission
+/// of Pods can be seen at work.
+const CONTROLLERS: &str =
+    "namespace-controller,garbage-collector-controller,deployment-controller,replicaset-controller";
+
 /// What precedes the point of a P-256 public key in DER (RFC 5480: `SEQUENCE { SEQUENCE { id-ecPublicKey, secp256r1 },
 /// BIT STRING }`). The API server takes an EC key to verify with in this form only.
 const P256_PUBLIC_KEY: &[u8] = &[
@@ -32,7 +37,7 @@ const P256_PUBLIC_KEY: &[u8] = &[
 /// What can be chosen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ControlPlaneOptions {
-    /// Run kube-controller-manager's namespace and garbage collectors.
+    /// Run kube-controller-manager: the namespace and garbage collectors, Deployments and ReplicaSets.
     pub controller_manager: bool,
     /// Log every request, at level `Metadata`, into [`ControlPlane::audit_log`].
     pub audit: bool,
@@ -100,6 +105,19 @@ impl ControlPlane {
     /// The audit log, one JSON event a line, if [`ControlPlaneOptions::audit`] was asked for.
     pub fn audit_log(&self) -> Option<PathBuf> {
         self.options.audit.then(|| self.dir.join("audit.log"))
+    }
+
+    /// Makes etcd forget all history, as the API server does every few minutes. With the API server restarted, whoever
+    /// wants to go on from before is told that it is gone (410).
+    pub async fn compact_etcd(&self) -> Result<()> {
+        let address = self.etcd_url.strip_prefix("http://").unwrap_or(&self.etcd_url);
+        // Any key: the answer's header has the revision. Keys are in Base64.
+        let answer = http::post(address, "/v3/kv/range", &[], r#"{"key":"AA=="}"#).await?.ok()?;
+        let answer: serde_json::Value = serde_json::from_str(&answer)?;
+        let revision = answer["header"]["revision"].as_str().context("etcd tells no revision")?;
+        let request = serde_json::json!({ "revision": revision, "physical": true });
+        http::post(address, "/v3/kv/compaction", &[], &request.to_string()).await?.ok()?;
+        Ok(())
     }
 
     /// Starts the API server (again), on the same port and the same data, and waits until it is ready.
@@ -174,7 +192,7 @@ impl ControlPlane {
         let mut command = supervisor::command(tools::controller_manager().await?);
         command.env_clear().args([
             format!("--kubeconfig={}", self.kubeconfig_path().display()),
-            String::from("--controllers=namespace-controller,garbage-collector-controller"),
+            format!("--controllers={CONTROLLERS}"),
             String::from("--leader-elect=false"),
             String::from("--secure-port=0"),
         ]);

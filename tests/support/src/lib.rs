@@ -3,6 +3,7 @@
 //! [`environment::Environment`] is the entrance: etcd, kube-apiserver and moto on free ports of 127.0.0.1, everything
 //! they write under `target/`, and nothing of it alive once the process that started it is gone.
 
+pub mod apiserver_proxy;
 pub mod apply;
 pub mod aws_query;
 pub mod controlplane;
@@ -17,6 +18,7 @@ pub mod paths;
 pub mod ports;
 pub mod proxy;
 pub mod rbac;
+pub mod recording;
 pub mod supervisor;
 pub mod tools;
 pub mod wait;

@@ -57,13 +57,13 @@ async fn measure_one(binary: &std::path::Path, objects: usize, page: usize) -> R
     println!("created: {create:?}");
     let steady = rig.steady().await?;
     println!("steady: {steady:?}");
-    let restart = rig.restart().await?;
-    println!("restart: {restart:?}");
+    let (restart, first_call) = rig.restart().await?;
+    println!("restart: {restart:?}, first call after {first_call:?}");
     let drift = rig.drift_everywhere().await?;
     println!("drift: {drift:?}");
     let edit = rig.one_edit().await?;
     let delete = rig.delete().await?;
     println!("deleted: {delete:?}");
     rig.stop().await?;
-    Ok(Row { objects, idle, create, steady, restart, drift, edit, delete })
+    Ok(Row { objects, idle, create, steady, restart, first_call, drift, edit, delete })
 }

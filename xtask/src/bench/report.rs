@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::measure::Usage;
-use super::rig::Phase;
+use super::rig::{Phase, SWEEP};
 
 /// One run.
 pub(super) struct Row {
@@ -16,6 +16,7 @@ pub(super) struct Row {
     pub(super) create: Phase,
     pub(super) steady: Phase,
     pub(super) restart: Phase,
+    pub(super) first_call: Duration,
     pub(super) drift: Phase,
     pub(super) edit: Duration,
     pub(super) delete: Phase,
@@ -31,15 +32,19 @@ impl Row {
     }
 
     /// Label and value of each line of the table.
+    #[allow(clippy::cast_precision_loss)] // counts far below 2^52
     fn figures(&self) -> Vec<(&'static str, String)> {
         let calls = |phase: &Phase| format!("{:.3}", self.per_object(phase.total()));
-        let per_reconcile = |phase: &Phase| format!("{:.2} ms", phase.processor * 1000.0 / self.per_object(1).recip());
+        let per_reconcile = |phase: &Phase| format!("{:.2} ms", phase.processor * 1000.0 / phase.reconciles.max(1.0));
+        let sweep =
+            || format!("{:.0}", self.steady.calls.get(SWEEP).copied().unwrap_or_default() as f64 / STEADY_SWEEPS);
         vec![
             ("IAM calls per pair, create", calls(&self.create)),
             (
                 "IAM calls per pair, one steady sweep",
                 format!("{:.3}", self.per_object(self.steady.total()) / STEADY_SWEEPS),
             ),
+            ("calls of one steady sweep", sweep()),
             ("IAM calls per pair, restart in sync", calls(&self.restart)),
             ("IAM calls per pair, document drift everywhere", calls(&self.drift)),
             ("IAM calls per pair, delete", calls(&self.delete)),
@@ -47,9 +52,11 @@ impl Row {
             ("Kubernetes writes, steady", self.steady.kubernetes_writes().to_string()),
             ("time, create", seconds(self.create.took)),
             ("time, drift everywhere to repaired", seconds(self.drift.took)),
-            ("time, one manual edit to repaired (sweeps every 10 s)", seconds(self.edit)),
+            ("time, one manual edit to repaired, default settings, worst moment", seconds(self.edit)),
+            ("time, start of the process to its first call of IAM", seconds(self.first_call)),
             ("time, delete", seconds(self.delete.took)),
-            ("processor time per pair, create", per_reconcile(&self.create)),
+            ("processor time per reconcile that creates a pair", per_reconcile(&self.create)),
+            ("processor time per reconcile that repairs a document", per_reconcile(&self.drift)),
             ("processor time of one steady sweep", format!("{:.2} s", self.steady.processor / STEADY_SWEEPS)),
             ("resident memory, idle", mebibytes(self.idle.resident)),
             ("resident memory, steady", mebibytes(self.steady.usage.resident)),

@@ -17,7 +17,7 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind,
 use super::measure::{Usage, usage};
 
 const ACCOUNT: &str = "111122223333";
-const SWEEP: &str = "GetAccountAuthorizationDetails";
+pub(super) const SWEEP: &str = "GetAccountAuthorizationDetails";
 const NAMESPACES: usize = 10;
 const SWEEPS: u64 = 3;
 /// Between sweeps, shorter than the default so that a run does not wait for minutes.
@@ -35,6 +35,8 @@ pub(super) struct Phase {
     pub(super) took: Duration,
     /// Processor seconds of the operator.
     pub(super) processor: f64,
+    /// Reconciles that ended.
+    pub(super) reconciles: f64,
     /// Memory after the phase.
     pub(super) usage: Usage,
 }
@@ -64,12 +66,22 @@ pub(super) struct Rig {
     namespaces: Vec<String>,
 }
 
+/// Flags of the operator.
+#[derive(Clone, Copy)]
+enum Flags {
+    /// Sweeps follow quickly, and the budget is not what is measured: the emulator answers at once.
+    Unbound,
+    /// As a user gets it.
+    Defaults,
+}
+
 /// Where a phase began.
 struct Mark {
     calls: BTreeMap<String, u64>,
     requests: BTreeMap<String, u64>,
     at: Instant,
     processor: f64,
+    reconciles: f64,
 }
 
 impl Rig {
@@ -88,21 +100,21 @@ impl Rig {
             namespaces.push(env.namespace().await?);
         }
         let mut rig = Self { env, aws, binary: binary.to_owned(), operator: None, objects, namespaces };
-        rig.start_operator().await?;
+        rig.start_operator(Flags::Unbound).await?;
         Ok(rig)
     }
 
-    async fn start_operator(&mut self) -> Result<()> {
+    async fn start_operator(&mut self, chosen: Flags) -> Result<()> {
         let interval = format!("--drift-check-interval={}s", INTERVAL.as_secs());
-        // The emulator answers at once: the budget must not be what is measured.
-        let flags = [
-            interval.as_str(),
-            "--cluster-name=bench",
-            "--drift-scan=bulk",
-            "--iam-reads-per-second=100000",
-            "--iam-writes-per-second=100000",
-            "--log-filter=warn",
-        ];
+        let mut flags = vec!["--cluster-name=bench", "--log-filter=warn"];
+        if let Flags::Unbound = chosen {
+            flags.extend([
+                interval.as_str(),
+                "--drift-scan=bulk",
+                "--iam-reads-per-second=100000",
+                "--iam-writes-per-second=100000",
+            ]);
+        }
         let options = OperatorOptions::new(&self.binary).arguments(flags).aws_endpoint(&self.aws.url());
         self.operator = Some(Operator::start(&self.env, options).await?);
         Ok(())
@@ -116,24 +128,33 @@ impl Rig {
         self.aws.world().account(ACCOUNT)
     }
 
-    fn mark(&self) -> Result<Mark> {
+    async fn mark(&self) -> Result<Mark> {
         Ok(Mark {
             calls: self.aws.gate().counts(),
             requests: self.requests()?,
-            at: Instant::now(),
+            reconciles: self.reconciles().await?,
             processor: usage(self.operator()?.id())?.processor,
+            at: Instant::now(),
         })
     }
 
-    fn since(&self, mark: &Mark) -> Result<Phase> {
-        let usage = usage(self.operator()?.id())?;
+    async fn since(&self, mark: &Mark) -> Result<Phase> {
+        let (took, usage) = (mark.at.elapsed(), usage(self.operator()?.id())?);
         Ok(Phase {
-            took: mark.at.elapsed(),
+            took,
+            reconciles: self.reconciles().await? - mark.reconciles,
             calls: difference(&self.aws.gate().counts(), &mark.calls),
             requests: difference(&self.requests()?, &mark.requests),
             processor: usage.processor - mark.processor,
             usage,
         })
+    }
+
+    /// Reconciles that have ended, whatever they came to.
+    async fn reconciles(&self) -> Result<f64> {
+        let metrics = self.operator()?.metrics().await?;
+        let lines = metrics.lines().filter(|line| line.starts_with("auroralogexport_reconcile_total{"));
+        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
     /// The operator's requests so far, by verb.
@@ -156,7 +177,7 @@ impl Rig {
     }
 
     pub(super) async fn create(&mut self) -> Result<Phase> {
-        let mark = self.mark()?;
+        let mark = self.mark().await?;
         let client = self.env.client().await?;
         let mut tasks = tokio::task::JoinSet::new();
         for (index, namespace) in self.namespaces.iter().enumerate() {
@@ -177,7 +198,7 @@ impl Rig {
             done??;
         }
         self.wait_ready().await?;
-        self.since(&mark)
+        self.since(&mark).await
     }
 
     async fn wait_ready(&self) -> Result<()> {
@@ -215,24 +236,37 @@ impl Rig {
         // Objects settle after their last write; then sweeps find everything in sync.
         self.wait_sweeps(2).await?;
         tokio::time::sleep(INTERVAL / 2).await;
-        let mark = self.mark()?;
+        let mark = self.mark().await?;
         self.wait_sweeps(SWEEPS).await?;
-        self.since(&mark)
+        self.since(&mark).await
     }
 
-    pub(super) async fn restart(&mut self) -> Result<Phase> {
-        self.operator.take().context("the operator is not running")?.stop().await?;
-        let (calls, requests, at) = (self.aws.gate().counts(), self.requests()?, Instant::now());
-        self.start_operator().await?;
-        let mark = Mark { calls, requests, at, processor: 0.0 };
+    /// Also how long it took from the start of the process to its first call of IAM.
+    pub(super) async fn restart(&mut self) -> Result<(Phase, Duration)> {
+        let (first_call, mark) = self.start_again(Flags::Unbound).await?;
         self.wait_sweeps(1).await?;
         // What a sweep suspects would be read right after it.
         tokio::time::sleep(Duration::from_secs(2)).await;
-        self.since(&mark)
+        Ok((self.since(&mark).await?, first_call))
+    }
+
+    async fn start_again(&mut self, flags: Flags) -> Result<(Duration, Mark)> {
+        self.operator.take().context("the operator is not running")?.stop().await?;
+        let (calls, requests, at) = (self.aws.gate().counts(), self.requests()?, Instant::now());
+        let before = self.sweeps();
+        let world = self.aws.gate().clone();
+        let first_call = tokio::spawn(async move {
+            while world.counts().get(SWEEP).copied().unwrap_or_default() == before && at.elapsed() < LIMIT {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            at.elapsed()
+        });
+        self.start_operator(flags).await?;
+        Ok((first_call.await?, Mark { calls, requests, at, processor: 0.0, reconciles: 0.0 }))
     }
 
     pub(super) async fn drift_everywhere(&mut self) -> Result<Phase> {
-        let mark = self.mark()?;
+        let mark = self.mark().await?;
         let arns = self.policy_arns();
         let document = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
         for arn in &arns {
@@ -240,11 +274,14 @@ impl Rig {
             edited.map_err(|error| anyhow!("{error:?}"))?;
         }
         self.wait_repaired(&arns).await?;
-        self.since(&mark)
+        self.since(&mark).await
     }
 
-    /// From one manual edit to its repair.
+    /// From one manual edit to its repair, with the operator's default settings, at the worst moment: just after a
+    /// sweep has been there.
     pub(super) async fn one_edit(&mut self) -> Result<Duration> {
+        self.start_again(Flags::Defaults).await?;
+        self.wait_sweeps(1).await?;
         let arns: Vec<String> = self.policy_arns().into_iter().take(1).collect();
         let document = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"}]}"#;
         let began = Instant::now();
@@ -274,7 +311,7 @@ impl Rig {
     }
 
     pub(super) async fn delete(&mut self) -> Result<Phase> {
-        let mark = self.mark()?;
+        let mark = self.mark().await?;
         let client = self.env.client().await?;
         for namespace in &self.namespaces {
             api(&client, namespace).delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
@@ -285,7 +322,7 @@ impl Rig {
             Ok(())
         })
         .await?;
-        self.since(&mark)
+        self.since(&mark).await
     }
 
     pub(super) async fn stop(mut self) -> Result<()> {
