@@ -232,7 +232,9 @@ impl ErrorClass {
                 "check the operator's AWS credentials (service account annotation, secret or profile)"
             }
             Self::AccountMismatch => "give the operator credentials of the account that this object lives in",
-            Self::NotFound => "the entity is not visible in IAM yet; the call is repeated by itself",
+            Self::NotFound => {
+                "right after a create this passes by itself; if spec.permissionsBoundary does not exist, create or correct it"
+            }
             Self::AlreadyExists => {
                 "choose another name, or let the object adopt the existing one (spec.adoptionPolicy)"
             }
