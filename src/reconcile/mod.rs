@@ -196,9 +196,10 @@ async fn run(
     {
         memory.asked();
     }
+    let Owner { namespace, name } = object.key();
     let caller = Caller {
-        namespace: Arc::from(object.metadata.namespace.as_deref().unwrap_or_default()),
-        object: Arc::from(object.metadata.name.as_deref().unwrap_or_default()),
+        namespace,
+        object: name,
         priority: if object.is_deleting() { Priority::Deletion } else { priority },
     };
     let conclusion = if object.is_deleting() {

@@ -111,6 +111,6 @@ impl Planned {
 }
 
 fn asking(object: &Object) -> Caller {
-    let key = object.key();
-    Caller { namespace: Arc::from(key.namespace), object: Arc::from(key.name), priority: Priority::Change }
+    let Owner { namespace, name } = object.key();
+    Caller { namespace, object: name, priority: Priority::Change }
 }

@@ -26,6 +26,7 @@ use super::links::flags_in;
 
 /// Calls of `aws` that no emulator here answers.
 const NOT_EMULATED: &[&str] = &[
+    "eks create-addon",
     "eks create-pod-identity-association",
     "eks delete-pod-identity-association",
     "eks list-pod-identity-associations",

@@ -37,7 +37,7 @@ const P256_PUBLIC_KEY: &[u8] = &[
 /// What can be chosen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ControlPlaneOptions {
-    /// Run kube-controller-manager: the namespace and garbage collectors, Deployments and ReplicaSets.
+    /// Run kube-controller-manager: the namespace and garbage collectors, Deployments and `ReplicaSets`.
     pub controller_manager: bool,
     /// Log every request, at level `Metadata`, into [`ControlPlane::audit_log`].
     pub audit: bool,
