@@ -2,6 +2,9 @@
 //!
 //! `cargo bench` measures them; `cargo xtask bench` measures whole processes.
 
+// A bench that cannot be set up must stop.
+#![allow(clippy::expect_used)]
+
 use std::hint::black_box;
 
 use aurora_log_export_operator::api::policy::AuroraLogExportPolicySpec;
@@ -90,7 +93,7 @@ fn pipeline(criterion: &mut Criterion) {
             .bench_function(&format!("plan in sync, {name}"), |bencher| bencher.iter(|| compare(black_box(&seen))));
         let nothing = Observed::default();
         criterion.bench_function(&format!("plan from nothing, {name}"), |bencher| {
-            bencher.iter(|| compare(black_box(&nothing)))
+            bencher.iter(|| compare(black_box(&nothing)));
         });
         let document = wanted.policy.as_ref().expect("a policy").document.to_json();
         criterion.bench_function(&format!("meaning of a document, {name}"), |bencher| {

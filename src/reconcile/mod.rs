@@ -197,11 +197,8 @@ async fn run(
         memory.asked();
     }
     let Owner { namespace, name } = object.key();
-    let caller = Caller {
-        namespace,
-        object: name,
-        priority: if object.is_deleting() { Priority::Deletion } else { priority },
-    };
+    let caller =
+        Caller { namespace, object: name, priority: if object.is_deleting() { Priority::Deletion } else { priority } };
     let conclusion = if object.is_deleting() {
         deletion::delete(context, object, memory, caller).await?
     } else {

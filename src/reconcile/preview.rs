@@ -1,7 +1,5 @@
 //! What a reconcile would do to AWS, and why, without doing it: the same steps up to the plan.
 
-use std::sync::Arc;
-
 use super::View;
 use super::claims;
 use super::deletion::{self, Fate, PreparedDeletion};
@@ -12,6 +10,7 @@ use crate::api::Reason;
 use crate::api::policy::{AuroraLogExportPolicySpec, ManagementPolicy};
 use crate::desired::{Desired, Identity};
 use crate::iam::IamError;
+use crate::names::Owner;
 use crate::object::Object;
 use crate::observe::{VersionMemory, observe};
 use crate::plan::deletion as removal;

@@ -44,9 +44,7 @@ impl<'a> Cluster<'a> {
         let crds = workspace().join("crds").display().to_string();
         cluster.kubectl(&["apply", "--server-side", "-k", &crds], None).await?;
         let names = ["crd/auroralogexportpolicies.auroralogexport.dev", "crd/awsaccounts.auroralogexport.dev"];
-        cluster
-            .kubectl(&["wait", "--for=condition=Established", "--timeout=60s", names[0], names[1]], None)
-            .await?;
+        cluster.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", names[0], names[1]], None).await?;
         Ok(cluster)
     }
 

@@ -104,8 +104,8 @@ async fn a_representative_run_is_written_down_for_the_policy_simulator() -> Resu
     // Taken over in each way that there is, and given up again.
     for (name, _) in planted(&ns) {
         let adoption = if name == "found" { "Always" } else { "Tagged" };
-        let names = json!({ "roleName": format!("{name}-role"), "policyName": format!("{name}-policy"), "adoptionPolicy": adoption });
-        apply(name, names).await.with_context(|| name.to_owned())?;
+        let chosen = json!({ "roleName": format!("{name}-role"), "policyName": format!("{name}-policy"), "adoptionPolicy": adoption });
+        apply(name, chosen).await.with_context(|| name.to_owned())?;
     }
     bench.delete_policy(&ns, "life").await?;
     for (name, _) in planted(&ns) {

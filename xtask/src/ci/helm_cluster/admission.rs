@@ -1,5 +1,5 @@
 //! Do the Pods pass the API server's own pod security admission? A Deployment is never refused by it: the ReplicaSet
-//! controller's Pods are the proof, and a variant of the same template with SYS_ADMIN is refused.
+//! controller's Pods are the proof, and a variant of the same template with `SYS_ADMIN` is refused.
 
 use anyhow::{Context, Result, bail, ensure};
 use aurora_test_support::environment::Environment;

@@ -33,7 +33,7 @@ pub(super) struct TlsFront {
 /// Key, certificate, and the authority that signed it, as PEM files.
 pub(super) struct Certificate {
     key: PathBuf,
-    certificate: PathBuf,
+    chain: PathBuf,
     pub(super) authority: PathBuf,
 }
 
@@ -57,14 +57,14 @@ impl Certificate {
         let signed = ["-CA", &ca_text, "-CAkey", &ca_key_text, "-subj", "/CN=IAM", "-addext", &subject];
         let leaf = ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=serverAuth"];
         make(&certificate, &key, &[&signed[..], &leaf[..]].concat()).await?;
-        Ok(Self { key, certificate, authority: ca })
+        Ok(Self { key, chain: certificate, authority: ca })
     }
 }
 
 impl TlsFront {
     /// Listens on a free port of 127.0.0.1 and passes what it decrypts to `backend`.
     pub(super) async fn start(certificate: &Certificate, backend: SocketAddr) -> Result<Self> {
-        let chain = CertificateDer::pem_file_iter(&certificate.certificate)?.collect::<Result<Vec<_>, _>>()?;
+        let chain = CertificateDer::pem_file_iter(&certificate.chain)?.collect::<Result<Vec<_>, _>>()?;
         let key = PrivateKeyDer::from_pem_file(&certificate.key).context("the generated key cannot be read")?;
         let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()?
