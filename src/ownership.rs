@@ -88,7 +88,9 @@ impl Ownership {
             }
         }
         let description = if same_cluster && !same_uid {
-            format!("{owner} of another cluster with the same name {managed_by:?} (kube-system UID {uid})")
+            format!(
+                "{owner} of another cluster with the same name {managed_by:?} (kube-system UID {uid}; where this one was restored from it: --previous-cluster-uid={uid})"
+            )
         } else {
             format!("{owner} of cluster {managed_by:?}")
         };
