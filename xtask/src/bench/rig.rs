@@ -219,11 +219,16 @@ impl Rig {
         self.aws.gate().counts().get(SWEEP).copied().unwrap_or_default()
     }
 
-    /// Calls of one sweep: pages of roles and policies.
+    /// So many sweeps from now on.
     async fn wait_sweeps(&self, more: u64) -> Result<()> {
+        self.wait_sweeps_since(self.sweeps(), more).await
+    }
+
+    /// So many sweeps since there were so many calls for them. A sweep has pages of roles and policies.
+    async fn wait_sweeps_since(&self, before: u64, more: u64) -> Result<()> {
         let page = self.iam().lock().settings.page_cap.unwrap_or(1000);
         let pages = (2 * self.objects).div_ceil(page).max(1) as u64;
-        let until = self.sweeps() + more * pages;
+        let until = before + more * pages;
         wait_for("sweeps", LIMIT, async || {
             ensure!(self.sweeps() >= until, "{} of {until} pages", self.sweeps());
             Ok(())
@@ -243,8 +248,9 @@ impl Rig {
 
     /// Also how long it took from the start of the process to its first call of IAM.
     pub(super) async fn restart(&mut self) -> Result<(Phase, Duration)> {
+        let before = self.sweeps();
         let (first_call, mark) = self.start_again(Flags::Unbound).await?;
-        self.wait_sweeps(1).await?;
+        self.wait_sweeps_since(before, 1).await?;
         // What a sweep suspects would be read right after it.
         tokio::time::sleep(Duration::from_secs(2)).await;
         Ok((self.since(&mark).await?, first_call))
@@ -280,8 +286,11 @@ impl Rig {
     /// From one manual edit to its repair, with the operator's default settings, at the worst moment: just after a
     /// sweep has been there.
     pub(super) async fn one_edit(&mut self) -> Result<Duration> {
+        let before = self.sweeps();
         self.start_again(Flags::Defaults).await?;
-        self.wait_sweeps(1).await?;
+        self.wait_sweeps_since(before, 1).await?;
+        // The last page has been asked for, and is still to be judged.
+        tokio::time::sleep(Duration::from_secs(3)).await;
         let arns: Vec<String> = self.policy_arns().into_iter().take(1).collect();
         let document = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"}]}"#;
         let began = Instant::now();
@@ -311,6 +320,9 @@ impl Rig {
     }
 
     pub(super) async fn delete(&mut self) -> Result<Phase> {
+        let before = self.sweeps();
+        self.start_again(Flags::Unbound).await?;
+        self.wait_sweeps_since(before, 1).await?;
         let mark = self.mark().await?;
         let client = self.env.client().await?;
         for namespace in &self.namespaces {
