@@ -188,7 +188,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         prop::sample::select(vec!["Allow", "Deny", "*", "rds.amazonaws.com", "2012-10-17", "sts:AssumeRole", ""])
             .prop_map(Value::from),
         any::<String>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
+        // No fractions: serde_json reads the last digit of some otherwise than it writes it, and policies have none.
+        any::<i64>().prop_map(Value::from),
         Just(Value::Null),
     ];
     leaf.prop_recursive(4, 24, 4, move |inner| {
