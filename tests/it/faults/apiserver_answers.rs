@@ -154,8 +154,8 @@ async fn a_busy_api_server_is_asked_again_when_it_says_and_not_before() -> Resul
         asked.entry(record.asked.to_string()).or_default().push(record.at);
     }
     println!("{} refusals of {} requests", refused.iter().filter(|record| record.struck).count(), asked.len());
-    // The list, and every status but that of the first: its change is not known yet.
-    assert_eq!(asked.len(), OBJECTS, "{:?}", asked.keys());
+    // The list, and every status; that of the first only if its change was seen before the watch ended.
+    assert!((OBJECTS..=OBJECTS + 1).contains(&asked.len()), "{:?}", asked.keys());
     for (what, times) in &asked {
         for (earlier, later) in times.iter().zip(&times[1..]) {
             let pause = later.duration_since(*earlier);

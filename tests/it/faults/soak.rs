@@ -11,7 +11,7 @@ use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
 use serde_json::{Value, json};
 
-use super::site::{PATH, Site, says};
+use super::site::{LIMIT, PATH, Site, says};
 
 const LIFE: Duration = Duration::from_secs(2);
 /// Between two changes, so that some of them come to something before the next.
@@ -50,6 +50,9 @@ impl Wanted {
     }
 }
 
+/// As the model's gate calls what it does to a call.
+const FAULTS: [&str; 3] = ["Throttling", "ServiceFailure", "ConnectionLost"];
+
 #[tokio::test]
 async fn a_storm_of_faults_and_kills_leaves_iam_as_the_specs_say() -> Result<()> {
     storm(40, Duration::from_secs(9), 7).await
@@ -79,10 +82,7 @@ async fn storm(objects: usize, duration: Duration, seed: u64) -> Result<()> {
     let (lives, wanted) = tokio::try_join!(mortal(&site, &options, end), users(&site, objects, end, seed))?;
     let outcomes = site.aws.gate().outcomes();
     println!("{lives} lives; calls by outcome: {outcomes:?}");
-    ensure!(
-        ["Throttling", "ServiceFailure", "ConnectionLost"].iter().all(|outcome| outcomes.contains_key(*outcome)),
-        "the storm was none: {outcomes:?}"
-    );
+    ensure!(FAULTS.iter().all(|outcome| outcomes.contains_key(*outcome)), "the storm was none: {outcomes:?}");
 
     site.aws.gate().clear_faults();
     let calm = Instant::now();
@@ -107,13 +107,26 @@ async fn storm(objects: usize, duration: Duration, seed: u64) -> Result<()> {
 /// Runs the operator until `end`, each process for two seconds; gives their number.
 async fn mortal(site: &Site<'_>, options: &OperatorOptions, end: Instant) -> Result<u32> {
     let mut lives = 0;
-    while Instant::now() < end {
-        let operator = Operator::start(site.env, options.clone()).await?;
-        tokio::time::sleep(LIFE.min(end.saturating_duration_since(Instant::now()))).await;
+    while goes_on(site, end) {
+        let (operator, calls) = (Operator::start(site.env, options.clone()).await?, site.mark());
+        tokio::time::sleep(LIFE).await;
+        // On a busy machine a life may end before it has begun.
+        wait_for("a call of this life", LIMIT, async || {
+            ensure!(site.mark() > calls, "none");
+            Ok(())
+        })
+        .await?;
         operator.kill()?;
         lives += 1;
     }
     Ok(lives)
+}
+
+/// Until `end`, and until every kind of fault has struck.
+fn goes_on(site: &Site<'_>, end: Instant) -> bool {
+    let struck = site.aws.gate().outcomes();
+    let stormy = FAULTS.iter().all(|outcome| struck.contains_key(*outcome));
+    Instant::now() < end || (!stormy && Instant::now() < end + LIMIT)
 }
 
 /// Makes objects and changes them until `end`; gives what each is to be.
@@ -125,7 +138,7 @@ async fn users(site: &Site<'_>, objects: usize, end: Instant, seed: u64) -> Resu
         site.apply(&format!("o{number}"), first.spec()).await?;
         wanted.insert(format!("o{number}"), first);
     }
-    while Instant::now() < end {
+    while goes_on(site, end) {
         change_one(site, &mut wanted, &mut rng).await?;
         tokio::time::sleep(PAUSE).await;
     }
