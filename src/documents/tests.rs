@@ -188,7 +188,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         prop::sample::select(vec!["Allow", "Deny", "*", "rds.amazonaws.com", "2012-10-17", "sts:AssumeRole", ""])
             .prop_map(Value::from),
         any::<String>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
+        // No fractions: serde_json may read its own text of one as its neighbour.
+        any::<i32>().prop_map(Value::from),
         Just(Value::Null),
     ];
     leaf.prop_recursive(4, 24, 4, move |inner| {
