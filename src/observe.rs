@@ -96,6 +96,8 @@ impl VersionMemory {
             *self = Self { policy_id: policy_id.to_owned(), ..Self::default() };
         }
         self.read.retain(|(known, _)| known != version);
+        // Most policies have one version for ever.
+        self.read.reserve_exact(1);
         self.read.push((version.to_owned(), fingerprint));
     }
 

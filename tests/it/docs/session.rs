@@ -149,6 +149,8 @@ async fn clean_up(env: &Environment) -> Result<()> {
         env.kubectl(&["delete", "alep", "--all", "-A", "--timeout=60s"]).await?;
         env.kubectl(&["delete", "awsaccounts", "--all", "--timeout=60s"]).await?;
     }
+    // The next page's reader has not bound the rules for teams.
+    env.kubectl(&["delete", "validatingadmissionpolicybindings", "--all"]).await?;
     Ok(())
 }
 

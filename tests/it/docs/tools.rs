@@ -183,9 +183,31 @@ fn value_exists(set: &str) -> Result<()> {
 }
 
 fn cargo(arguments: &[String]) -> Result<()> {
-    let command = arguments.first().map(String::as_str).unwrap_or_default();
-    if ["build", "test", "fmt", "clippy", "run", "doc", "update"].contains(&command) {
-        return Ok(());
+    let arguments: Vec<&str> =
+        arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with('+')).collect();
+    let command = arguments.first().copied().unwrap_or_default();
+    let exists = |path: &str| {
+        ensure!(workspace().join(path).exists(), "cargo {command}: there is no {path}");
+        Ok(())
+    };
+    match command {
+        "build" | "test" | "fmt" | "clippy" | "run" | "doc" | "update" => return Ok(()),
+        "bench" => return exists("benches"),
+        "mutants" => return exists(".cargo/mutants.toml"),
+        "install" => {
+            let pinned = arguments.last().is_some_and(|package| package.contains('@'));
+            ensure!(pinned, "cargo install takes a version: NAME@VERSION");
+            return Ok(());
+        }
+        "fuzz" => {
+            let mut targets = fs::read_dir(workspace().join("fuzz/fuzz_targets"))?.flatten();
+            let named = targets.any(|target| {
+                target.path().file_stem().is_some_and(|stem| arguments.iter().any(|argument| *argument == stem))
+            });
+            ensure!(named, "cargo fuzz: fuzz/fuzz_targets has none of {arguments:?}");
+            return Ok(());
+        }
+        _ => {}
     }
     let aliases = fs::read_to_string(workspace().join(".cargo/config.toml"))?;
     ensure!(aliases.contains(&format!("\n{command} = ")), "cargo has no alias {command}");

@@ -62,6 +62,7 @@ async fn measure_one(binary: &std::path::Path, objects: usize, page: usize) -> R
     let drift = rig.drift_everywhere().await?;
     println!("drift: {drift:?}");
     let edit = rig.one_edit().await?;
+    println!("one edit: {edit:?}");
     let delete = rig.delete().await?;
     println!("deleted: {delete:?}");
     rig.stop().await?;

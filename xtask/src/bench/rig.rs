@@ -363,7 +363,8 @@ fn is_ready(object: &DynamicObject) -> bool {
 fn difference(now: &BTreeMap<String, u64>, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let mut difference = BTreeMap::new();
     for (key, count) in now {
-        let more = count - before.get(key).copied().unwrap_or_default();
+        // The API server begins a new audit log when the old one is large: then what is left of the phase is counted.
+        let more = count.saturating_sub(before.get(key).copied().unwrap_or_default());
         if more > 0 {
             difference.insert(key.clone(), more);
         }
