@@ -13,6 +13,8 @@ LABEL org.opencontainers.image.title="aurora-log-export-operator" \
       org.opencontainers.image.licenses="Apache-2.0"
 # The AWS SDK looks for root certificates here.
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+# For `kubectl exec … -- aurora-log-export-operator doctor`.
+ENV PATH=/
 USER 65532:65532
 EXPOSE 8080
 ENTRYPOINT ["/aurora-log-export-operator"]

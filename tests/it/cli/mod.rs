@@ -4,6 +4,7 @@ mod doctor;
 mod habits;
 mod import;
 mod plan;
+mod render;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -1,7 +1,7 @@
 //! What AWS says, or does not say, and what users see of it: over the wire, one object for each way to fail, all at once
 //! under one operator, so that they also must not delay each other.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::iam::ErrorClass;
@@ -207,6 +207,29 @@ async fn a_read_that_is_never_answered_is_given_up_told_and_made_again_with_grow
         assert!(pause >= 20_500, "{pause} ms after {earlier:?}");
     }
     operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_hangs_does_not_hold_up_the_end() -> Result<()> {
+    let site = Site::start().await?;
+    let never = Effect::Latency { ms: 600_000, jitter_ms: 0 };
+    let rule = Rule::new(never, &["GetRole"]).about(&site.name("silent"));
+    site.aws.gate().set_faults(FaultPlan::of(1, vec![rule]));
+    let operator = site.operator(&FLAGS).await?;
+    site.apply("silent", json!({})).await?;
+    wait_for("the call", LIMIT, async || {
+        let calls = site.calls(0);
+        ensure!(calls.iter().any(|call| call.resource.contains(&site.name("silent"))), "{calls:?}");
+        Ok(())
+    })
+    .await?;
+    let began = Instant::now();
+    let status = operator.stop().await?;
+    let took = began.elapsed();
+    println!("ended after {took:?}: {status}");
+    assert!(status.success(), "{status}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
     Ok(())
 }
 

@@ -45,6 +45,7 @@ async fn every_kind_of_drift_is_repaired_and_counted_by_its_field() -> Result<()
         let before = stage.repaired(field).await?;
         edit()?;
         repaired(&stage, field, before).await?;
+        stage.event_saying("a", "DriftRepaired", field).await?;
         stage.eventually(field, || is_sound(field)).await?;
     }
     drop(edits);

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use aurora_log_export_operator::api::policy::AuroraLogExportPolicySpec;
+use aurora_log_export_operator::api::policy::{AttachmentPolicy, AuroraLogExportPolicySpec};
 use aurora_log_export_operator::desired::desired;
 use aurora_log_export_operator::documents::Meaning;
 use aurora_log_export_operator::names::{AccountId, ClusterName, IamPath, Owner, Partition};
 use aurora_log_export_operator::settings::{AccountFacts, Cluster, Settings};
-use aurora_test_support::iam_model::{ApiError, Iam, Rng};
+use aurora_test_support::iam_model::{ApiError, Iam, PageRequest, Rng};
 use aurora_test_support::wait::wait_for;
 use futures::future::try_join_all;
 use serde_json::{Value, json};
@@ -237,6 +237,10 @@ impl Life {
         let attached = stage.attached(&self.name);
         ensure!(attached.iter().any(|arn| arn == wanted.attachment().as_str()), "{attached:?}");
         ensure!(!attached.iter().any(|arn| arn == wanted.superseded_attachment().as_str()), "{attached:?}");
+        if wanted.attachments == AttachmentPolicy::Exclusive {
+            let inline = stage.iam().list_role_policies(&stage.name(&self.name), &PageRequest::default())?.items;
+            ensure!(attached.len() == 1 && inline.is_empty(), "others' policies: {attached:?}, {inline:?}");
+        }
         match &wanted.policy {
             None => ensure!(stage.policy(&self.name).is_err(), "a policy that FullAccess does not manage"),
             Some(policy) => {

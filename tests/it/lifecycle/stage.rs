@@ -365,13 +365,20 @@ impl Stage {
 
     /// Waits for an event of the object with this reason; gives its note.
     pub(super) async fn event(&self, name: &str, reason: &str) -> Result<String> {
+        self.event_saying(name, reason, "").await
+    }
+
+    /// Waits for an event of the object with this reason and this in its note.
+    pub(super) async fn event_saying(&self, name: &str, reason: &str, part: &str) -> Result<String> {
         let api: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
         wait_for(&format!("event {reason} of {name}"), LIMIT, async || {
             let events = api.list(&ListParams::default()).await?.items;
             let mut of_it = events
                 .into_iter()
                 .filter(|event| event.regarding.as_ref().and_then(|it| it.name.as_deref()) == Some(name));
-            let found = of_it.find(|event| event.reason.as_deref() == Some(reason));
+            let found = of_it.find(|event| {
+                event.reason.as_deref() == Some(reason) && event.note.as_ref().is_some_and(|note| note.contains(part))
+            });
             found.and_then(|event| event.note).context("no such event")
         })
         .await
