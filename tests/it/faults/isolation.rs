@@ -52,6 +52,9 @@ async fn broken_objects_delay_nobody() -> Result<()> {
     {
         site.until(name, "False", reason).await?;
     }
+    // What AWS would refuse is not even asked for.
+    let asked = site.calls(0).into_iter().find(|call| call.resource.contains(&site.name("oversized")));
+    ensure!(asked.is_none(), "{asked:?}");
     let began = Instant::now();
     site.apply("sound", json!({})).await?;
     site.ready("sound").await?;
