@@ -247,12 +247,12 @@ async fn a_follower_acts_within_2_seconds_of_the_leaders_orderly_end() -> Result
 #[tokio::test]
 async fn a_leader_cut_off_from_the_api_server_writes_nothing_once_another_may() -> Result<()> {
     let mut pair = Pair::start(OBJECTS.len()).await?;
-    let mark = pair.site.mark();
-    // One round of repairs takes the leader longer than what its lease is good for.
+    // One round of repairs takes the leader longer than what its lease is good for, and it is in the midst of one: what
+    // follows is not the silence of an operator with nothing to do.
     pair.slow_down(LEADER);
-    pair.link.cut();
-    // It goes on while the lease lasts: what follows is not the silence of an operator with nothing to do.
+    let mark = pair.site.mark();
     pair.write_of(LEADER, mark).await?;
+    pair.link.cut();
     let end = pair.lease_end().await?;
     let first = pair.write_of(FOLLOWER, mark).await?;
     let written = pair.all_of(LEADER, mark);
