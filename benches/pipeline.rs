@@ -8,7 +8,6 @@
 use std::hint::black_box;
 
 use aurora_log_export_operator::api::policy::AuroraLogExportPolicySpec;
-use aurora_log_export_operator::api::policy::DeletionPolicy;
 use aurora_log_export_operator::desired::{Desired, desired};
 use aurora_log_export_operator::documents::Meaning;
 use aurora_log_export_operator::names::{AccountId, ClusterName, IamPath, Owner, Partition};
@@ -20,18 +19,15 @@ use serde_json::{Value, json};
 
 fn settings() -> Settings {
     Settings {
-        cluster: Cluster {
-            name: ClusterName::parse("bench").expect("a cluster's name"),
-            uid: "uid-1".into(),
-            previous_uids: Vec::new(),
-        },
-        iam_path: IamPath::parse("/aurora-log-export/").expect("a path"),
-        default_deletion_policy: DeletionPolicy::Delete,
-        allow_full_access: true,
         allow_adopt_existing: false,
-        require_account_ref: false,
-        enable_outputs: false,
-        drift_check_interval: None,
+        ..Settings::lenient(
+            Cluster {
+                name: ClusterName::parse("bench").expect("a cluster's name"),
+                uid: "uid-1".into(),
+                previous_uids: Vec::new(),
+            },
+            IamPath::parse("/aurora-log-export/").expect("a path"),
+        )
     }
 }
 

@@ -40,6 +40,22 @@ pub struct Settings {
     pub drift_check_interval: Option<Duration>,
 }
 
+impl Settings {
+    /// Everything is allowed and nothing demanded: what a spec means where no operator's flags narrow it.
+    pub fn lenient(cluster: Cluster, iam_path: IamPath) -> Self {
+        Self {
+            cluster,
+            iam_path,
+            default_deletion_policy: DeletionPolicy::Delete,
+            allow_full_access: true,
+            allow_adopt_existing: true,
+            require_account_ref: false,
+            enable_outputs: true,
+            drift_check_interval: None,
+        }
+    }
+}
+
 /// What is known of the account that an object's resources are in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountFacts {

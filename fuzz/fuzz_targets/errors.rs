@@ -19,13 +19,8 @@ fuzz_target!(|data: &[u8]| {
     }
     let message = stable_message(message);
     assert!(message.chars().count() <= 400);
-    let error = IamError {
-        class,
-        operation: Operation::GetRole,
-        resource: "role x".into(),
-        code: code.to_owned(),
-        message,
-    };
+    let error =
+        IamError { class, operation: Operation::GetRole, resource: "role x".into(), code: code.to_owned(), message };
     let told = error.for_people();
     assert!(told.contains("iam:GetRole") && told.contains("role x") && told.contains(class.next_step()), "{told}");
 });

@@ -3,26 +3,17 @@
 
 use std::sync::LazyLock;
 
-use aurora_log_export_operator::api::policy::DeletionPolicy;
 use aurora_log_export_operator::desired::{desired, identity};
 use aurora_log_export_operator::names::{AccountId, ClusterName, IamPath, Partition};
 use aurora_log_export_operator::object::Object;
 use aurora_log_export_operator::settings::{AccountFacts, Cluster, Settings};
 use libfuzzer_sys::fuzz_target;
 
-static SETTINGS: LazyLock<Settings> = LazyLock::new(|| Settings {
-    cluster: Cluster {
-        name: ClusterName::parse("prod").expect("valid"),
-        uid: "uid".into(),
-        previous_uids: Vec::new(),
-    },
-    iam_path: IamPath::parse("/aurora-log-export/").expect("valid"),
-    default_deletion_policy: DeletionPolicy::Delete,
-    allow_full_access: true,
-    allow_adopt_existing: true,
-    require_account_ref: false,
-    enable_outputs: true,
-    drift_check_interval: None,
+static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
+    Settings::lenient(
+        Cluster { name: ClusterName::parse("prod").expect("valid"), uid: "uid".into(), previous_uids: Vec::new() },
+        IamPath::parse("/aurora-log-export/").expect("valid"),
+    )
 });
 
 static ACCOUNT: LazyLock<AccountFacts> = LazyLock::new(|| AccountFacts {

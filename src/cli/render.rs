@@ -7,7 +7,6 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::manifests;
-use crate::api::policy::DeletionPolicy;
 use crate::desired::{Desired, desired};
 use crate::names::{AccountId, ClusterName, IamPath, Partition};
 use crate::object::Object;
@@ -68,16 +67,10 @@ pub(super) fn main(args: &RenderArgs) -> anyhow::Result<ExitCode> {
 
 fn offline(args: &RenderArgs, object: &Object) -> anyhow::Result<Desired> {
     let spec = object.spec.as_ref().map_err(Clone::clone)?;
-    let settings = Settings {
-        cluster: Cluster { name: args.cluster_name.clone(), uid: "offline".into(), previous_uids: Vec::new() },
-        iam_path: args.iam_path.clone(),
-        default_deletion_policy: DeletionPolicy::Delete,
-        allow_full_access: true,
-        allow_adopt_existing: true,
-        require_account_ref: false,
-        enable_outputs: true,
-        drift_check_interval: None,
-    };
+    let settings = Settings::lenient(
+        Cluster { name: args.cluster_name.clone(), uid: "offline".into(), previous_uids: Vec::new() },
+        args.iam_path.clone(),
+    );
     let account = AccountFacts { id: args.account_id.clone(), partition: args.partition.clone(), via: None };
     Ok(desired(&object.key(), spec, &settings, &account)?)
 }

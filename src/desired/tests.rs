@@ -10,23 +10,16 @@ use serde_json::Value;
 use super::{Desired, Refused, desired};
 use crate::api::AuroraLogExportPolicySpec;
 use crate::api::account::Guardrails;
-use crate::api::policy::DeletionPolicy;
 use crate::names::{AccountId, ClusterName, IamPath, Owner, Partition};
 use crate::settings::{AccountFacts, Cluster, Settings, Via};
 
 const ACCOUNT: &str = "123456789012";
 
 fn settings() -> Settings {
-    Settings {
-        cluster: Cluster { name: ClusterName::parse("prod").unwrap(), uid: "uid-1".into(), previous_uids: Vec::new() },
-        iam_path: IamPath::parse("/aurora-log-export/").unwrap(),
-        default_deletion_policy: DeletionPolicy::Delete,
-        allow_full_access: true,
-        allow_adopt_existing: true,
-        require_account_ref: false,
-        enable_outputs: true,
-        drift_check_interval: None,
-    }
+    Settings::lenient(
+        Cluster { name: ClusterName::parse("prod").unwrap(), uid: "uid-1".into(), previous_uids: Vec::new() },
+        IamPath::parse("/aurora-log-export/").unwrap(),
+    )
 }
 
 fn account() -> AccountFacts {

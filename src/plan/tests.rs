@@ -8,7 +8,6 @@ mod verdicts;
 use serde_json::{Value, json};
 
 use super::{Action, Conflict, Field, Part, Plan, Rivals, plan};
-use crate::api::policy::DeletionPolicy;
 use crate::desired::{Desired, desired};
 use crate::names::{AccountId, ClusterName, IamPath, Owner, Partition};
 use crate::observe::{Content, Observed, ObservedPolicy, ObservedRole};
@@ -18,20 +17,10 @@ use crate::settings::{AccountFacts, Cluster, Settings};
 const OTHERS_POLICY: &str = "arn:aws:iam::aws:policy/ReadOnlyAccess";
 
 fn wanted(spec: Value) -> Desired {
-    let settings = Settings {
-        cluster: Cluster {
-            name: ClusterName::parse("prod").unwrap(),
-            uid: "uid-1".into(),
-            previous_uids: vec!["uid-0".into()],
-        },
-        iam_path: IamPath::parse("/x/").unwrap(),
-        default_deletion_policy: DeletionPolicy::Delete,
-        allow_full_access: true,
-        allow_adopt_existing: true,
-        require_account_ref: false,
-        enable_outputs: false,
-        drift_check_interval: None,
-    };
+    let settings = Settings::lenient(
+        Cluster { name: ClusterName::parse("prod").unwrap(), uid: "uid-1".into(), previous_uids: vec!["uid-0".into()] },
+        IamPath::parse("/x/").unwrap(),
+    );
     let account = AccountFacts {
         id: AccountId::parse("123456789012").unwrap(),
         partition: Partition::parse("aws").unwrap(),

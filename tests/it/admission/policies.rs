@@ -1,7 +1,6 @@
 //! Policies that the API server refuses at creation, each with a message that names the field.
 
 use anyhow::Result;
-use aurora_log_export_operator::api::policy::DeletionPolicy;
 use aurora_log_export_operator::desired::desired;
 use aurora_log_export_operator::names::{AccountId, ClusterName, IamPath, Owner, Partition};
 use aurora_log_export_operator::object::Object;
@@ -52,20 +51,10 @@ async fn what_stands_outside_the_spec_is_checked_too() -> Result<()> {
 /// names the same field.
 #[test]
 fn the_operator_by_itself_refuses_what_the_api_server_refuses() {
-    let settings = Settings {
-        cluster: Cluster {
-            name: ClusterName::parse("test").expect("valid"),
-            uid: "uid".into(),
-            previous_uids: Vec::new(),
-        },
-        iam_path: IamPath::parse("/").expect("valid"),
-        default_deletion_policy: DeletionPolicy::Delete,
-        allow_full_access: true,
-        allow_adopt_existing: true,
-        require_account_ref: false,
-        enable_outputs: true,
-        drift_check_interval: None,
-    };
+    let settings = Settings::lenient(
+        Cluster { name: ClusterName::parse("test").expect("valid"), uid: "uid".into(), previous_uids: Vec::new() },
+        IamPath::parse("/").expect("valid"),
+    );
     let account = AccountFacts {
         id: AccountId::parse("123456789012").expect("valid"),
         partition: Partition::parse("aws").expect("valid"),

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::iam::ErrorClass;
 use aurora_log_export_operator::iam::codes::CODES;
+use aurora_test_support::iam_model::call_log::CallRecord;
 use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
+use aurora_test_support::operator::Operator;
 use aurora_test_support::ports::free_port;
 use aurora_test_support::wait::wait_for;
 use k8s_openapi::api::events::v1::Event;
@@ -173,14 +175,26 @@ async fn a_write_without_an_answer_in_time_is_reported_and_not_done_twice() -> R
     Ok(())
 }
 
-#[tokio::test]
-async fn a_read_that_is_never_answered_is_given_up_told_and_made_again_with_growing_pauses() -> Result<()> {
+/// An operator, and the object `silent`, whose role IAM never says anything about.
+async fn never_answered() -> Result<(Site<'static>, Operator)> {
     let site = Site::start().await?;
     let never = Effect::Latency { ms: 600_000, jitter_ms: 0 };
     let rule = Rule::new(never, &["GetRole"]).about(&site.name("silent"));
     site.aws.gate().set_faults(FaultPlan::of(1, vec![rule]));
     let operator = site.operator(&FLAGS).await?;
     site.apply("silent", json!({})).await?;
+    Ok((site, operator))
+}
+
+fn reads_of_silent(site: &Site<'_>) -> Vec<CallRecord> {
+    let mut calls = site.calls(0);
+    calls.retain(|call| call.action == "GetRole" && call.resource.contains(&site.name("silent")));
+    calls
+}
+
+#[tokio::test]
+async fn a_read_that_is_never_answered_is_given_up_told_and_made_again_with_growing_pauses() -> Result<()> {
+    let (site, operator) = never_answered().await?;
     let began = Instant::now();
     let status = site.until("silent", "False", "AwsUnavailable").await?;
     let took = began.elapsed();
@@ -191,16 +205,14 @@ async fn a_read_that_is_never_answered_is_given_up_told_and_made_again_with_grow
     }
     assert!(condition(&status, "Reconciling").is_some(), "{status}");
     // One call at a time: a second only after the first was given up.
-    let mut calls = site.calls(0);
-    calls.retain(|call| call.action == "GetRole" && call.resource.contains(&site.name("silent")));
+    let calls = reads_of_silent(&site);
     assert!(calls.len() <= 2, "{calls:#?}");
     // Nobody waits with it.
     site.apply("other", json!({})).await?;
     site.ready("other").await?;
     site.aws.gate().clear_faults();
     site.ready("silent").await?;
-    let mut calls = site.calls(0);
-    calls.retain(|call| call.action == "GetRole" && call.resource.contains(&site.name("silent")));
+    let calls = reads_of_silent(&site);
     for (earlier, later) in calls.iter().zip(&calls[1..]).filter(|(earlier, _)| earlier.outcome == "pending") {
         let pause = later.at_ms - earlier.at_ms;
         // 20 s, and the shortest pause after the first failure less its jitter.
@@ -212,15 +224,9 @@ async fn a_read_that_is_never_answered_is_given_up_told_and_made_again_with_grow
 
 #[tokio::test]
 async fn a_call_that_hangs_does_not_hold_up_the_end() -> Result<()> {
-    let site = Site::start().await?;
-    let never = Effect::Latency { ms: 600_000, jitter_ms: 0 };
-    let rule = Rule::new(never, &["GetRole"]).about(&site.name("silent"));
-    site.aws.gate().set_faults(FaultPlan::of(1, vec![rule]));
-    let operator = site.operator(&FLAGS).await?;
-    site.apply("silent", json!({})).await?;
+    let (site, operator) = never_answered().await?;
     wait_for("the call", LIMIT, async || {
-        let calls = site.calls(0);
-        ensure!(calls.iter().any(|call| call.resource.contains(&site.name("silent"))), "{calls:?}");
+        ensure!(!reads_of_silent(&site).is_empty(), "none");
         Ok(())
     })
     .await?;

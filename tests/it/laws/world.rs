@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use aurora_log_export_operator::api::RESERVED_TAG_PREFIX;
-use aurora_log_export_operator::api::policy::{AttachmentPolicy, AuroraLogExportPolicySpec, DeletionPolicy};
+use aurora_log_export_operator::api::policy::{AttachmentPolicy, AuroraLogExportPolicySpec};
 use aurora_log_export_operator::apply::{Applied, apply};
 use aurora_log_export_operator::desired::{Desired, desired};
 use aurora_log_export_operator::documents::Meaning;
@@ -41,16 +41,10 @@ pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
 
 /// What must be for this spec, or `None` where it is refused (too large).
 pub(super) fn wanted(spec: &AuroraLogExportPolicySpec) -> Option<Desired> {
-    let settings = Settings {
-        cluster: Cluster { name: ClusterName::parse("laws").ok()?, uid: "uid-1".into(), previous_uids: Vec::new() },
-        iam_path: IamPath::parse("/aurora/").ok()?,
-        default_deletion_policy: DeletionPolicy::Delete,
-        allow_full_access: true,
-        allow_adopt_existing: true,
-        require_account_ref: false,
-        enable_outputs: false,
-        drift_check_interval: None,
-    };
+    let settings = Settings::lenient(
+        Cluster { name: ClusterName::parse("laws").ok()?, uid: "uid-1".into(), previous_uids: Vec::new() },
+        IamPath::parse("/aurora/").ok()?,
+    );
     let account =
         AccountFacts { id: AccountId::parse(ACCOUNT).ok()?, partition: Partition::parse("aws").ok()?, via: None };
     desired(&Owner::new("shop", "orders"), spec, &settings, &account).ok()

@@ -268,13 +268,10 @@ fn has_tags(
 
 fn settings(stage: &Stage, uid: &str) -> Result<Settings> {
     Ok(Settings {
-        cluster: Cluster { name: ClusterName::parse(stage.cluster())?, uid: uid.to_owned(), previous_uids: Vec::new() },
-        iam_path: IamPath::parse(super::stage::PATH)?,
-        default_deletion_policy: aurora_log_export_operator::api::policy::DeletionPolicy::Delete,
-        allow_full_access: true,
         allow_adopt_existing: false,
-        require_account_ref: false,
-        enable_outputs: false,
-        drift_check_interval: None,
+        ..Settings::lenient(
+            Cluster { name: ClusterName::parse(stage.cluster())?, uid: uid.to_owned(), previous_uids: Vec::new() },
+            IamPath::parse(super::stage::PATH)?,
+        )
     })
 }

@@ -14,14 +14,11 @@ fn account() -> AccountFacts {
 
 fn settings() -> Settings {
     Settings {
-        cluster: Cluster { name: ClusterName::parse("prod").unwrap(), uid: "uid".into(), previous_uids: Vec::new() },
-        iam_path: IamPath::parse("/aurora-log-export/").unwrap(),
-        default_deletion_policy: DeletionPolicy::Delete,
-        allow_full_access: true,
         allow_adopt_existing: false,
-        require_account_ref: false,
-        enable_outputs: false,
-        drift_check_interval: None,
+        ..Settings::lenient(
+            Cluster { name: ClusterName::parse("prod").unwrap(), uid: "uid".into(), previous_uids: Vec::new() },
+            IamPath::parse("/aurora-log-export/").unwrap(),
+        )
     }
 }
 
