@@ -270,7 +270,9 @@ fn conditions_differ_by_operator_key_and_value() {
     ] {
         assert_ne!(base, of(other.clone()), "{other}");
     }
-    for unknown in [json!("x"), json!({ "Bool": "x" }), json!({ "Bool": { "x": null } }), json!({ "Bool": { "x": [{}] } })] {
+    for unknown in
+        [json!("x"), json!({ "Bool": "x" }), json!({ "Bool": { "x": null } }), json!({ "Bool": { "x": [{}] } })]
+    {
         assert!(matches!(of(unknown.clone()), Meaning::Opaque(_)), "{unknown}");
     }
 }

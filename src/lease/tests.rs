@@ -150,6 +150,31 @@ fn a_release_without_an_api_server_comes_to_an_end() {
 }
 
 #[test]
+fn a_release_outlasts_an_api_server_that_is_away_for_two_seconds() {
+    run(async {
+        let server = ApiServer::default();
+        let (client, door) = server.door().await;
+        let (election, mut leading) = Election::start(client, config("only"));
+        until_leads(&mut leading, true).await;
+        door.send_replace(Door::Stuck);
+        let back = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            door.send_replace(Door::Open);
+        };
+        tokio::join!(election.release(), back);
+        assert_eq!(server.holder().as_deref(), Some(""));
+    });
+}
+
+#[test]
+fn writes_are_stamped_with_the_time_as_a_lease_keeps_it() {
+    let before = Timestamp::now();
+    let stamp = now_in_microseconds();
+    assert!(stamp <= Timestamp::now() && stamp.as_microsecond() >= before.as_microsecond(), "{before} {stamp}");
+    assert_eq!(stamp.subsec_nanosecond() % 1000, 0);
+}
+
+#[test]
 fn a_replica_without_a_name_gets_one() {
     run(async {
         let server = ApiServer::default();
