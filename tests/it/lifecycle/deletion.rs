@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams};
 use serde_json::json;
 
+use super::bystanders::CONTESTED;
 use super::stage::{ACCOUNT, LIMIT, OTHER_DOCUMENT, OTHER_TRUST, PATH, READ_ONLY, Stage, message, tags};
 
 #[tokio::test]
@@ -214,6 +215,7 @@ async fn a_deleted_namespace_goes_and_so_does_what_it_had_in_aws() -> Result<()>
 #[tokio::test]
 async fn without_credentials_retained_and_abandoned_objects_go_without_any_call() -> Result<()> {
     let mut stage = Stage::still().await?;
+    stage.deleted(CONTESTED).await?;
     stage.applied("retained", json!({ "deletionPolicy": "Retain" })).await?;
     stage.applied("abandoned", json!({})).await?;
     stage.stop_operator().await?;
