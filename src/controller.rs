@@ -18,7 +18,6 @@ use crate::aws_account::AwsAccounts;
 use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::Queue;
-use crate::reconcile::pace::Pace;
 use crate::reconcile::{Context, Next, reconcile};
 use crate::scan::{Report, Scans, is_judged_by_sweeps};
 use crate::watches::{News, Progress, Source, report, watch_all};
@@ -264,7 +263,7 @@ impl Controller {
             let lane = object.account_ref().map(str::to_owned);
             self.scans.follow(&lane);
             if is_judged_by_sweeps(&object) {
-                let later = Pace::default().look_between_sweeps().mul_f64(0.1 + 0.9 * fastrand::f64());
+                let later = self.context.pace(&object).first_look().mul_f64(0.1 + 0.9 * fastrand::f64());
                 self.queue.add(&object.key(), &lane, Instant::now() + later, Priority::Periodic);
             } else {
                 self.queue.add(&object.key(), &lane, Instant::now(), Priority::Change);

@@ -34,8 +34,17 @@ impl Pace {
     /// When an object in sync that sweeps look at is read by itself again: rarely, unless it asks for more looks than
     /// they give it.
     pub fn look_between_sweeps(self) -> Duration {
-        let sweeps = self.sweep_interval();
-        self.object.filter(|wanted| *wanted < sweeps).unwrap_or((sweeps * SWEEPS_PER_LOOK).min(SLOWEST_LOOK))
+        self.more_often_than_swept().unwrap_or((self.sweep_interval() * SWEEPS_PER_LOOK).min(SLOWEST_LOOK))
+    }
+
+    /// When an object that is said to be in sync is read by itself, at the latest, after the operator has come: the
+    /// first sweep is to look at it before.
+    pub fn first_look(self) -> Duration {
+        self.more_often_than_swept().unwrap_or(SLOWEST_LOOK)
+    }
+
+    fn more_often_than_swept(self) -> Option<Duration> {
+        self.object.filter(|wanted| *wanted < self.sweep_interval())
     }
 }
 
@@ -81,5 +90,12 @@ mod tests {
         assert_eq!(own(30), Duration::from_secs(30), "more often than it is swept");
         // Sweeps look at it that often anyway.
         assert_eq!((own(300), own(3600)), (Duration::from_hours(1), Duration::from_hours(1)));
+    }
+
+    #[test]
+    fn after_a_start_the_sweep_looks_first_unless_the_object_asks_for_more() {
+        assert_eq!(Pace { operator: seconds(1), ..NOTHING }.first_look(), Duration::from_hours(1));
+        assert_eq!(Pace { object: seconds(30), ..NOTHING }.first_look(), Duration::from_secs(30));
+        assert_eq!(Pace { object: seconds(60), ..NOTHING }.first_look(), Duration::from_hours(1));
     }
 }

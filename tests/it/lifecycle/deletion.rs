@@ -272,3 +272,26 @@ async fn a_policy_without_its_role_and_a_role_without_its_policy_go_too() -> Res
     }
     stage.finish().await
 }
+
+#[tokio::test]
+async fn an_object_that_went_in_the_instant_in_which_its_finalizer_came_leaves_nothing() -> Result<()> {
+    let stage = Stage::start().await?;
+    let before = stage.iam().snapshot();
+    stage.applied("a", json!({})).await?;
+    stage.applied("kept", json!({ "deletionPolicy": "Retain" })).await?;
+    let control_plane = stage.env.control_plane()?;
+    let path = |name: &str| format!("auroralogexport.dev/auroralogexportpolicies/{}/{name}", stage.namespace);
+    control_plane.remove_from_etcd(&path("a")).await?;
+    stage.eventually("nothing of it to be left", || stage.nothing_left("a")).await?;
+    control_plane.remove_from_etcd(&path("kept")).await?;
+    stage.gone("kept").await?;
+    // The name is free again, for an object that knows nothing of the one before.
+    stage.applied("a", json!({})).await?;
+    stage.deleted("a").await?;
+    stage.nothing_left("a")?;
+    stage.role("kept")?;
+    stage.applied("kept", json!({})).await?;
+    stage.deleted("kept").await?;
+    assert_eq!(stage.iam().snapshot(), before);
+    stage.finish().await
+}
