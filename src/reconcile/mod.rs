@@ -210,7 +210,11 @@ async fn run(
     } else {
         ensure::ensure(context, object, memory, caller).await?
     };
-    conclude::conclude(context, object, &conclusion).await?;
+    match conclude::conclude(context, object, &conclusion).await {
+        // The object is no more; what it has in AWS may well be, and is gone after as long as it is known here.
+        Err(error) if error.is_not_found() && object.is_deleting() => {}
+        result => result?,
+    }
     Ok(conclusion)
 }
 

@@ -38,7 +38,8 @@ async fn a_changed_path_or_prefix_of_an_account_stops_its_objects_until_it_is_ch
         bench.wait_policy(&ns, "new", "InSync").await?;
         let about = |name: &str| format!("{ns}.{name}");
         let written = bench.writes_since(mark);
-        let of_old = written.iter().filter(|call| ["stays", "goes"].iter().any(|old| call.resource.ends_with(&about(old))));
+        let of_old =
+            written.iter().filter(|call| ["stays", "goes"].iter().any(|old| call.resource.ends_with(&about(old))));
         assert_eq!(of_old.count(), 0, "{written:?}");
         for kind in ["policies", "roles"] {
             for name in ["stays", "goes"] {
