@@ -54,8 +54,12 @@ mod tests {
 
     const NOTHING: Pace = Pace { object: None, operator: None };
 
-    fn seconds(seconds: u64) -> Option<Duration> {
-        Some(Duration::from_secs(seconds))
+    fn operator(seconds: u64) -> Pace {
+        Pace { operator: Some(Duration::from_secs(seconds)), ..NOTHING }
+    }
+
+    fn object(seconds: u64) -> Pace {
+        Pace { object: Some(Duration::from_secs(seconds)), ..NOTHING }
     }
 
     #[test]
@@ -66,17 +70,17 @@ mod tests {
 
     #[test]
     fn the_operators_flag_sets_both() {
-        let pace = Pace { operator: seconds(7), ..NOTHING };
+        let pace = operator(7);
         assert_eq!((pace.sweep_interval(), pace.interval()), (Duration::from_secs(7), Duration::from_secs(7)));
     }
 
     #[test]
     fn an_objects_own_interval_is_its_own_and_never_that_of_sweeps() {
-        for operator in [None, seconds(1), seconds(3600)] {
-            for object in [30, 60, 7200] {
-                let pace = Pace { object: seconds(object), operator };
-                assert_eq!(pace.interval(), Duration::from_secs(object));
-                assert_eq!(pace.sweep_interval(), Pace { operator, ..NOTHING }.sweep_interval());
+        for flag in [NOTHING, operator(1), operator(3600)] {
+            for own in [30, 60, 7200] {
+                let pace = Pace { operator: flag.operator, ..object(own) };
+                assert_eq!(pace.interval(), Duration::from_secs(own));
+                assert_eq!(pace.sweep_interval(), flag.sweep_interval());
             }
         }
     }
@@ -84,9 +88,9 @@ mod tests {
     #[test]
     fn between_sweeps_an_object_is_read_within_an_hour_or_as_often_as_it_asks() {
         assert_eq!(NOTHING.look_between_sweeps(), Duration::from_hours(1));
-        assert_eq!(Pace { operator: seconds(1), ..NOTHING }.look_between_sweeps(), Duration::from_mins(1));
-        assert_eq!(Pace { operator: seconds(3600), ..NOTHING }.look_between_sweeps(), Duration::from_hours(1));
-        let own = |object| Pace { object: seconds(object), operator: seconds(300) }.look_between_sweeps();
+        assert_eq!(operator(1).look_between_sweeps(), Duration::from_mins(1));
+        assert_eq!(operator(3600).look_between_sweeps(), Duration::from_hours(1));
+        let own = |seconds| Pace { operator: operator(300).operator, ..object(seconds) }.look_between_sweeps();
         assert_eq!(own(30), Duration::from_secs(30), "more often than it is swept");
         // Sweeps look at it that often anyway.
         assert_eq!((own(300), own(3600)), (Duration::from_hours(1), Duration::from_hours(1)));
@@ -94,8 +98,8 @@ mod tests {
 
     #[test]
     fn after_a_start_the_sweep_looks_first_unless_the_object_asks_for_more() {
-        assert_eq!(Pace { operator: seconds(1), ..NOTHING }.first_look(), Duration::from_hours(1));
-        assert_eq!(Pace { object: seconds(30), ..NOTHING }.first_look(), Duration::from_secs(30));
-        assert_eq!(Pace { object: seconds(60), ..NOTHING }.first_look(), Duration::from_hours(1));
+        assert_eq!(operator(1).first_look(), Duration::from_hours(1));
+        assert_eq!(object(30).first_look(), Duration::from_secs(30));
+        assert_eq!(object(60).first_look(), Duration::from_hours(1));
     }
 }

@@ -175,22 +175,52 @@ async fn an_object_whose_resources_were_taken_over_goes_without_them() -> Result
     stage.finish().await
 }
 
-#[tokio::test]
-async fn a_create_whose_answer_was_lost_leaves_nothing_though_reads_lag() -> Result<()> {
+/// Deletes an object right after this create, whose answer was lost, while reads lag.
+async fn deleted_right_after_a_lost(create: &str) -> Result<()> {
     let stage = Stage::still().await?;
     stage.server.world().configure(ACCOUNT, |settings, _| settings.visibility_delay_ms = 5000);
-    let lost = Rule::new(Effect::LoseAnswer, &["CreateRole"]).times(1);
+    let lost = Rule::new(Effect::LoseAnswer, &[create]).times(1);
     stage.server.gate().set_faults(FaultPlan::of(1, vec![lost]));
     let before = stage.iam().counts();
+    let mark = stage.mark();
     stage.apply("a", json!({})).await?;
     stage
-        .eventually("the role that nobody was told of", || {
-            ensure!(stage.iam().counts().0 > before.0);
+        .eventually("the create that nobody was told of", || {
+            let calls = stage.iam_calls(mark);
+            let lost =
+                calls.iter().any(|call| call.action == create && call.outcome == "ConnectionLost" && call.executed);
+            ensure!(lost, "{calls:?}");
             Ok(())
         })
         .await?;
     stage.deleted("a").await?;
     assert_eq!(stage.iam().counts(), before);
+    stage.finish().await
+}
+
+#[tokio::test]
+async fn a_role_whose_creation_was_not_answered_does_not_outlive_its_object_though_reads_lag() -> Result<()> {
+    deleted_right_after_a_lost("CreateRole").await
+}
+
+#[tokio::test]
+async fn a_policy_whose_creation_was_not_answered_does_not_outlive_its_object_though_reads_lag() -> Result<()> {
+    deleted_right_after_a_lost("CreatePolicy").await
+}
+
+#[tokio::test]
+async fn the_operators_default_deletion_policy_holds_where_an_object_says_nothing() -> Result<()> {
+    let stage = Stage::with(&["--drift-check-interval=1h", "--default-deletion-policy=Retain"]).await?;
+    stage.applied("silent", json!({})).await?;
+    stage.applied("explicit", json!({ "deletionPolicy": "Delete" })).await?;
+    let (role, policy) = (stage.role("silent")?, stage.policy("silent")?);
+    let mark = stage.mark();
+    stage.deleted("silent").await?;
+    stage.event("silent", "Retained").await?;
+    assert_eq!(stage.iam_calls(mark), []);
+    assert_eq!((stage.role("silent")?, stage.policy("silent")?), (role, policy));
+    stage.deleted("explicit").await?;
+    stage.nothing_left("explicit")?;
     stage.finish().await
 }
 

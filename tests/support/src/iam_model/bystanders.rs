@@ -1,7 +1,7 @@
 //! What others have in an account: as tempting as can be, left out of [`Iam::snapshot`] and [`Iam::counts`], and
 //! compared, byte for byte, when [`Iam::bystanders_untouched`] is asked.
 
-use super::account::{Iam, Quotas, Settings};
+use super::account::{Iam, Quotas};
 use super::error::ApiError;
 use super::types::{CreatePolicy, CreateRole, Tags};
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ impl Iam {
     pub fn plant_bystander(&mut self, bystander: &Bystander) -> Result<(), ApiError> {
         // It has been there for long: neither quotas nor lag of the test's making concern it.
         let quotas = std::mem::replace(&mut self.quotas, Quotas::without_entity_limits());
-        let settings = std::mem::replace(&mut self.settings, Settings::default());
+        let settings = std::mem::take(&mut self.settings);
         let made = self.make_bystander(bystander);
         (self.quotas, self.settings) = (quotas, settings);
         made?;

@@ -92,6 +92,9 @@ impl World {
     }
 
     /// The account, made in this partition if it does not exist.
+    ///
+    /// # Panics
+    /// If bystanders do not fit into an empty account, which would be a mistake here.
     pub fn account_in(&self, id: &str, partition: &str) -> Shared {
         let mut state = lock(&self.0);
         let defaults = state.defaults.clone();
