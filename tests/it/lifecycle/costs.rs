@@ -47,6 +47,34 @@ async fn a_repair_costs_at_most_six_calls_for_a_document_and_five_for_trust_or_a
     stage.finish().await
 }
 
+/// The status says which version was right. It licenses no write, so an operator that comes later reads that version: one
+/// call more, also where there are as many versions as IAM keeps, and none of the others' is read.
+#[tokio::test]
+async fn a_document_that_was_changed_while_the_operator_was_away_costs_one_read_more() -> Result<()> {
+    let mut stage = Stage::still().await?;
+    stage.applied("a", json!({})).await?;
+    stage.stop_operator().await?;
+    let arn = stage.policy_arn("a");
+    let theirs = |number: u32| OTHER_DOCUMENT.replace("GetObject", &format!("GetObject{number}"));
+    stage.by_hand(|iam| {
+        (2..=5).try_for_each(|number| iam.create_policy_version(&arn, &theirs(number), true).map(drop))
+    })?;
+    let mark = stage.mark();
+    stage.start_operator().await?;
+    stage
+        .eventually("the repair", || {
+            ensure!(stage.policy("a")?.default_version == "v1", "{:?}", stage.policy("a")?);
+            Ok(())
+        })
+        .await?;
+    stage.event("a", "DriftRepaired").await?;
+    let calls: Vec<_> = stage.iam_calls(mark).into_iter().map(|call| call.action).collect();
+    println!("away: {calls:?}");
+    ensure!(calls.len() <= 6 + 1, "{calls:?}");
+    assert_eq!(stage.versions("a")?, ["v1", "v2", "v3", "v4", "v5"]);
+    stage.finish().await
+}
+
 /// The usual way, above, is that our version is still there: it is made the default again, in six calls. Where somebody
 /// has deleted it as well, that is only learnt by trying, and IAM has to be asked what else there is: the attempt costs
 /// its six calls, and the way to the new version comes on top.
