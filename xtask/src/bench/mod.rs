@@ -59,6 +59,8 @@ async fn measure_one(binary: &std::path::Path, objects: usize, page: usize) -> R
     println!("steady: {steady:?}");
     let (restart, first_call) = rig.restart().await?;
     println!("restart: {restart:?}, first call after {first_call:?}");
+    let looks = rig.looks().await?;
+    println!("looks: {looks:?}");
     let drift = rig.drift_everywhere().await?;
     println!("drift: {drift:?}");
     let edit = rig.one_edit().await?;
@@ -66,5 +68,5 @@ async fn measure_one(binary: &std::path::Path, objects: usize, page: usize) -> R
     let delete = rig.delete().await?;
     println!("deleted: {delete:?}");
     rig.stop().await?;
-    Ok(Row { objects, idle, create, steady, restart, first_call, drift, edit, delete })
+    Ok(Row { objects, idle, create, steady, restart, first_call, looks, drift, edit, delete })
 }

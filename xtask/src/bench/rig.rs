@@ -71,6 +71,8 @@ pub(super) struct Rig {
 enum Flags {
     /// Sweeps follow quickly, and the budget is not what is measured: the emulator answers at once.
     Unbound,
+    /// The same, but objects are read one by one.
+    OneByOne,
     /// As a user gets it.
     Defaults,
 }
@@ -107,13 +109,13 @@ impl Rig {
     async fn start_operator(&mut self, chosen: Flags) -> Result<()> {
         let interval = format!("--drift-check-interval={}s", INTERVAL.as_secs());
         let mut flags = vec!["--cluster-name=bench", "--log-filter=warn"];
-        if let Flags::Unbound = chosen {
-            flags.extend([
-                interval.as_str(),
-                "--drift-scan=bulk",
-                "--iam-reads-per-second=100000",
-                "--iam-writes-per-second=100000",
-            ]);
+        let scan = match chosen {
+            Flags::Unbound => Some("--drift-scan=bulk"),
+            Flags::OneByOne => Some("--drift-scan=per-resource"),
+            Flags::Defaults => None,
+        };
+        if let Some(scan) = scan {
+            flags.extend([interval.as_str(), scan, "--iam-reads-per-second=100000", "--iam-writes-per-second=100000"]);
         }
         let options = OperatorOptions::new(&self.binary).arguments(flags).aws_endpoint(&self.aws.url());
         self.operator = Some(Operator::start(&self.env, options).await?);
@@ -269,6 +271,31 @@ impl Rig {
         });
         self.start_operator(flags).await?;
         Ok((first_call.await?, Mark { calls, requests, at, processor: 0.0, reconciles: 0.0 }))
+    }
+
+    /// Every object is read by itself and found in sync, once.
+    pub(super) async fn looks(&mut self) -> Result<Phase> {
+        self.start_again(Flags::OneByOne).await?;
+        // The first look at each reads more: the documents of versions are not known yet.
+        self.wait_reconciles(self.objects).await?;
+        let mark = self.mark().await?;
+        self.wait_reconciles(2 * self.objects).await?;
+        let phase = self.since(&mark).await?;
+        let before = self.sweeps();
+        self.start_again(Flags::Unbound).await?;
+        self.wait_sweeps_since(before, 1).await?;
+        Ok(phase)
+    }
+
+    /// Until so many reconciles have ended since the process began.
+    #[allow(clippy::cast_precision_loss)] // counts far below 2^52
+    async fn wait_reconciles(&self, until: usize) -> Result<()> {
+        wait_for("reconciles", LIMIT, async || {
+            let ended = self.reconciles().await?;
+            ensure!(ended >= until as f64, "{ended} of {until}");
+            Ok(())
+        })
+        .await
     }
 
     pub(super) async fn drift_everywhere(&mut self) -> Result<Phase> {
