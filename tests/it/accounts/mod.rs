@@ -6,6 +6,7 @@ mod bench;
 mod credentials;
 mod escalation;
 mod guardrails;
+mod identity;
 mod isolation;
 mod lifecycle;
 mod rbac;

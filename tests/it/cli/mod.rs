@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::environment::Environment;
-use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::moto::ACCESS_KEY;
 use serde_json::Value;
+
+use crate::emulators::aws;
 use tokio::process::Command;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_aurora-log-export-operator");
@@ -110,7 +112,7 @@ impl Cli {
 
 /// An IAM of the test's own, with one account.
 fn iam() -> Result<Server> {
-    let server = Server::start(ServerOptions::default())?;
+    let server = aws()?;
     server.world().add_key(ACCESS_KEY, ACCOUNT);
     Ok(server)
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use aurora_test_support::controlplane::ControlPlaneOptions;
 use aurora_test_support::environment::Environment;
-use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::paths::workspace;
 use aurora_test_support::supervisor;
@@ -117,7 +117,7 @@ async fn run(env: &Environment, aws: &Path, page: &Page) -> Result<String> {
     let namespaces = ["shop", "aurora-log-export-system"]
         .map(|it| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {it}}}\n---\n"));
     env.apply_yaml(&namespaces.concat()).await?;
-    let server = Server::start(ServerOptions::default())?;
+    let server = crate::emulators::aws()?;
     server.world().add_key(KEY, ACCOUNT);
     let name = page.path.display().to_string().replace(['/', '.'], "-");
     let dir = env.dir().join(&name);
