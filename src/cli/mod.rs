@@ -12,6 +12,7 @@ mod import;
 mod manifests;
 mod paint;
 mod plan;
+mod progress;
 mod reference;
 mod render;
 pub mod run;

@@ -5,6 +5,7 @@ mod habits;
 mod import;
 mod plan;
 mod render;
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
