@@ -21,6 +21,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::names::Owner;
@@ -66,7 +67,9 @@ enum Command {
     #[command(flatten)]
     Shared(PluginCommand),
     /// Print a completion script for a shell.
-    #[command(hide = true)]
+    #[command(after_help = "Examples:\n  \
+        source <(aurora-log-export-operator completion bash)\n  \
+        aurora-log-export-operator completion zsh > ~/.zfunc/_aurora-log-export-operator")]
     Completion {
         /// Which shell.
         shell: clap_complete::Shell,
@@ -74,10 +77,12 @@ enum Command {
     /// Print the reference page of the docs.
     #[command(hide = true)]
     Reference,
-    /// Write the man pages.
-    #[command(hide = true)]
+    /// Print or write the man pages.
+    #[command(after_help = "Examples:\n  \
+        aurora-log-export-operator man | man -l -\n  \
+        aurora-log-export-operator man --out-dir ~/.local/share/man/man1")]
     Man {
-        /// Directory to write one page per command into.
+        /// Directory to write one page per command into, instead of printing the first.
         #[arg(long, value_name = "DIR")]
         out_dir: Option<std::path::PathBuf>,
     },
@@ -145,7 +150,10 @@ fn is_plugin(program: Option<&OsStr>) -> bool {
 
 fn man(out_dir: Option<&Path>) -> anyhow::Result<ExitCode> {
     match out_dir {
-        Some(dir) => clap_mangen::generate_to(Cli::command(), dir)?,
+        Some(dir) => {
+            std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+            clap_mangen::generate_to(Cli::command(), dir)?;
+        }
         None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
     }
     Ok(ExitCode::SUCCESS)

@@ -17,7 +17,7 @@ use crate::environment;
 async fn every_command_has_help_with_examples() -> Result<()> {
     let env = environment().await?;
     let cli = Cli::bare(env);
-    for command in ["run", "crd", "render", "plan", "doctor", "import", "explain"] {
+    for command in ["run", "crd", "render", "plan", "doctor", "import", "explain", "completion", "man"] {
         let help = cli.ok(&[command, "--help"]).await?;
         assert!(help.contains("Example"), "{command}: {help}");
     }
@@ -60,7 +60,7 @@ async fn completion_offers_commands_flags_and_values() -> Result<()> {
 async fn every_command_has_a_man_page_with_its_flags_and_examples() -> Result<()> {
     let env = environment().await?;
     let cli = Cli::bare(env);
-    let dir = directory(env, &env.namespace().await?)?;
+    let dir = directory(env, &env.namespace().await?)?.join("not/there/yet");
     cli.ok(&["man", "--out-dir", &dir.display().to_string()]).await?;
     for (command, part) in [
         ("run", "drift\\-check\\-interval"),

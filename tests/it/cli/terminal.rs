@@ -97,10 +97,10 @@ async fn a_terminal_gets_colours_unless_it_or_its_user_wants_none() -> Result<()
     }
     let piped = cli.ok(&plan).await?;
     assert!(!piped.contains(ESCAPE), "{piped:?}");
-    let plain = |outcome: &Outcome| outcome.stdout.replace("\r\n", "\n");
+    let text_of = |outcome: &Outcome| outcome.stdout.replace("\r\n", "\n");
     for (variable, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
         let shown = cli.clone().env(variable, value).at_a_terminal(&plan).await?;
-        assert_eq!(plain(&shown), piped, "{variable}");
+        assert_eq!(text_of(&shown), piped, "{variable}");
     }
     // Empty is as good as unset (no-color.org).
     let empty = cli.clone().env("NO_COLOR", "").at_a_terminal(&plan).await?;
