@@ -4,6 +4,7 @@
 // Documentation comments of arguments are their help texts, which no Markdown reader sees.
 #![allow(clippy::doc_markdown)]
 
+mod completion;
 mod connect;
 mod crd;
 mod doctor;
@@ -110,12 +111,7 @@ pub fn main() -> ExitCode {
             Command::Render(args) => render::main(&args),
             Command::Import(args) => import::main(&args),
             Command::Shared(command) => command.main(),
-            Command::Completion { shell } => {
-                let mut command = Cli::command();
-                let name = command.get_name().to_owned();
-                clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
-                Ok(ExitCode::SUCCESS)
-            }
+            Command::Completion { shell } => completion::main(shell, Cli::command()),
             Command::Reference => reference::main(),
             Command::Man { out_dir } => man(out_dir.as_deref()),
         }
