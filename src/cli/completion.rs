@@ -1,10 +1,11 @@
 //! `completion`: what shells offer while one types, from the same definition as the commands themselves.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Command;
 use clap_complete::{Shell, generate};
+
+use super::output;
 
 pub(super) fn main(shell: Shell, mut command: Command) -> anyhow::Result<ExitCode> {
     let name = command.get_name().to_owned();
@@ -14,7 +15,7 @@ pub(super) fn main(shell: Shell, mut command: Command) -> anyhow::Result<ExitCod
         Shell::Bash => with_one_spelling(&name, &String::from_utf8(script)?).into_bytes(),
         _ => script,
     };
-    std::io::stdout().write_all(&script)?;
+    output::print(script)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,6 +11,7 @@ mod doctor;
 mod explain;
 mod import;
 mod manifests;
+mod output;
 mod paint;
 mod plan;
 mod progress;
@@ -118,6 +119,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
+        Err(error) if error.is::<output::Closed>() => ExitCode::from(output::Closed::EXIT_CODE),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -150,7 +152,11 @@ fn man(out_dir: Option<&Path>) -> anyhow::Result<ExitCode> {
             std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
             clap_mangen::generate_to(Cli::command(), dir)?;
         }
-        None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            output::print(page)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -15,6 +15,7 @@ use kube::ResourceExt;
 use kube::api::Api;
 
 use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, cluster_uid, list};
+use super::output;
 use super::paint::Paint;
 use super::progress::Progress;
 use crate::api::AwsAccount;
@@ -70,8 +71,8 @@ pub(super) fn main(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let (report, about) = block_on(progress.during(examine(args, &progress)))?;
     let report = report.finish(&args.ignore);
     match args.output {
-        Format::Text => print!("{}", render(&report, &about, Paint::stdout())),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        Format::Text => output::print(render(&report, &about, Paint::stdout()))?,
+        Format::Json => output::print_line(&serde_json::to_string_pretty(&report)?)?,
     }
     Ok(if report.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

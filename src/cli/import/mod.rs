@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 
 use super::connect::{KubeArgs, OperatorArgs, State, asking, block_on, cluster_uid};
+use super::output;
 use super::progress::Progress;
 use crate::account::credentials::CallerIdentity;
 use crate::documents::Meaning;
@@ -58,7 +59,7 @@ pub(super) fn main(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let (import, cluster) = block_on(progress.during(run(args, &progress)))?;
     match &args.out_dir {
         Some(dir) => write::to_directory(&import, &cluster, dir)?,
-        None => print!("{}", write::to_stream(&import, &cluster)?),
+        None => output::print(write::to_stream(&import, &cluster)?)?,
     }
     eprintln!("{}", write::summary(&import, args.out_dir.as_deref()));
     Ok(ExitCode::SUCCESS)

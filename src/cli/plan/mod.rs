@@ -15,9 +15,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, cluster_uid};
-use super::manifests;
 use super::paint::Paint;
 use super::progress::Progress;
+use super::{manifests, output};
 use crate::names::Owner;
 use crate::object::Object;
 use crate::reconcile::preview::preview;
@@ -81,9 +81,9 @@ pub(super) fn main(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let progress = Progress::stderr("plan");
     let report = block_on(progress.during(run(args, &progress)))?;
     match args.output {
-        Format::Text => print!("{}", text::render(&report, Paint::stdout())),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
-        Format::Yaml => print!("{}", serde_saphyr::to_string(&report)?),
+        Format::Text => output::print(text::render(&report, Paint::stdout()))?,
+        Format::Json => output::print_line(&serde_json::to_string_pretty(&report)?)?,
+        Format::Yaml => output::print(serde_saphyr::to_string(&report)?)?,
     }
     let code = if !args.exit_code {
         0

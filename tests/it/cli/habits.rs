@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::environment::Environment;
 use aurora_test_support::kubeconfig;
+use aurora_test_support::paths::workspace;
 use aurora_test_support::ports::free_port;
 use serde_json::Value;
 
@@ -123,6 +124,34 @@ async fn errors_are_one_sentence_on_stderr_with_the_next_step() -> Result<()> {
         for part in parts {
             assert!(outcome.stderr.contains(part), "{part}: {outcome:?}");
         }
+        no_trace(&outcome);
+    }
+    Ok(())
+}
+
+/// `| head` is no error, and a full disk is one like any other.
+#[tokio::test]
+async fn where_output_cannot_be_written_nothing_panics() -> Result<()> {
+    let env = environment().await?;
+    let server = iam()?;
+    let file = workspace().join("examples/minimal.yaml").display().to_string();
+    let offline = Cli::new(env, &server.url())
+        .without("KUBECONFIG")
+        .env("ALEP_CLUSTER_NAME", "x")
+        .env("ALEP_CLUSTER_UID", "uid")
+        .env("FILE", &file)
+        .env("PROGRAM", BINARY)
+        .program("bash");
+    for command in
+        ["crd", "render -f $FILE", "plan -f $FILE", "plan -f $FILE -o json", "doctor", "man", "completion zsh"]
+    {
+        let closed = format!("exec 3> >(true); wait $!; $PROGRAM {command} >&3");
+        let outcome = offline.run(&["-c", &closed]).await?;
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (141, ""), "{command}: {outcome:?}");
+        let full = format!("$PROGRAM {command} >/dev/full");
+        let outcome = offline.run(&["-c", &full]).await?;
+        assert_eq!(outcome.code, 1, "{command}: {outcome:?}");
+        assert!(outcome.stderr.starts_with("error: cannot write to the standard output"), "{command}: {outcome:?}");
         no_trace(&outcome);
     }
     Ok(())

@@ -3,6 +3,7 @@
 mod doctor;
 mod habits;
 mod import;
+mod inputs;
 mod plan;
 mod render;
 mod terminal;
