@@ -147,16 +147,13 @@ fn is_plugin(program: Option<&OsStr>) -> bool {
 }
 
 fn man(out_dir: Option<&Path>) -> anyhow::Result<ExitCode> {
-    match out_dir {
-        Some(dir) => {
-            std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-            clap_mangen::generate_to(Cli::command(), dir)?;
-        }
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            output::print(page)?;
-        }
+    if let Some(dir) = out_dir {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        clap_mangen::generate_to(Cli::command(), dir)?;
+    } else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        output::print(page)?;
     }
     Ok(ExitCode::SUCCESS)
 }
