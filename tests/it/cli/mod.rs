@@ -3,8 +3,10 @@
 mod doctor;
 mod habits;
 mod import;
+mod inputs;
 mod plan;
 mod render;
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

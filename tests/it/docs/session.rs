@@ -99,9 +99,11 @@ async fn the_commands_of_every_page_work_in_the_order_of_the_page() -> Result<()
 fn before(page: &Path) -> &'static str {
     match page.to_str().unwrap_or_default() {
         "docs/operations.md" => include_str!("before/operations.sh"),
-        "docs/installation.md" => include_str!("before/installation.sh"),
+        "docs/installation.md" => {
+            concat!(include_str!("before/stand-in-kinds.sh"), include_str!("before/installation.sh"))
+        }
         "docs/getting-started-eks.md" => include_str!("before/getting-started-eks.sh"),
-        "docs/migrating.md" => include_str!("before/migrating.sh"),
+        "docs/migrating.md" => concat!(include_str!("before/stand-in-kinds.sh"), include_str!("before/migrating.sh")),
         "deploy/aws/README.md" => include_str!("before/eks.sh"),
         _ => "",
     }
