@@ -184,6 +184,8 @@ impl ControlPlane {
         if let Some(log) = self.audit_log() {
             command.arg(format!("--audit-policy-file={dir}/audit-policy.yaml"));
             command.arg(format!("--audit-log-path={}", log.display()));
+            // In megabytes: one file for a whole run.
+            command.arg("--audit-log-maxsize=10000");
         }
         command
     }

@@ -6,6 +6,7 @@
 pub mod apiserver_proxy;
 pub mod apply;
 pub mod aws_query;
+pub mod calls;
 pub mod controlplane;
 pub mod environment;
 pub mod http;
