@@ -9,4 +9,7 @@ mod guardrails;
 mod isolation;
 mod lifecycle;
 mod rbac;
+mod roles;
 mod selection;
+mod sessions;
+mod shared_looks;

@@ -55,6 +55,8 @@ pub fn start(environment: &Environment) -> Result<()> {
     if few && std::env::var_os(EVEN_FEW).is_none() {
         return Ok(());
     }
+    // Of no whole run until the end of this function, and of none at all if these are few.
+    let _ = std::fs::remove_file(identity_path());
     calls::start()?;
     if let Some(log) = environment.control_plane().ok().and_then(ControlPlane::audit_log) {
         let _ = std::fs::remove_file(audit_path());
@@ -62,7 +64,9 @@ pub fn start(environment: &Environment) -> Result<()> {
         std::fs::hard_link(&log, audit_path()).with_context(|| format!("cannot link {}", audit_path().display()))?;
     }
     let file = File::create(path()).with_context(|| format!("cannot write {}", path().display()))?;
-    std::fs::write(identity_path(), identity(&std::env::current_exe()?)?)?;
+    if !few {
+        std::fs::write(identity_path(), identity(&std::env::current_exe()?)?)?;
+    }
     watch(environment, Some(file))
 }
 

@@ -10,6 +10,7 @@ mod process;
 mod promtool;
 mod sbom;
 mod simulator;
+mod suite;
 mod tools;
 
 use std::collections::BTreeSet;
@@ -44,7 +45,7 @@ enum Step {
     Sbom,
     /// Every status that `cargo test` recorded, judged by kstatus and by the health script for Argo CD.
     Kstatus,
-    /// The operator's IAM policy: every call of a run is allowed, every attack denied, nothing in it unneeded.
+    /// The IAM policies of `deploy/aws`: every call that `cargo test` recorded is allowed, every attack denied, nothing unneeded.
     Simulator,
     /// Chart and kustomizations on a real API server: pod security, upgrade, rollback, removal, the operator as deployed.
     HelmCluster,
