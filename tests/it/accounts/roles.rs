@@ -39,7 +39,9 @@ fn requests(own: &str, other: &str, account: &str) -> Vec<(&'static str, Vec<Str
         ("create own", create(), text(policy(own))),
         (
             "edit own",
-            words(&format!(r#"patch alep orders -n {own} --dry-run=server --type=merge -p {{"spec":{{"suspend":true}}}}"#)),
+            words(&format!(
+                r#"patch alep orders -n {own} --dry-run=server --type=merge -p {{"spec":{{"suspend":true}}}}"#
+            )),
             None,
         ),
         ("delete own", words(&format!("delete alep orders -n {own} --dry-run=server")), None),
@@ -63,7 +65,11 @@ fn requests(own: &str, other: &str, account: &str) -> Vec<(&'static str, Vec<Str
         ),
         ("delete accounts", words(&format!("delete awsaccount {account} --dry-run=server")), None),
         ("read secrets", words(&format!("get secrets -n {own}")), None),
-        ("grant rights", words(&format!("create rolebinding x --clusterrole=cluster-admin --user=x -n {own} --dry-run=server")), None),
+        (
+            "grant rights",
+            words(&format!("create rolebinding x --clusterrole=cluster-admin --user=x -n {own} --dry-run=server")),
+            None,
+        ),
     ]
 }
 
@@ -97,14 +103,8 @@ async fn admins_editors_and_viewers_may_do_what_the_docs_say_and_no_more() -> Re
     bench.wait_policy(&ns, "orders", "InSync").await?;
     let looks = ["read own", "watch own"];
     let edits = [&looks[..], &["create own", "edit own", "delete own"]].concat();
-    let rules = [
-        "read others",
-        "create for others",
-        "read accounts",
-        "create accounts",
-        "open accounts",
-        "delete accounts",
-    ];
+    let rules =
+        ["read others", "create for others", "read accounts", "create accounts", "open accounts", "delete accounts"];
     let cases = [
         ("viewer", "RoleBinding", looks.to_vec()),
         ("editor", "RoleBinding", edits.clone()),

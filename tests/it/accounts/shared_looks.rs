@@ -34,10 +34,12 @@ async fn repaired_beside(effect: Effect) -> Result<Duration> {
     scans(WELL, 1).await?;
     bench.server.gate().set_faults(FaultPlan::of(1, vec![Rule::new(effect, &[SCAN]).in_account(SICK)]));
     scans(SICK, 1).await?;
-    bench.server.world().account(WELL).lock().put_role_permissions_boundary(
-        "well",
-        "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess",
-    )?;
+    bench
+        .server
+        .world()
+        .account(WELL)
+        .lock()
+        .put_role_permissions_boundary("well", "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess")?;
     let edited = std::time::Instant::now();
     wait_for("the drift to be repaired", LIMIT, async || {
         let boundary = bench.snapshot(WELL)["roles"]["well"]["boundary"].clone();

@@ -82,7 +82,8 @@ pub(crate) fn run(flags: &[String], cluster_uid: &str) -> String {
 pub(crate) fn object(object: &DynamicObject) {
     let metadata = &object.metadata;
     let kind = object.types.as_ref().map(|types| types.kind.as_str());
-    let told = json!({ "kind": kind, "namespace": metadata.namespace, "name": metadata.name, "spec": object.data["spec"] });
+    let told =
+        json!({ "kind": kind, "namespace": metadata.namespace, "name": metadata.name, "spec": object.data["spec"] });
     write(&json!({ "object": told }));
 }
 

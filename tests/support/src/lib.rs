@@ -20,6 +20,7 @@ pub mod ports;
 pub mod proxy;
 pub mod rbac;
 pub mod recording;
+pub mod rights;
 pub mod supervisor;
 pub mod tools;
 pub mod wait;

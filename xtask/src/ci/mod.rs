@@ -8,6 +8,7 @@ mod image;
 mod kstatus;
 mod process;
 mod promtool;
+mod rights;
 mod sbom;
 mod simulator;
 mod suite;
@@ -45,6 +46,8 @@ enum Step {
     Sbom,
     /// Every status that `cargo test` recorded, judged by kstatus and by the health script for Argo CD.
     Kstatus,
+    /// The operator's rights in Kubernetes: each is used in what `cargo test` recorded, and none was missing.
+    Rights,
     /// The IAM policies of `deploy/aws`: every call that `cargo test` recorded is allowed, every attack denied, nothing unneeded.
     Simulator,
     /// Chart and kustomizations on a real API server: pod security, upgrade, rollback, removal, the operator as deployed.
@@ -62,6 +65,7 @@ impl Step {
             Self::Promtool => promtool::check().await,
             Self::Sbom => sbom::check().await,
             Self::Kstatus => kstatus::check().await,
+            Self::Rights => rights::check().await,
             Self::Simulator => simulator::check().await,
             Self::HelmCluster => helm_cluster::check().await,
             Self::Argocd => argocd::check().await,

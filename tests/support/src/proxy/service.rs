@@ -3,10 +3,10 @@
 use super::ProxyOptions;
 use super::forward::{Answer, Upstream};
 use super::moto_gaps::{self, Mended};
+use crate::calls;
 use crate::iam_model::call_log::CallInfo;
 use crate::iam_model::faults::Effect;
 use crate::iam_model::handle::lock;
-use crate::calls;
 use crate::iam_model::http::judged::{Entity, judged};
 use crate::iam_model::http::reply::{self, Reply, ReplyBody};
 use crate::iam_model::http::xml::{self, Service as AwsService};

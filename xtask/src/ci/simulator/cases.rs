@@ -11,6 +11,9 @@ use super::recording::{Call, Recording, Run};
 const WITH: &str = "operator-policy";
 const WITHOUT: &str = "operator-policy-without-boundary";
 const ADOPTION: &str = "operator-policy-adoption";
+/// What `operator-policy.json` allows behind the boundary only.
+const BEHIND_THE_BOUNDARY: [&str; 4] =
+    ["iam:CreateRole", "iam:AttachRolePolicy", "iam:UpdateAssumeRolePolicy", "iam:PutRolePermissionsBoundary"];
 /// The account of every case, whatever it was in the run.
 const ACCOUNT: &str = "111111111111";
 const COMMAND_LINE: &str = aurora_test_support::calls::COMMAND_LINE;
@@ -35,9 +38,14 @@ impl Category {
             Self::Account => "who we are, sessions, scans: allowed by both variants",
             Self::Read => "reads of roles, and of policies below the path: allowed by both variants",
             Self::Bounded => "writes where one boundary is demanded throughout: allowed by operator-policy.json",
-            Self::Unbounded => "writes where no boundary is: allowed by operator-policy-without-boundary.json",
-            Self::Rebounded => "writes where the boundary is changed: allowed by the same",
-            Self::OwnPath => "paths of an object's own outside of the operator's: denied, and allowed to who is given that path",
+            Self::Unbounded => {
+                "writes where no boundary is: allowed by operator-policy-without-boundary.json, and with the boundary that \
+                 an account would add by operator-policy.json"
+            }
+            Self::Rebounded => "writes where the boundary is changed: the same; to take it off needs the former",
+            Self::OwnPath => {
+                "paths of an object's own outside of the operator's: denied, and allowed to who is given that path"
+            }
             Self::Gone => "writes to what somebody else had just deleted: denied, instead of answered NoSuchEntity",
             Self::OtherRole => "a role of another name than the one to assume: denied",
             Self::CommandLine => "commands run by a person, with that person's rights: reads, each of them",
@@ -96,7 +104,11 @@ type Classified<'a> = (Category, Vec<Value>, &'a str);
 fn classify<'a>(recording: &'a Recording, call: &Call) -> Result<Classified<'a>, String> {
     if call.run == COMMAND_LINE {
         let read = !call.is_write();
-        return if read { Ok((Category::CommandLine, Vec::new(), COMMAND_LINE)) } else { Err("a command writes".into()) };
+        return if read {
+            Ok((Category::CommandLine, Vec::new(), COMMAND_LINE))
+        } else {
+            Err("a command writes".into())
+        };
     }
     let run = recording.runs.get(&call.run).ok_or("made by nobody that a test started")?;
     let test = run.test.as_str();
@@ -142,7 +154,12 @@ fn classify<'a>(recording: &'a Recording, call: &Call) -> Result<Classified<'a>,
     }
     if let Some(fits) = declared.iter().find(|it| path(it)) {
         let setting = Setting { path: &fits.iam_path, ..Setting::of(run, call, &one) };
-        return Ok((category, vec![setting.case(&files, true)], test));
+        let mut made = vec![setting.case(&files, true)];
+        if policy == WITHOUT {
+            let files: Vec<&str> = [WITH].into_iter().chain(files.iter().copied().skip(1)).collect();
+            made.push(setting.behind_the_boundary(&files));
+        }
+        return Ok((category, made, test));
     }
     let own = declared.iter().flat_map(|it| &it.own_paths).find(|path| below(&call.resource, path));
     let Some(own) = own else { return Err("below no path that anybody declared".into()) };
@@ -173,7 +190,9 @@ fn declared(recording: &Recording, run: &Run, call: &Call) -> Vec<Declared> {
             None => vec![&own],
             Some(name) => recording.accounts.get(name).into_iter().flatten().collect(),
         };
-        for account in accounts.into_iter().filter(|it| it.get("accountId").is_none_or(|id| *id == call.account.as_str())) {
+        for account in
+            accounts.into_iter().filter(|it| it.get("accountId").is_none_or(|id| *id == call.account.as_str()))
+        {
             let guardrails = &account["guardrails"];
             let text = |value: &Value| value.as_str().map(str::to_owned);
             found.insert(Declared {
@@ -221,12 +240,27 @@ impl<'a> Setting<'a> {
         })
     }
 
+    /// The same call where the account demands the boundary, which the operator adds by itself then.
+    fn behind_the_boundary(&self, files: &[&str]) -> Value {
+        let boundary =
+            format!("arn:{}:iam::{}:policy/aurora-log-export-boundary", self.call.partition, self.call.account);
+        let mut call = self.call.clone();
+        if BEHIND_THE_BOUNDARY.contains(&call.action.as_str()) {
+            call.context.insert("iam:PermissionsBoundary".into(), json!(boundary));
+        }
+        let allowed = call.action != "iam:DeleteRolePermissionsBoundary";
+        Setting { run: self.run, call: &call, path: self.path, boundary: &boundary }.case(files, allowed)
+    }
+
     fn at_home(&self, text: &str) -> String {
         text.replace(&format!("::{}:", self.call.account), &format!("::{ACCOUNT}:"))
     }
 
-    /// An ARN, its name replaced: that it is below the path is what counts.
+    /// An ARN, its name replaced: that it is below the path, or absent and of no path that IAM knows, is what counts.
     fn named(&self, arn: &str) -> String {
+        if !self.call.exists && arn == self.at_home(&self.call.resource) && arn.contains(":role/") {
+            return format!("arn:{}:iam::{ACCOUNT}:role/name", self.call.partition);
+        }
         let kind = if arn.contains(":role/") { "role" } else { "policy" };
         let prefix = format!("arn:{}:iam::{ACCOUNT}:{kind}{}", self.call.partition, self.path);
         if self.path != "/" && arn.starts_with(&prefix) { format!("{prefix}name") } else { arn.to_owned() }
@@ -238,7 +272,8 @@ impl<'a> Setting<'a> {
         let ours = self.run.cluster_name();
         json!(match tag {
             "auroralogexport.dev/managed-by" if text == ours => "cluster".to_owned(),
-            "auroralogexport.dev/adoptable-by" if text.starts_with(&format!("{ours}/")) => "cluster/namespace/name".into(),
+            "auroralogexport.dev/adoptable-by" if text.starts_with(&format!("{ours}/")) =>
+                "cluster/namespace/name".into(),
             "auroralogexport.dev/owner" => "namespace/name".to_owned(),
             "auroralogexport.dev/cluster-uid" => "uid".to_owned(),
             "aurora-account" | "aurora-cluster" => "value".to_owned(),
@@ -246,5 +281,60 @@ impl<'a> Setting<'a> {
             _ if key == "sts:ExternalId" || key == "sts:RoleSessionName" => "value".to_owned(),
             _ => self.at_home(text),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::process;
+    use super::super::recording;
+    use super::*;
+
+    /// A recording with these lines after an operator, an object and its account.
+    fn recorded(name: &str, calls: &[Value]) -> Result<Recording> {
+        let spec = json!({ "accountRef": { "name": "prod" } });
+        let guardrails = json!({ "iamPath": "/exports/", "permissionsBoundary": "arn:aws:iam::222222222222:policy/b" });
+        let mut lines = vec![
+            json!({ "run": { "id": "run-0", "test": "a_test", "flags": ["--cluster-name=c"], "clusterUid": "u" } }),
+            json!({ "object": { "kind": "AuroraLogExportPolicy", "namespace": "ns", "name": "orders", "spec": spec } }),
+            json!({ "object": { "kind": "AwsAccount", "name": "prod",
+                                "spec": { "accountId": "222222222222", "guardrails": guardrails } } }),
+        ];
+        lines.extend(calls.iter().map(|call| json!({ "call": call })));
+        let path = process::work_dir()?.join(format!("cases-{name}.jsonl"));
+        std::fs::write(&path, lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+        recording::read(&path)
+    }
+
+    fn call(run: &str, action: &str, resource: &str) -> Value {
+        json!({ "run": run, "account": "222222222222", "partition": "aws", "action": action, "resource": resource,
+                "exists": true, "context": { "aws:RequestTag/auroralogexport.dev/owner": "ns/orders" } })
+    }
+
+    #[test]
+    fn a_call_is_judged_by_what_was_declared_for_its_object() -> Result<()> {
+        let resource = "arn:aws:iam::222222222222:role/exports/orders";
+        let found = of(&recorded("declared", &[call("run-0", "iam:CreateRole", resource)])?)?;
+        let [case] = found.cases.as_slice() else { anyhow::bail!("{:?}", found.cases) };
+        assert_eq!((&case["files"], &case["allowed"]), (&json!(["operator-policy"]), &json!(true)));
+        let filled = &case["placeholders"];
+        assert_eq!((&filled["IamPath"], &filled["ClusterName"]), (&json!("/exports/"), &json!("cluster")));
+        assert_eq!(filled["PermissionsBoundaryArn"], "arn:aws:iam::111111111111:policy/b");
+        assert_eq!(case["resource"], "arn:aws:iam::111111111111:role/exports/name");
+        Ok(())
+    }
+
+    #[test]
+    fn a_call_that_fits_nothing_is_an_error() -> Result<()> {
+        let elsewhere = "arn:aws:iam::222222222222:role/elsewhere/orders";
+        for (name, stray) in [
+            ("path", call("run-0", "iam:CreateRole", elsewhere)),
+            ("run", call("run-9", "iam:CreateRole", elsewhere)),
+            ("command", call(COMMAND_LINE, "iam:CreateRole", elsewhere)),
+        ] {
+            let error = of(&recorded(name, &[stray])?).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.contains("1 calls fit no category"), "{name}: {error}");
+        }
+        Ok(())
     }
 }
