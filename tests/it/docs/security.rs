@@ -30,8 +30,8 @@ fn known() -> Result<Known> {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         let tests = lines.windows(2).filter(|pair| pair[0].starts_with("#[tokio::test") || pair[0] == "#[test]");
         let names = tests.filter_map(|pair| {
-            let (_, rest) = pair[1].split_once("fn ")?;
-            Some(rest.split_once('(')?.0.to_owned())
+            let (_, signature) = pair[1].split_once("fn ")?;
+            Some(signature.split_once('(')?.0.to_owned())
         });
         rust.insert(path.strip_prefix("tests/it")?.display().to_string(), names.collect());
     }
@@ -61,8 +61,7 @@ fn claims(text: &str) -> Vec<(usize, String)> {
         let begins = line.starts_with("- ") || line.starts_with('|');
         if line.trim().is_empty() || line.starts_with('#') || advice {
             open = false;
-        } else if open && !begins {
-            let (_, claim) = found.last_mut().expect("an open claim");
+        } else if let Some((_, claim)) = found.last_mut().filter(|_| open && !begins) {
             *claim += &format!(" {}", line.trim());
         } else {
             found.push((index + 1, line.to_owned()));
@@ -87,7 +86,7 @@ fn named(claim: &str, files: &mut Vec<String>, known: &Known) -> Result<usize> {
             fresh = false;
             continue;
         }
-        ensure!(!Path::new(span).extension().is_some_and(|it| it == "rs"), "there is no tests/it/{span}");
+        ensure!(Path::new(span).extension().is_none_or(|it| it != "rs"), "there is no tests/it/{span}");
         fresh = true;
         let is_test = span.matches('_').count() >= 3 && span.chars().all(|it| it.is_ascii_alphanumeric() || it == '_');
         let holds = |file: &String| {
@@ -124,7 +123,7 @@ fn every_claim_about_security_names_tests_that_exist() -> Result<()> {
             Err(error) => wrong.push(format!("{PAGE}:{line}: {error}")),
             // What leads to a list or a table says nothing by itself, nor does a table's head.
             Ok(0) if line > 8 && !is_lead(&claim) => {
-                wrong.push(format!("{PAGE}:{line}: which test shows this? {claim}"))
+                wrong.push(format!("{PAGE}:{line}: which test shows this? {claim}"));
             }
             Ok(count) => {
                 total += 1;

@@ -302,7 +302,7 @@ mod tests {
         ];
         lines.extend(calls.iter().map(|call| json!({ "call": call })));
         let path = process::work_dir()?.join(format!("cases-{name}.jsonl"));
-        std::fs::write(&path, lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+        std::fs::write(&path, lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n"))?;
         recording::read(&path)
     }
 
