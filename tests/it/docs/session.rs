@@ -8,6 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use aurora_test_support::calls;
 use aurora_test_support::controlplane::ControlPlaneOptions;
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::http::Server;
@@ -249,6 +250,7 @@ impl Session<'_> {
                 ("AWS_PAGER", ""),
                 ("AWS_EC2_METADATA_DISABLED", "true"),
                 ("ALEP_IAM_READS_PER_SECOND", "10000"),
+                (calls::APPLICATION_ID, calls::COMMAND_LINE),
             ])
             .env("HOME", self.dir)
             .env("KUBECONFIG", self.env.kubeconfig())
