@@ -67,6 +67,6 @@ async fn measure_one(binary: &std::path::Path, objects: usize, page: usize) -> R
     println!("one edit: {edit:?}");
     let delete = rig.delete().await?;
     println!("deleted: {delete:?}");
-    rig.stop().await?;
+    rig.stop_operator().await?;
     Ok(Row { objects, idle, create, steady, restart, first_call, looks, drift, edit, delete })
 }

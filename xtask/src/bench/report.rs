@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::measure::Usage;
-use super::rig::{Phase, SWEEP};
+use super::measure::{Phase, Usage};
+use super::rig::SWEEP;
 
 /// One run.
 pub(super) struct Row {

@@ -14,7 +14,7 @@ use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams};
 
-use super::measure::{Usage, usage};
+use super::measure::{Phase, Usage, usage};
 
 const ACCOUNT: &str = "111122223333";
 pub(super) const SWEEP: &str = "GetAccountAuthorizationDetails";
@@ -23,39 +23,6 @@ const SWEEPS: u64 = 3;
 /// Between sweeps, shorter than the default so that a run does not wait for minutes.
 const INTERVAL: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_mins(30);
-
-/// What one phase took.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Phase {
-    /// Calls to IAM by action.
-    pub(super) calls: BTreeMap<String, u64>,
-    /// Requests of the operator to the API server by verb; watches and events aside.
-    pub(super) requests: BTreeMap<String, u64>,
-    /// Wall-clock time.
-    pub(super) took: Duration,
-    /// Processor seconds of the operator.
-    pub(super) processor: f64,
-    /// Reconciles that ended.
-    pub(super) reconciles: f64,
-    /// Memory after the phase.
-    pub(super) usage: Usage,
-}
-
-impl Phase {
-    /// Calls in all, the operator's own identity aside.
-    pub(super) fn total(&self) -> u64 {
-        self.calls.iter().filter(|(action, _)| *action != "GetCallerIdentity").map(|(_, count)| count).sum()
-    }
-
-    /// Writes to Kubernetes.
-    pub(super) fn kubernetes_writes(&self) -> u64 {
-        self.requests
-            .iter()
-            .filter(|(verb, _)| ["create", "update", "patch", "delete"].contains(&verb.as_str()))
-            .map(|(_, count)| count)
-            .sum()
-    }
-}
 
 pub(super) struct Rig {
     env: Environment,
@@ -259,7 +226,7 @@ impl Rig {
     }
 
     async fn start_again(&mut self, flags: Flags) -> Result<(Duration, Mark)> {
-        self.operator.take().context("the operator is not running")?.stop().await?;
+        self.stop_operator().await?;
         let (calls, requests, at) = (self.aws.gate().counts(), self.requests()?, Instant::now());
         let before = self.sweeps();
         let world = self.aws.gate().clone();
@@ -275,7 +242,9 @@ impl Rig {
 
     /// Every object is read by itself and found in sync, once.
     pub(super) async fn looks(&mut self) -> Result<Phase> {
-        self.start_again(Flags::OneByOne).await?;
+        // No sweep to wait for.
+        self.stop_operator().await?;
+        self.start_operator(Flags::OneByOne).await?;
         // The first look at each reads more: the documents of versions are not known yet.
         self.wait_reconciles(self.objects).await?;
         let mark = self.mark().await?;
@@ -364,7 +333,7 @@ impl Rig {
         self.since(&mark).await
     }
 
-    pub(super) async fn stop(mut self) -> Result<()> {
+    pub(super) async fn stop_operator(&mut self) -> Result<()> {
         self.operator.take().context("the operator is not running")?.stop().await?;
         Ok(())
     }
