@@ -10,4 +10,7 @@ mod identity;
 mod isolation;
 mod lifecycle;
 mod rbac;
+mod roles;
 mod selection;
+mod sessions;
+mod shared_looks;

@@ -65,6 +65,8 @@ struct State {
     external_ids: BTreeMap<String, String>,
     /// Role ARNs that refuse everyone.
     closed_roles: Vec<String>,
+    /// How long sessions hold, where it is not for their caller to say.
+    session_seconds: Option<u64>,
     rng: Rng,
 }
 
@@ -77,6 +79,7 @@ impl World {
             keys: HashMap::new(),
             external_ids: BTreeMap::new(),
             closed_roles: Vec::new(),
+            session_seconds: None,
             // Keys of two servers must differ, or a test could mix them up unnoticed.
             rng: Rng::new(now_ms()),
         })))
@@ -180,6 +183,16 @@ impl World {
         if closed {
             state.closed_roles.push(role_arn.to_owned());
         }
+    }
+
+    /// Sessions given out from now on hold so long, whatever their caller asks for: AWS gives no less than 15 minutes, which
+    /// is more than a test can wait.
+    pub fn set_session_seconds(&self, seconds: u64) {
+        lock(&self.0).session_seconds = Some(seconds);
+    }
+
+    pub(super) fn session_seconds(&self) -> Option<u64> {
+        lock(&self.0).session_seconds
     }
 
     /// The settings and quotas of an account, changed in place; the account is made if it does not exist.
