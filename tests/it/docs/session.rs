@@ -8,9 +8,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use aurora_test_support::calls;
 use aurora_test_support::controlplane::ControlPlaneOptions;
 use aurora_test_support::environment::Environment;
-use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::paths::workspace;
 use aurora_test_support::supervisor;
@@ -119,7 +120,7 @@ async fn run(env: &Environment, aws: &Path, page: &Page) -> Result<String> {
     let namespaces = ["shop", "aurora-log-export-system"]
         .map(|it| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {it}}}\n---\n"));
     env.apply_yaml(&namespaces.concat()).await?;
-    let server = Server::start(ServerOptions::default())?;
+    let server = crate::emulators::aws()?;
     server.world().add_key(KEY, ACCOUNT);
     let name = page.path.display().to_string().replace(['/', '.'], "-");
     let dir = env.dir().join(&name);
@@ -249,6 +250,7 @@ impl Session<'_> {
                 ("AWS_PAGER", ""),
                 ("AWS_EC2_METADATA_DISABLED", "true"),
                 ("ALEP_IAM_READS_PER_SECOND", "10000"),
+                (calls::APPLICATION_ID, calls::COMMAND_LINE),
             ])
             .env("HOME", self.dir)
             .env("KUBECONFIG", self.env.kubeconfig())

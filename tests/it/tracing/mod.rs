@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
-use aurora_test_support::iam_model::http::{Defaults, Server, ServerOptions};
+use aurora_test_support::iam_model::http::{Defaults, Server};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
 
+use crate::emulators::aws_with;
 use crate::environment;
 use collector::{Collector, Span};
 
@@ -31,10 +32,7 @@ impl Setting {
         Ok(Self {
             env,
             namespace: env.namespace().await?,
-            server: Server::start(ServerOptions {
-                defaults: Defaults { account_of_unknown_keys: Some(ACCOUNT.to_owned()), ..Defaults::default() },
-                ..ServerOptions::default()
-            })?,
+            server: aws_with(Defaults { account_of_unknown_keys: Some(ACCOUNT.to_owned()), ..Defaults::default() })?,
         })
     }
 

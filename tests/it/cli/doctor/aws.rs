@@ -141,9 +141,9 @@ async fn what_is_wrong_in_the_account_is_found() -> Result<()> {
     );
     stage.finds(&stage.cli, "orphans", &message, "delete the role").await?;
 
-    stage.server.world().configure(ACCOUNT, |_, quotas| quotas.roles = 1);
+    stage.server.world().configure(ACCOUNT, |_, quotas| quotas.roles = 4);
     let both = stage.cli.json(&["doctor", "-o", "json", "--ignore", "orphans"]).await?;
-    assert_eq!(both["findings"][0]["message"], "1 of 1 roles of the account are used", "{both}");
+    assert_eq!(both["findings"][0]["message"], "4 of 4 roles of the account are used", "{both}");
     stage.server.world().configure(ACCOUNT, |_, quotas| *quotas = Quotas::default());
     account.lock().delete_role("left-behind")?;
 
