@@ -141,7 +141,7 @@ mod tests {
             panic!("must be another's");
         };
         assert_eq!(owner_here, Some(Owner::new("shop", "bills")));
-        assert!(description.contains("shop/bills"), "{description}");
+        assert_eq!(description, "shop/bills of cluster \"prod\"");
 
         let Standing::Others { owner_here, description } = ownership().judge(&tags("prod", "uid-9", "shop/orders"))
         else {
@@ -149,6 +149,13 @@ mod tests {
         };
         assert_eq!(owner_here, None);
         assert!(description.contains("another cluster with the same name"), "{description}");
+
+        let Standing::Others { owner_here, description } = ownership().judge(&tags("test", "uid-9", "shop/orders"))
+        else {
+            panic!("must be another cluster's");
+        };
+        assert_eq!(owner_here, None);
+        assert_eq!(description, "shop/orders of cluster \"test\"");
     }
 
     #[test]

@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::Meaning;
+use super::meaning::Fingerprint;
+use super::permissions::{PermissionScope, document};
 use crate::iam::aws::decode_document;
+use crate::names::Partition;
 
 /// One statement as lists, before it is written down in some way.
 #[derive(Clone, Debug)]
@@ -223,4 +226,95 @@ proptest! {
             prop_assert!(!meaning.trusts_only_rds(), "what is not understood is not trusted");
         }
     }
+}
+
+/// The meaning of one statement with these elements.
+fn statement(elements: Value) -> Meaning {
+    let mut statement = json!({ "Effect": "Allow" });
+    for (key, value) in elements.as_object().unwrap() {
+        statement[key] = value.clone();
+    }
+    Meaning::of(&json!({ "Version": "2012-10-17", "Statement": statement }).to_string())
+}
+
+#[test]
+fn what_is_excluded_is_compared_like_what_is_included() {
+    for (one, other) in [
+        (json!({ "NotAction": "IAM:Get*" }), json!({ "NotAction": ["iam:get*"] })),
+        (json!({ "NotResource": "x" }), json!({ "NotResource": ["x"] })),
+        (json!({ "NotPrincipal": "*" }), json!({ "NotPrincipal": { "AWS": ["*"] } })),
+    ] {
+        assert_eq!(statement(one.clone()), statement(other), "{one}");
+    }
+    for (one, other) in [
+        (json!({ "NotAction": "a:b" }), json!({ "Action": "a:b" })),
+        (json!({ "NotAction": "a:b" }), json!({ "NotAction": "a:c" })),
+        (json!({ "NotResource": "x" }), json!({ "Resource": "x" })),
+        (json!({ "NotPrincipal": "*" }), json!({ "Principal": "*" })),
+    ] {
+        assert_ne!(statement(one.clone()), statement(other.clone()), "{one} {other}");
+    }
+}
+
+#[test]
+fn conditions_differ_by_operator_key_and_value() {
+    let of = |condition: Value| statement(json!({ "Action": "a:b", "Condition": condition }));
+    let base = of(json!({ "NumericLessThan": { "s3:max-keys": 10 } }));
+    assert_eq!(base, of(json!({ "NumericLessThan": { "S3:Max-Keys": ["10"] } })));
+    for other in [
+        json!({ "NumericLessThan": { "s3:max-keys": 11 } }),
+        json!({ "NumericLessThan": { "s3:max-keys": [10, 11] } }),
+        json!({ "NumericLessThan": { "s3:min-keys": 10 } }),
+        json!({ "NumericGreaterThan": { "s3:max-keys": 10 } }),
+        json!({}),
+    ] {
+        assert_ne!(base, of(other.clone()), "{other}");
+    }
+    for unknown in
+        [json!("x"), json!({ "Bool": "x" }), json!({ "Bool": { "x": null } }), json!({ "Bool": { "x": [{}] } })]
+    {
+        assert!(matches!(of(unknown.clone()), Meaning::Opaque(_)), "{unknown}");
+    }
+}
+
+#[test]
+fn a_principal_of_another_form_is_not_understood() {
+    for principal in [json!("rds.amazonaws.com"), json!(["*"]), json!(1), json!({ "AWS": 1 })] {
+        let meaning = statement(json!({ "Principal": principal, "Action": "sts:AssumeRole" }));
+        assert!(matches!(meaning, Meaning::Opaque(_)), "{principal}");
+    }
+}
+
+#[test]
+fn twenty_thousand_grants_are_multiplied_out_and_no_more() {
+    let list = |count: usize| (0..count).map(|i| i.to_string()).collect::<Vec<_>>();
+    let of = |more: Value| {
+        let product = json!({ "Effect": "Allow", "Action": list(200), "Resource": list(100) });
+        Meaning::of(&json!({ "Version": "2012-10-17", "Statement": [product, more] }).to_string())
+    };
+    let one = json!({ "Effect": "Deny", "Action": "x" });
+    assert!(matches!(of(one), Meaning::Opaque(_)));
+    let Meaning::Grants { grants, .. } = statement(json!({ "Action": list(200), "Resource": list(100) })) else {
+        panic!("20,000 are understood");
+    };
+    assert_eq!(grants.len(), 20_000);
+}
+
+#[test]
+fn a_fingerprint_is_read_back_and_nothing_else_is_read() {
+    let print = statement(json!({ "Action": "a:b" })).fingerprint();
+    let text = print.to_string();
+    assert_eq!(Fingerprint::from_hex(&text), Some(print));
+    assert_eq!(Fingerprint::from_hex(&text.to_uppercase()), Some(print));
+    for bad in ["", &text[1..], &format!("{text}0"), &format!("{}x", &text[1..]), &format!("{}é", &text[2..])] {
+        assert_eq!(Fingerprint::from_hex(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn a_document_for_people_is_the_same_on_several_lines() {
+    let document = document(&PermissionScope::default(), &Partition::parse("aws").unwrap());
+    let (compact, pretty) = (document.to_json(), document.to_json_pretty());
+    assert_eq!(serde_json::from_str::<Value>(&pretty).unwrap(), serde_json::from_str::<Value>(&compact).unwrap());
+    assert!(pretty.lines().count() > 20 && compact.lines().count() == 1, "{pretty}");
 }

@@ -86,6 +86,14 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_however_long_is_not_for_ever() {
+        let fence = Fence::shut();
+        fence.set(Some(Duration::MAX));
+        assert!(fence.may_write(Duration::from_mins(1)));
+        assert!(!fence.may_write(Duration::MAX));
+    }
+
+    #[test]
     fn without_election_always_open() {
         assert!(Fence::always().may_write(Duration::MAX));
     }

@@ -1,5 +1,6 @@
 //! Candidates against a small API server, in real time with short leases.
 
+mod announcer;
 mod apiserver;
 
 use std::time::Instant;
@@ -9,6 +10,7 @@ use apiserver::{ApiServer, Door};
 use k8s_openapi::api::coordination::v1::Lease;
 
 use super::api::{Trouble, observed};
+use super::elector::Claim;
 use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -148,6 +150,31 @@ fn a_release_without_an_api_server_comes_to_an_end() {
 }
 
 #[test]
+fn a_release_outlasts_an_api_server_that_is_away_for_two_seconds() {
+    run(async {
+        let server = ApiServer::default();
+        let (client, door) = server.door().await;
+        let (election, mut leading) = Election::start(client, config("only"));
+        until_leads(&mut leading, true).await;
+        door.send_replace(Door::Stuck);
+        let back = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            door.send_replace(Door::Open);
+        };
+        tokio::join!(election.release(), back);
+        assert_eq!(server.holder().as_deref(), Some(""));
+    });
+}
+
+#[test]
+fn writes_are_stamped_with_the_time_as_a_lease_keeps_it() {
+    let before = Timestamp::now();
+    let stamp = now_in_microseconds();
+    assert!(stamp <= Timestamp::now() && stamp.as_microsecond() >= before.as_microsecond(), "{before} {stamp}");
+    assert_eq!(stamp.subsec_nanosecond() % 1000, 0);
+}
+
+#[test]
 fn a_replica_without_a_name_gets_one() {
     run(async {
         let server = ApiServer::default();
@@ -250,5 +277,46 @@ fn an_api_server_that_does_not_answer_is_not_waited_for() {
         let mut api = LeaseApi::new(client, &config("only"));
         let trouble = api.perform(&Request::Read).await.unwrap_err();
         assert!(matches!(trouble, Trouble::Timeout { verb: "get", .. }), "{trouble}");
+    });
+}
+
+#[test]
+fn a_lease_is_written_as_claimed_and_keeps_others_parts_of_the_version_it_replaces() {
+    run(async {
+        let server = ApiServer::default();
+        let mut api = LeaseApi::new(server.door().await.0, &config("only"));
+        let now = now_in_microseconds();
+        let mut claim = Claim {
+            holder: "only".to_owned(),
+            duration: Duration::from_secs(3),
+            acquired: Some(now),
+            renewed: Some(now),
+            transitions: 4,
+        };
+        assert!(matches!(api.perform(&Request::Create(claim.clone())).await, Ok(Answer::Written(_))));
+        let lease = server.lease().unwrap();
+        assert_eq!(observed(&lease).claim, claim);
+        let metadata = lease.metadata;
+        assert_eq!(metadata.namespace.as_deref(), Some("operators"));
+        assert_eq!(metadata.name.as_deref(), Some("aurora-log-export-operator"));
+
+        server.edit(|lease| {
+            lease.metadata.labels = Some([("team".to_owned(), "db".to_owned())].into());
+            lease.metadata.managed_fields = Some(Vec::new());
+        });
+        assert!(matches!(api.perform(&Request::Read).await, Ok(Answer::Found(_))));
+        claim.transitions = 5;
+        let replace = |version: &str| Request::Replace { version: version.to_owned(), claim: claim.clone() };
+        assert!(matches!(api.perform(&replace("2")).await, Ok(Answer::Written(_))));
+        let metadata = server.lease().unwrap().metadata;
+        assert_eq!(metadata.labels.unwrap()["team"], "db");
+        assert_eq!(metadata.managed_fields, None, "the API server's own business");
+
+        // Of a version that was never seen nothing is known that could be kept.
+        server.edit(|lease| lease.metadata.labels = None);
+        assert!(matches!(api.perform(&replace("4")).await, Ok(Answer::Written(_))));
+        let lease = server.lease().unwrap();
+        assert_eq!(lease.metadata.labels, None, "what somebody took off stays off");
+        assert_eq!(observed(&lease).claim, claim);
     });
 }

@@ -2,6 +2,7 @@
 
 mod deletion;
 mod drift;
+mod remains;
 mod tags;
 mod verdicts;
 
@@ -108,6 +109,9 @@ fn found(plan: &Plan) -> Vec<(Part, Field, Option<&str>)> {
 fn what_is_as_wanted_needs_nothing() {
     for spec in [json!({}), json!({ "access": "FullAccess" }), json!({ "tags": { "a": "b" } })] {
         let desired = wanted(spec);
-        assert_eq!(plan_for(&desired, &in_sync(&desired)), Ok(Plan::default()));
+        let plan = plan_for(&desired, &in_sync(&desired)).unwrap();
+        assert_eq!(plan, Plan::default());
+        assert!(plan.is_empty());
     }
+    assert!(!plan_for(&wanted(json!({})), &Observed::default()).unwrap().is_empty());
 }

@@ -49,7 +49,7 @@ fn values_at_their_limits_are_taken() {
         boundary("123456789012:policy/x/y/b"),
         boundary("aws:policy/PowerUserAccess"),
         json!({ "tags": tags(47) }),
-        json!({ "tags": { long(128): "é".repeat(256), "größe_.:/=+-@ 1": "" } }),
+        json!({ "tags": { long(128): "é".repeat(256), "größe_.:/=+-@ 1": "a\u{a0}b\u{2003}c" } }),
         json!({ "driftCheckInterval": "30s" }),
         json!({ "driftCheckInterval": "1h30m" }),
         json!({ "accountRef": { "name": "a.b-c" } }),
@@ -93,6 +93,8 @@ fn what_is_refused_names_its_field() {
         (scope("regions", json!(["eu-west-1", "mars"])), "spec.scope.regions[1]"),
         (scope("regions", json!(["eu-west-*"])), "spec.scope.regions[0]"),
         (scope("regions", json!(["EU-WEST-1"])), "spec.scope.regions[0]"),
+        (scope("regions", json!(["x-west-1"])), "spec.scope.regions[0]"),
+        (scope("regions", json!(["eu-1"])), "spec.scope.regions[0]"),
         (scope("regions", json!(["eu-west-1", "eu-west-1"])), "spec.scope.regions[1]"),
         (scope("regions", json!(["*", "eu-west-1"])), "spec.scope.regions"),
         (scope("accountIds", json!([])), "spec.scope.accountIds"),
@@ -126,11 +128,14 @@ fn what_is_refused_names_its_field() {
         (boundary("arn:aws:iam::123456789012:role/b"), "spec.permissionsBoundary"),
         (boundary("arn:aws:iam::123456789012:policy/"), "spec.permissionsBoundary"),
         (boundary("arn:aws:iam::123456789012:policy/a b"), "spec.permissionsBoundary"),
+        (boundary("arn:aws:iam::123456789012:policy/x/a b"), "spec.permissionsBoundary"),
+        (boundary("arn:aws:iam::123456789012:policy/a b/x"), "spec.permissionsBoundary"),
         (boundary(""), "spec.permissionsBoundary"),
         (json!({ "tags": { "": "x" } }), "spec.tags[\"\"]"),
         (json!({ "tags": { long(129): "x" } }), "spec.tags[\"aaa"),
         (json!({ "tags": { "a": long(257) } }), "spec.tags[\"a\"]"),
         (json!({ "tags": { "a": "(x)" } }), "spec.tags[\"a\"]"),
+        (json!({ "tags": { "a": "x\ty" } }), "spec.tags[\"a\"]"),
         (json!({ "tags": { "a*": "x" } }), "spec.tags[\"a*\"]"),
         (json!({ "tags": { "AWS:x": "x" } }), "spec.tags[\"AWS:x\"]"),
         (json!({ "tags": { "AuroraLogExport.dev/owner": "x" } }), "spec.tags[\"AuroraLogExport.dev/owner\"]"),
@@ -200,15 +205,16 @@ fn a_policy_too_large_for_iam_is_refused_with_its_size_and_is_never_made() {
 
 #[test]
 fn the_size_limit_is_exact() {
-    // The default scope's document has room for so many characters more in its log stream.
-    let document =
-        |length: usize| wanted(json!({ "scope": { "logStreams": items(12, |i| format!("{i:02}{}", long(length))) } }));
-    let size = |length: usize| document(length).unwrap().policy.unwrap().document.counted_size();
-    let (small, step) = (size(10), 12);
-    let room = (6144 - small) / step;
-    assert!(size(10 + room) <= 6144 && size(10 + room) > 6144 - step);
-    let refused = document(11 + room).unwrap_err().to_string();
-    assert!(refused.contains(&(small + (room + 1) * step).to_string()), "{refused}");
+    let wanted = |length: usize| {
+        let mut streams = items(11, |i| format!("{i:02}{}", long(418)));
+        streams.push(long(length));
+        wanted(json!({ "scope": { "logStreams": streams } }))
+    };
+    let size = |length: usize| wanted(length).unwrap().policy.unwrap().document.counted_size();
+    let longest = 1 + 6144 - size(1);
+    assert_eq!(size(longest), 6144);
+    let refused = wanted(longest + 1).unwrap_err().to_string();
+    assert!(refused.contains("6145"), "{refused}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{OTHERS_POLICY, found, in_sync, plan_for, role, wanted, writes};
 use crate::iam::PolicyVersion;
 use crate::observe::{Content, Observed, ObservedPolicy, ObservedRole};
-use crate::plan::{Action, Field, Part, Plan, Repair};
+use crate::plan::{Action, Field, Part, Plan, Repair, Rivals, plan, role_differences};
 
 const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/b";
 
@@ -287,4 +287,22 @@ fn full_access_leaves_a_policy_alone_that_is_not_ours() {
         let observed = Observed { role: Some(role(&desired)), policy: Some(policy) };
         assert_eq!(plan_for(&desired, &observed), Ok(Plan::default()));
     }
+}
+
+#[test]
+fn a_role_judged_by_itself_differs_in_what_a_whole_plan_says_of_it() {
+    let desired = wanted(json!({ "tags": { "a": "b" } }));
+    let mut observed = in_sync(&desired);
+    let role = observed.role.as_mut().unwrap();
+    role.tags.remove("a");
+    role.tags.insert("former".into(), "x".into());
+    role.attached.clear();
+    let former = ["former".to_owned()];
+    let whole = plan(&desired, &observed, &Rivals::default(), &former).unwrap();
+    let alone = role_differences(&desired, observed.role.as_ref().unwrap(), &former);
+    assert_eq!((&alone.findings, &alone.steps), (&whole.findings, &whole.steps));
+    let own = desired.identity.policy_arn.as_str();
+    assert_eq!(writes(&alone), ["UntagRole former", "TagRole a", &format!("Attach {own}")]);
+    let in_sync = in_sync(&desired);
+    assert_eq!(role_differences(&desired, in_sync.role.as_ref().unwrap(), &[]), Plan::default());
 }

@@ -1,9 +1,9 @@
 //! Each row of the table: conditions, and what tools make of them.
 
 use super::{Affected, Failure, Outcome, at, condition, failed, finding, kstatus, look, next, progressing, says};
-use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, Reason};
+use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, Reason};
 use crate::plan::{Field, Part, Repair};
-use crate::status::is_ready;
+use crate::status::{Publication, is_ready};
 
 use ConditionType::{Drifted, Effective, PolicyAttached, PolicyReady, Ready, Reconciling, RoleReady, Stalled};
 
@@ -139,6 +139,23 @@ fn deleting_and_blocked() {
     assert_eq!(said(&status, KSTATUS), ["False DeletionBlocked", "True Deleting", "-", "-"]);
     assert!(condition(&status, Ready).unwrap().message.contains("ann"));
     assert_eq!(kstatus(&status, 1), "InProgress");
+}
+
+#[test]
+fn outputs_that_were_refused_cost_ready_and_what_is_published_is_told() {
+    let outputs = OutputsStatus { config_map_name: "orders-iam".into() };
+    let told = Publication { outputs: Some(outputs.clone()), refused: None };
+    let published = first(&Outcome::Published(look(Vec::new()), told));
+    assert_eq!(said(&published, KSTATUS), ["True InSync", "-", "-", "False NoDrift"]);
+    assert_eq!(published.outputs, Some(outputs));
+
+    let refused = Publication { outputs: None, refused: Some((Reason::Conflict, "it is another's".into())) };
+    let status = next(&published, &Outcome::Published(look(Vec::new()), refused), 1, at(1));
+    assert_eq!(said(&status, KSTATUS), ["False Conflict", "-", "True Conflict", "False NoDrift"]);
+    assert_eq!(&*condition(&status, Stalled).unwrap().message, "it is another's");
+    assert_eq!(kstatus(&status, 1), "Failed");
+    assert_eq!(says(&status, RoleReady), "True InSync", "AWS is as it should be");
+    assert_eq!(status.outputs, None);
 }
 
 #[test]
