@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::stream::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::{mpsc, watch};
@@ -19,7 +20,7 @@ use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::Queue;
 use crate::reconcile::{Context, Next, reconcile};
-use crate::scan::{Report, Scans, is_judged_by_sweeps, slow_look};
+use crate::scan::{Report, Scans, is_judged_by_sweeps};
 use crate::watches::{News, Progress, Source, report, watch_all};
 
 /// How long reconciles may take to end after a signal; Kubernetes gives a Pod 30 s.
@@ -39,6 +40,8 @@ pub struct Controller {
     progress: BTreeMap<Source, Progress>,
     /// Names seen since a watch began to list anew.
     listed: BTreeMap<Source, BTreeSet<Owner>>,
+    /// Objects, by UID, that are no more and still have something in AWS.
+    passed_over: BTreeMap<Owner, String>,
     scans: Scans,
     leads: bool,
     /// Do the tasks of the accounts work?
@@ -66,6 +69,7 @@ pub async fn run(
         accounts,
         progress: sources.into_iter().map(|source| (source, Progress::Listing)).collect(),
         listed: BTreeMap::new(),
+        passed_over: BTreeMap::new(),
         leads: *leadership.borrow_and_update(),
         accounts_go,
     };
@@ -125,6 +129,9 @@ impl Controller {
         };
         if let Some(key) = self.tasks.remove(&id) {
             self.queue.done(&key, again.map(|next| (Instant::now() + next.pause, next.priority)));
+            if again.is_none() {
+                self.finished_passed_over(&key);
+            }
         }
     }
 
@@ -152,7 +159,7 @@ impl Controller {
                 self.progressed(source, Progress::Listed);
             }
             Ok(News::Policy(Event::Apply(object))) => self.changed(object),
-            Ok(News::Policy(Event::Delete(object))) => self.gone(&object.key()),
+            Ok(News::Policy(Event::Delete(object))) => self.deleted(object),
             Ok(News::Account(Event::InitApply(account))) => {
                 let key = Owner::new("", account.name());
                 self.listed.entry(source).or_default().insert(key);
@@ -232,6 +239,30 @@ impl Controller {
         self.queue.add(&key, &lane, at, priority);
     }
 
+    /// The API server removes an object that it has found without finalizers even if ours is added in that very instant:
+    /// then it never was *being* deleted, and what is made for it at this moment would stay for ever. So it is held here,
+    /// as one that is being deleted, until that is done.
+    fn deleted(&mut self, mut object: Object) {
+        let key = object.key();
+        if !object.has_finalizer() || object.is_deleting() {
+            self.gone(&key);
+            return;
+        }
+        tracing::info!(object = %key, "it went without passing by; what it has in AWS follows");
+        object.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::now()));
+        self.passed_over.insert(key, object.uid().to_owned());
+        self.changed(object);
+    }
+
+    /// One of those that went unseen is done with, unless there is a new object of its name.
+    fn finished_passed_over(&mut self, key: &Owner) {
+        if let Some(uid) = self.passed_over.remove(key)
+            && self.context.index.get(key).is_some_and(|object| object.uid() == uid)
+        {
+            self.gone(key);
+        }
+    }
+
     fn gone(&mut self, key: &Owner) {
         self.queue.remove(key);
         let gone = self.context.index.get(key);
@@ -263,7 +294,7 @@ impl Controller {
             let lane = object.account_ref().map(str::to_owned);
             self.scans.follow(&lane);
             if is_judged_by_sweeps(&object) {
-                let later = slow_look(crate::scan::DEFAULT_INTERVAL).mul_f64(0.1 + 0.9 * fastrand::f64());
+                let later = self.context.pace(&object).first_look().mul_f64(0.1 + 0.9 * fastrand::f64());
                 self.queue.add(&object.key(), &lane, Instant::now() + later, Priority::Periodic);
             } else {
                 self.queue.add(&object.key(), &lane, Instant::now(), Priority::Change);

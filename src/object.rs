@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
 use serde::de::Error as _;
@@ -94,18 +94,9 @@ impl Object {
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Raw {
-            #[serde(default)]
-            metadata: ObjectMeta,
-            #[serde(default)]
-            spec: Value,
-            #[serde(default)]
-            status: Value,
-        }
         let Raw { metadata, spec, status } = Raw::deserialize(deserializer).map_err(D::Error::custom)?;
         Ok(Self {
-            metadata: compact(metadata),
+            metadata: metadata.into(),
             spec: read_spec(spec),
             status: serde_json::from_value(status).unwrap_or_default(),
         })
@@ -125,20 +116,48 @@ pub(crate) fn read_spec<T: serde::de::DeserializeOwned>(spec: Value) -> Result<B
     })
 }
 
-fn compact(metadata: ObjectMeta) -> ObjectMeta {
-    let annotations: BTreeMap<_, _> =
-        metadata.annotations.into_iter().flatten().filter(|(key, _)| key == ABANDON || key == RECONCILE_AT).collect();
-    ObjectMeta {
-        annotations: (!annotations.is_empty()).then_some(annotations),
-        creation_timestamp: metadata.creation_timestamp,
-        deletion_timestamp: metadata.deletion_timestamp,
-        finalizers: metadata.finalizers,
-        generation: metadata.generation,
-        name: metadata.name,
-        namespace: metadata.namespace,
-        resource_version: metadata.resource_version,
-        uid: metadata.uid,
-        ..ObjectMeta::default()
+/// An object of either kind as JSON has it.
+#[derive(Deserialize)]
+pub(crate) struct Raw {
+    #[serde(default)]
+    pub(crate) metadata: Metadata,
+    #[serde(default)]
+    pub(crate) spec: Value,
+    #[serde(default)]
+    pub(crate) status: Value,
+}
+
+/// What is kept of the metadata. `managedFields`, often the largest part of an object, is skipped, not built and dropped.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Metadata {
+    annotations: Option<BTreeMap<String, String>>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+    finalizers: Option<Vec<String>>,
+    generation: Option<i64>,
+    name: Option<String>,
+    namespace: Option<String>,
+    resource_version: Option<String>,
+    uid: Option<String>,
+}
+
+impl From<Metadata> for ObjectMeta {
+    fn from(metadata: Metadata) -> Self {
+        let mut annotations = metadata.annotations.unwrap_or_default();
+        annotations.retain(|key, _| key == ABANDON || key == RECONCILE_AT);
+        Self {
+            annotations: (!annotations.is_empty()).then_some(annotations),
+            creation_timestamp: metadata.creation_timestamp,
+            deletion_timestamp: metadata.deletion_timestamp,
+            finalizers: metadata.finalizers,
+            generation: metadata.generation,
+            name: metadata.name,
+            namespace: metadata.namespace,
+            resource_version: metadata.resource_version,
+            uid: metadata.uid,
+            ..Self::default()
+        }
     }
 }
 

@@ -30,6 +30,8 @@ const FAILED_FOR: Duration = Duration::from_secs(1);
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// Credentials are replaced this long before they expire.
 const RENEW_BEFORE: Duration = Duration::from_mins(2);
+/// Where STS cannot be reached they serve until this long before their end, in which a call still ends.
+const LAST_USE: Duration = Duration::from_secs(10);
 /// Where nothing names a Region: IAM is global in the commercial partition, and signs for this one.
 const DEFAULT_REGION: &str = "us-east-1";
 /// Session name of assumed roles, seen in CloudTrail.
@@ -143,16 +145,13 @@ struct Current {
     access_key: String,
     verified_at: Instant,
     ask_again_at: Instant,
+    renew_before: Duration,
     expires: Option<SystemTime>,
 }
 
 impl Current {
-    fn is_fresh(&self) -> bool {
-        Instant::now() < self.ask_again_at && self.holds()
-    }
-
-    fn holds(&self) -> bool {
-        self.expires.is_none_or(|expiry| expiry > SystemTime::now() + RENEW_BEFORE)
+    fn holds(&self, for_another: Duration) -> bool {
+        self.expires.is_none_or(|expiry| expiry > SystemTime::now() + for_another)
     }
 }
 
@@ -220,8 +219,9 @@ impl Session {
     /// STS failed for now: what has been verified and holds stays good for a while.
     fn use_on(&self) -> Option<CallerIdentity> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let current = current.as_mut().filter(|current| current.holds())?;
+        let current = current.as_mut().filter(|current| current.holds(LAST_USE))?;
         current.ask_again_at = Instant::now() + ASK_AGAIN;
+        current.renew_before = LAST_USE;
         Some(current.identity.clone())
     }
 
@@ -244,7 +244,8 @@ impl Session {
 
     fn current(&self) -> Option<CallerIdentity> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.as_ref().filter(|current| current.is_fresh()).map(|current| current.identity.clone())
+        let current = current.as_ref().filter(|it| Instant::now() < it.ask_again_at && it.holds(it.renew_before));
+        current.map(|current| current.identity.clone())
     }
 
     fn ask_anew(&self, state: &mut State) {
@@ -255,10 +256,9 @@ impl Session {
     async fn refresh(&self, state: &mut State) -> Result<CallerIdentity, IamError> {
         let credentials = self.fetch(state).await?;
         let known = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let still_verified = known.filter(|known| {
-            known.access_key == credentials.access_key_id() && known.verified_at.elapsed() < VERIFIED_FOR
-        });
-        let (identity, verified_at) = match still_verified {
+        let is_verified =
+            |it: &Current| it.access_key == credentials.access_key_id() && it.verified_at.elapsed() < VERIFIED_FOR;
+        let (identity, verified_at) = match known.filter(is_verified) {
             Some(known) => (known.identity, known.verified_at),
             None => (self.ask_who_we_are(&credentials).await?, Instant::now()),
         };
@@ -277,6 +277,7 @@ impl Session {
             access_key: credentials.access_key_id().to_owned(),
             verified_at,
             ask_again_at: verified_at + VERIFIED_FOR,
+            renew_before: RENEW_BEFORE,
             expires: credentials.expiry(),
         });
         Ok(identity)
@@ -375,7 +376,6 @@ impl Session {
     }
 }
 
-/// On whose behalf identities are asked for.
 fn caller() -> Caller {
     Caller { namespace: Arc::from(""), object: Arc::from(""), priority: Priority::Change }
 }

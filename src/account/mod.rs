@@ -3,9 +3,10 @@
 pub mod budget;
 pub mod credentials;
 pub mod registry;
+mod service_linked;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aws_config::SdkConfig;
 
@@ -16,13 +17,10 @@ use crate::iam::{ErrorClass, Iam, IamError};
 use crate::names::RoleName;
 use budget::{Budget, Caller};
 use credentials::{CallerIdentity, Session, Source};
+use service_linked::ServiceLinkedRole;
 
 pub use registry::{Accounts, Resolved, Unresolved};
-
-/// The role that AWS documents as taking precedence for log export.
-pub const SERVICE_LINKED_ROLE: &str = "AWSServiceRoleForRDS";
-/// How long the answer about it holds.
-const SERVICE_LINKED_ROLE_HOLDS: Duration = Duration::from_hours(1);
+pub use service_linked::SERVICE_LINKED_ROLE;
 
 /// One AWS account, or the operator's own.
 pub struct Account {
@@ -30,7 +28,7 @@ pub struct Account {
     /// Clients and budget; made when the account's id is known.
     open: Mutex<Option<Open>>,
     make_gate: Box<dyn Fn(&CallerIdentity) -> Gate + Send + Sync>,
-    service_linked_role: tokio::sync::Mutex<Option<(Instant, Option<bool>)>>,
+    service_linked_role: ServiceLinkedRole,
 }
 
 #[derive(Clone)]
@@ -47,7 +45,7 @@ impl Account {
             session: Arc::new(session),
             open: Mutex::new(None),
             make_gate: Box::new(make_gate),
-            service_linked_role: tokio::sync::Mutex::new(None),
+            service_linked_role: ServiceLinkedRole::default(),
         }
     }
 
@@ -111,21 +109,9 @@ impl Account {
 
     /// Has the account the service-linked role that overrides ours? Asked once an hour; `None` if it is not known.
     pub async fn service_linked_role(&self, iam: &AwsIam) -> Option<bool> {
-        let mut known = self.service_linked_role.lock().await;
-        if let Some((at, answer)) = *known
-            && at.elapsed() < SERVICE_LINKED_ROLE_HOLDS
-        {
-            return answer;
-        }
         let name = RoleName::parse(SERVICE_LINKED_ROLE).ok()?;
-        let answer = match iam.role(&name).await {
-            Ok(role) => Some(role.is_some()),
-            Err(error) if error.class == ErrorClass::AccessDenied => None,
-            // Passing trouble: what was known holds until the next look.
-            Err(_) => return known.and_then(|(_, answer)| answer),
-        };
-        *known = Some((Instant::now(), answer));
-        answer
+        let ask = async { Ok(iam.role(&name).await?.is_some()) };
+        self.service_linked_role.look(Instant::now(), ask).await
     }
 }
 

@@ -7,15 +7,14 @@ use kube::Resource;
 use kube::core::ClusterResourceScope;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
 use crate::api::{AwsAccount, AwsAccountSpec, AwsAccountStatus, FINALIZER};
-use crate::object::{Unreadable, read_spec};
+use crate::object::{Raw, Unreadable, read_spec};
 
 /// An account, read leniently.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountObject {
-    /// Metadata.
+    /// Metadata, without what only other tools need.
     pub metadata: ObjectMeta,
     /// The spec, or why it cannot be read.
     pub spec: Result<Box<AwsAccountSpec>, Unreadable>,
@@ -48,18 +47,9 @@ impl AccountObject {
 
 impl<'de> Deserialize<'de> for AccountObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Raw {
-            #[serde(default)]
-            metadata: ObjectMeta,
-            #[serde(default)]
-            spec: Value,
-            #[serde(default)]
-            status: Value,
-        }
         let Raw { metadata, spec, status } = Raw::deserialize(deserializer).map_err(D::Error::custom)?;
         Ok(Self {
-            metadata: ObjectMeta { managed_fields: None, annotations: None, ..metadata },
+            metadata: metadata.into(),
             spec: read_spec(spec),
             status: serde_json::from_value(status).unwrap_or_default(),
         })

@@ -1,12 +1,12 @@
 //! `crd`: the CustomResourceDefinitions as YAML.
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
+use super::output;
 use crate::api::crds;
 
 /// Print the CustomResourceDefinitions, or write them to files.
@@ -32,7 +32,7 @@ pub(super) fn main(args: &CrdArgs) -> anyhow::Result<ExitCode> {
     for crd in crds() {
         let yaml = to_yaml(&crd)?;
         match &args.out_dir {
-            None => write!(std::io::stdout(), "---\n{yaml}").context("cannot write to the standard output")?,
+            None => output::print(format!("---\n{yaml}"))?,
             Some(dir) => {
                 let path = dir.join(format!("{}.yaml", crd.spec.names.plural));
                 std::fs::write(&path, yaml).with_context(|| format!("cannot write {}", path.display()))?;

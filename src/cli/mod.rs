@@ -4,14 +4,17 @@
 // Documentation comments of arguments are their help texts, which no Markdown reader sees.
 #![allow(clippy::doc_markdown)]
 
+mod completion;
 mod connect;
 mod crd;
 mod doctor;
 mod explain;
 mod import;
 mod manifests;
+mod output;
 mod paint;
 mod plan;
+mod progress;
 mod reference;
 mod render;
 pub mod run;
@@ -20,6 +23,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::names::Owner;
@@ -65,7 +69,9 @@ enum Command {
     #[command(flatten)]
     Shared(PluginCommand),
     /// Print a completion script for a shell.
-    #[command(hide = true)]
+    #[command(after_help = "Examples:\n  \
+        source <(aurora-log-export-operator completion bash)\n  \
+        aurora-log-export-operator completion zsh > ~/.zfunc/_aurora-log-export-operator")]
     Completion {
         /// Which shell.
         shell: clap_complete::Shell,
@@ -73,10 +79,12 @@ enum Command {
     /// Print the reference page of the docs.
     #[command(hide = true)]
     Reference,
-    /// Write the man pages.
-    #[command(hide = true)]
+    /// Print or write the man pages.
+    #[command(after_help = "Examples:\n  \
+        aurora-log-export-operator man | man -l -\n  \
+        aurora-log-export-operator man --out-dir ~/.local/share/man/man1")]
     Man {
-        /// Directory to write one page per command into.
+        /// Directory to write one page per command into, instead of printing the first.
         #[arg(long, value_name = "DIR")]
         out_dir: Option<std::path::PathBuf>,
     },
@@ -104,18 +112,14 @@ pub fn main() -> ExitCode {
             Command::Render(args) => render::main(&args),
             Command::Import(args) => import::main(&args),
             Command::Shared(command) => command.main(),
-            Command::Completion { shell } => {
-                let mut command = Cli::command();
-                let name = command.get_name().to_owned();
-                clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
-                Ok(ExitCode::SUCCESS)
-            }
+            Command::Completion { shell } => completion::main(shell, Cli::command()),
             Command::Reference => reference::main(),
             Command::Man { out_dir } => man(out_dir.as_deref()),
         }
     };
     match result {
         Ok(code) => code,
+        Err(error) if error.is::<output::Closed>() => ExitCode::from(output::Closed::EXIT_CODE),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -143,9 +147,13 @@ fn is_plugin(program: Option<&OsStr>) -> bool {
 }
 
 fn man(out_dir: Option<&Path>) -> anyhow::Result<ExitCode> {
-    match out_dir {
-        Some(dir) => clap_mangen::generate_to(Cli::command(), dir)?,
-        None => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+    if let Some(dir) = out_dir {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        clap_mangen::generate_to(Cli::command(), dir)?;
+    } else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+        output::print(page)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use crate::iam::codes::CODES;
 use crate::metrics::METRICS;
 
 pub(super) fn main() -> anyhow::Result<ExitCode> {
-    print!("{}", page()?);
+    super::output::print(page()?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::manifests;
+use super::{manifests, output};
 use crate::desired::{Desired, desired};
 use crate::names::{AccountId, ClusterName, IamPath, Partition};
 use crate::object::Object;
@@ -56,10 +56,10 @@ pub(super) fn main(args: &RenderArgs) -> anyhow::Result<ExitCode> {
         match args.only {
             Some(Only::Policy) => {
                 let policy = desired.policy.as_ref().context("access: FullAccess has no policy document of its own")?;
-                println!("{}", policy.document.to_json_pretty());
+                output::print_line(&policy.document.to_json_pretty())?;
             }
-            Some(Only::Trust) => println!("{}", desired.trust.to_json_pretty()),
-            None => println!("{}", serde_json::to_string_pretty(&everything(&desired))?),
+            Some(Only::Trust) => output::print_line(&desired.trust.to_json_pretty())?,
+            None => output::print_line(&serde_json::to_string_pretty(&everything(&desired))?)?,
         }
     }
     Ok(ExitCode::SUCCESS)

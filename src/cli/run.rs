@@ -178,11 +178,16 @@ pub(super) fn deletion_policy(text: &str) -> Result<DeletionPolicy, String> {
 }
 
 pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // The work is waiting, for AWS and for the API server: on one thread no wake-up crosses to another, and the allocator
+    // keeps one arena.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let telemetry = start_telemetry(&args, runtime.handle())?;
     let ended = runtime.block_on(run(args));
-    // The last traces go out by the runtime; nothing else is waited for.
-    drop(telemetry);
+    // The last traces go out by the runtime, which has to run meanwhile; nothing else is waited for.
+    let flushed = runtime.block_on(async { tokio::task::spawn_blocking(|| drop(telemetry)).await });
+    if let Err(error) = flushed {
+        tracing::warn!(%error, "the last traces were not sent");
+    }
     runtime.shutdown_background();
     ended
 }

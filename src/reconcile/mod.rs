@@ -6,6 +6,7 @@ mod conclude;
 mod deletion;
 mod ensure;
 pub mod memory;
+pub mod pace;
 pub mod preview;
 mod refusal;
 
@@ -23,14 +24,13 @@ use crate::metrics::{Metrics, ReconcileResult};
 use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::backoff;
-use crate::scan::{self, Mode, Modes};
+use crate::scan::{Mode, Modes};
 use crate::settings::Settings;
 use crate::status::Outcome;
 use crate::telemetry::trace;
 use memory::{Memories, Memory};
+use pace::Pace;
 
-/// Between looks at an object where nothing else says how long, without account scans.
-pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(10);
 /// The longest pause after a failure that may pass by itself.
 pub const LONGEST_SOON: Duration = Duration::from_mins(1);
 /// The longest pause after a failure that a person must end.
@@ -63,6 +63,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// How often this object and its account are to be looked at.
+    pub fn pace(&self, object: &Object) -> Pace {
+        let object = object.spec.as_ref().ok().and_then(|spec| spec.drift_check_interval).map(Duration::from);
+        Pace { object, operator: self.settings.drift_check_interval }
+    }
+
     /// Are the objects of this namespace ours to look after?
     pub fn watches(&self, namespace: &str) -> bool {
         self.watched.is_empty() || self.watched.iter().any(|watched| watched == namespace)
@@ -204,7 +210,11 @@ async fn run(
     } else {
         ensure::ensure(context, object, memory, caller).await?
     };
-    conclude::conclude(context, object, &conclusion).await?;
+    match conclude::conclude(context, object, &conclusion).await {
+        // The object is no more; what it has in AWS may well be, and is gone after as long as it is known here.
+        Err(error) if error.is_not_found() && object.is_deleting() => {}
+        result => result?,
+    }
     Ok(conclusion)
 }
 
@@ -237,19 +247,16 @@ fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) 
     }
 }
 
-/// How old the last good look at an object may be, a third of the time that trouble may last before it is reported; and
-/// how often an object is looked at that no sweep looks at.
+/// How often an object wants to be looked at, and how often it may.
 fn interval(context: &Context, object: &Object) -> Duration {
-    let wanted = object.spec.as_ref().ok().and_then(|spec| spec.drift_check_interval).map(Duration::from);
-    wanted.or(context.settings.drift_check_interval).unwrap_or(DEFAULT_INTERVAL)
+    context.pace(object).interval()
 }
 
 /// When an object in sync is read by itself again: rarely where sweeps look at it, unless it asks for more.
 fn next_look(context: &Context, object: &Object) -> Duration {
-    if context.modes.of(&object.account_ref().map(str::to_owned)) != Some(Mode::Bulk) {
-        return interval(context, object);
+    let pace = context.pace(object);
+    match context.modes.of(&object.account_ref().map(str::to_owned)) {
+        Some(Mode::Bulk) => pace.look_between_sweeps(),
+        Some(Mode::PerResource(_)) | None => pace.interval(),
     }
-    let sweeps = context.settings.drift_check_interval.unwrap_or(scan::DEFAULT_INTERVAL);
-    let wanted = object.spec.as_ref().ok().and_then(|spec| spec.drift_check_interval).map(Duration::from);
-    wanted.filter(|wanted| *wanted < sweeps).unwrap_or_else(|| scan::slow_look(sweeps))
 }

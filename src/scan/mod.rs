@@ -21,19 +21,15 @@ use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::Lane;
 use crate::reconcile::Context;
+use crate::reconcile::pace::{DEFAULT_SWEEP_INTERVAL, Pace};
 use crate::telemetry::trace;
 
-/// Between sweeps where nothing else is set.
-pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(1);
 /// Up to so many objects, reading them one by one is cheap enough not to try a sweep.
 const FEW: usize = 25;
 /// Reads that one look at one object takes.
 const READS_PER_OBJECT: usize = 4;
 /// By default objects are swept ten times as often as they are read one by one.
 const PACE: usize = 10;
-/// What a sweep lacks is read once in so many sweeps, and at least every hour.
-const SWEEPS_PER_LOOK: u32 = 60;
-const SLOWEST_LOOK: Duration = Duration::from_hours(1);
 /// Where sweeping is not allowed or not worth it, that is asked again after this time.
 const ASK_AGAIN: Duration = Duration::from_hours(1);
 
@@ -100,11 +96,6 @@ pub fn mode(context: &Context, lane: &Lane) -> Mode {
     })
 }
 
-/// How often an object that is swept is read by itself, for what sweeps lack.
-pub fn slow_look(sweep_interval: Duration) -> Duration {
-    (sweep_interval * SWEEPS_PER_LOOK).min(SLOWEST_LOOK)
-}
-
 /// Is an object one that a sweep can judge: said to be in sync with this generation of its spec?
 pub fn is_judged_by_sweeps(object: &Object) -> bool {
     !object.is_deleting() && object.spec.is_ok() && crate::status::is_ready(&object.status, object.generation())
@@ -147,9 +138,10 @@ impl Drop for Scans {
 }
 
 async fn follow(context: Arc<Context>, lane: Lane, reports: mpsc::Sender<Report>) {
-    let interval = context.settings.drift_check_interval.unwrap_or(DEFAULT_INTERVAL);
+    let pace = Pace { object: None, operator: context.settings.drift_check_interval };
+    let interval = pace.sweep_interval();
     // Beyond this, an object says itself that AWS cannot be reached.
-    let patience = context.settings.drift_check_interval.unwrap_or(crate::reconcile::DEFAULT_INTERVAL) * 3;
+    let patience = pace.interval() * 3;
     let mut last_good = Instant::now();
     loop {
         let began = Instant::now();
@@ -192,7 +184,7 @@ enum NotSwept {
 /// One sweep, if it is wanted and worth it; its suspects.
 async fn look(context: &Context, lane: &Lane) -> Result<Vec<Owner>, NotSwept> {
     // More objects may make a sweep worth it at any time.
-    let forced = decide(context, lane).map_err(|why| NotSwept::One(why, DEFAULT_INTERVAL))?;
+    let forced = decide(context, lane).map_err(|why| NotSwept::One(why, DEFAULT_SWEEP_INTERVAL))?;
     let swept = sweep::sweep(context, lane).instrument(trace::sweep(lane.as_deref()));
     match swept.await {
         Ok(swept) if forced || swept.pages * PACE <= swept.objects * READS_PER_OBJECT => {

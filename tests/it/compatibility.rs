@@ -8,7 +8,6 @@ use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::api::{AuroraLogExportPolicy, AwsAccount};
 use aurora_test_support::apply;
 use aurora_test_support::controlplane::{ControlPlane, ControlPlaneOptions};
-use aurora_test_support::iam_model::http::{Server, ServerOptions};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::paths::{RunDir, workspace};
 use aurora_test_support::wait::wait_for;
@@ -17,6 +16,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
+use crate::emulators::aws;
 use crate::environment;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -196,7 +196,7 @@ async fn objects_stored_by_the_first_release_load_in_this_one() -> Result<()> {
         api.create(&dry, &anew).await.with_context(|| format!("{} is no longer valid", apply::describe(sample)))?;
     }
 
-    let server = Server::start(ServerOptions::default())?;
+    let server = aws()?;
     server.world().add_key(moto::ACCESS_KEY, HUB);
     let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
         .arguments(["--cluster-name=first", "--enable-outputs=true", "--drift-check-interval=1s"])

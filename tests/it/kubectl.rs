@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::call_log::CallRecord;
-use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::moto;
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
 use serde_json::{Value, json};
 
+use crate::emulators::aws;
 use crate::environment;
 
 const ACCOUNT: &str = "111122223333";
@@ -30,7 +31,7 @@ impl Stage {
     async fn start(flags: &[&str]) -> Result<Self> {
         let env = environment().await?;
         let namespace = env.namespace().await?;
-        let server = Server::start(ServerOptions::default())?;
+        let server = aws()?;
         server.world().add_key(moto::ACCESS_KEY, ACCOUNT);
         let (watch, name) = (format!("--watch-namespace={namespace}"), format!("--cluster-name={namespace}"));
         let options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))

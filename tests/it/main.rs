@@ -20,6 +20,7 @@ mod admission;
 mod cli;
 mod compatibility;
 mod docs;
+mod emulators;
 mod faults;
 mod kubectl;
 mod laws;

@@ -7,6 +7,7 @@ use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
 use serde_json::{Value, json};
 
+use crate::emulators::MotoBystanders;
 use crate::environment;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -15,6 +16,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 async fn an_empty_spec_becomes_the_guides_policy_and_its_deletion_leaves_nothing() -> Result<()> {
     let env = environment().await?;
     let namespace = env.namespace().await?;
+    let bystanders = MotoBystanders::before(env, &format!("{namespace}.orders")).await?;
     let watch = format!("--watch-namespace={namespace}");
     let operator = Operator::start(
         env,
@@ -69,5 +71,5 @@ async fn an_empty_spec_becomes_the_guides_policy_and_its_deletion_leaves_nothing
             .join("\n")
     );
     operator.stop().await?;
-    Ok(())
+    bystanders.untouched().await
 }

@@ -7,13 +7,14 @@ use anyhow::{Context, Result, ensure};
 use aurora_test_support::apply;
 use aurora_test_support::controlplane::{ControlPlane, ControlPlaneOptions};
 use aurora_test_support::environment::Environment;
-use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::moto;
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::paths::{RunDir, workspace};
 use aurora_test_support::wait::wait_for;
 use serde_json::Value;
 
+use crate::emulators::aws;
 use crate::environment;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -79,7 +80,7 @@ impl<'a> Cluster<'a> {
 async fn objects_restored_into_a_new_cluster_take_up_their_roles_once_the_old_cluster_is_named() -> Result<()> {
     let env = environment().await?;
     let run = RunDir::create()?;
-    let server = Server::start(ServerOptions::default())?;
+    let server = aws()?;
     server.world().add_key(moto::ACCESS_KEY, HUB);
     let role = || server.world().account(HUB).lock().snapshot()["roles"]["default.orders"].clone();
 

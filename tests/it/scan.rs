@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
-use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
 
+use crate::emulators::aws;
 use crate::environment;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -26,7 +27,7 @@ struct Swept<'a> {
 impl Swept<'_> {
     async fn new() -> Result<Self> {
         let env = environment().await?;
-        let aws = Server::start(ServerOptions::default())?;
+        let aws = aws()?;
         aws.world().add_key("test", ACCOUNT);
         aws.world().configure(ACCOUNT, |settings, _| {
             settings.page_cap = Some(20);

@@ -10,6 +10,7 @@ use crate::account::credentials::CallerIdentity;
 use crate::account::{Account, SERVICE_LINKED_ROLE};
 use crate::api::{TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
 use crate::cli::connect::asking;
+use crate::cli::progress::Progress;
 use crate::iam::aws::AwsIam;
 use crate::iam::inventory::Inventory;
 use crate::iam::{ErrorClass, Iam, IamError, Operation};
@@ -37,6 +38,8 @@ pub(super) struct Patient<'a> {
     pub(super) boundary: Option<&'a str>,
     /// Whose rights to simulate, if not the caller's.
     pub(super) principal: Option<&'a str>,
+    /// Told of what takes long.
+    pub(super) progress: &'a Progress,
 }
 
 /// All checks of AWS.
@@ -356,7 +359,11 @@ async fn orphans(
                     .skip(Check::Orphans, format!("only {MAX_POLICIES} of {} policies were looked at", suspects.len()));
                 suspects.truncate(MAX_POLICIES);
             }
+            if !suspects.is_empty() {
+                patient.progress.stage("policies without a known object looked at", suspects.len());
+            }
             for arn in suspects {
+                patient.progress.advance();
                 let Ok(Some(policy)) = iam.policy(&PolicyArn::from_aws(&arn)).await else {
                     continue;
                 };

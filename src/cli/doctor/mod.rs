@@ -15,7 +15,9 @@ use kube::ResourceExt;
 use kube::api::Api;
 
 use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, cluster_uid, list};
+use super::output;
 use super::paint::Paint;
+use super::progress::Progress;
 use crate::api::AwsAccount;
 use crate::object::Object;
 use report::{Check, Report, Severity};
@@ -65,11 +67,12 @@ enum Format {
 }
 
 pub(super) fn main(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
-    let (report, about) = block_on(examine(args))?;
+    let progress = Progress::stderr("doctor");
+    let (report, about) = block_on(progress.during(examine(args, &progress)))?;
     let report = report.finish(&args.ignore);
     match args.output {
-        Format::Text => print!("{}", render(&report, &about, Paint::stdout())),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        Format::Text => output::print(render(&report, &about, Paint::stdout()))?,
+        Format::Json => output::print_line(&serde_json::to_string_pretty(&report)?)?,
     }
     Ok(if report.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -82,7 +85,8 @@ struct About {
     objects: usize,
 }
 
-async fn examine(args: &DoctorArgs) -> anyhow::Result<(Report, About)> {
+async fn examine(args: &DoctorArgs, progress: &Progress) -> anyhow::Result<(Report, About)> {
+    progress.stage("examining the cluster", None);
     let mut report = Report::default();
     let mut about = About::default();
     let kube = match args.kube.connect().await {
@@ -127,7 +131,9 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<(Report, About)> {
             .collect(),
         boundary: args.permissions_boundary.as_deref(),
         principal: args.operator_principal.as_deref(),
+        progress,
     };
+    progress.stage("examining the account in AWS", None);
     let identity = Box::pin(aws::examine(&patient, &mut report)).await;
     about.account = identity.map(|identity| identity.account.to_string());
     Ok((report, about))

@@ -122,6 +122,28 @@ mod tests {
     }
 
     #[test]
+    fn every_account_that_cannot_be_used_is_found_with_what_to_do() {
+        let findings = |status: Value| {
+            let read: AwsAccount = serde_json::from_value(json!({
+                "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AwsAccount", "metadata": { "name": "prod" },
+                "spec": { "accountId": "111122223333" }, "status": status }))
+            .unwrap();
+            let mut report = Report::default();
+            account(&read, &mut report);
+            report.findings.into_iter().map(|finding| (finding.message, finding.fix)).collect::<Vec<_>>()
+        };
+        assert_eq!(findings(ready("True", "InSync", LONG_AGO)), []);
+        let unseen = findings(json!({ "observedGeneration": -1 }));
+        assert!(unseen.len() == 1 && unseen[0].0.contains("prod was never looked at"), "{unseen:?}");
+        for reason in ["Progressing", "CredentialsInvalid", "AccessDenied", "AccountMismatch", "InUse"] {
+            let found = findings(ready("False", reason, LONG_AGO));
+            let message = format!("AwsAccount prod is not ready: {reason}: why");
+            let fix = advice(Reason::from_name(reason).unwrap()).next_step.to_owned();
+            assert_eq!(found, [(message, fix)]);
+        }
+    }
+
+    #[test]
     fn every_stuck_object_is_found_with_its_reason() {
         for (metadata, status, part) in [
             (json!({}), json!({}), "never looked at"),

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use kube::api::Api;
 
 use super::connect::{KubeArgs, block_on, unreachable};
+use super::output;
 use super::paint::Paint;
 use crate::api::policy::{Access, ManagementPolicy};
 use crate::api::{ConditionType, Reason};
@@ -43,7 +44,7 @@ pub(super) fn main(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
             .map_err(|error| unreachable(&kube, &error))?
             .with_context(|| format!("there is no AuroraLogExportPolicy {key}: see kubectl get alep -A"))
     })?;
-    print!("{}", explain(&object, Timestamp::now(), Paint::stdout()));
+    output::print(explain(&object, Timestamp::now(), Paint::stdout()))?;
     Ok(ExitCode::SUCCESS)
 }
 

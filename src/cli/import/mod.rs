@@ -5,13 +5,14 @@ mod inverse;
 mod write;
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 
 use super::connect::{KubeArgs, OperatorArgs, State, asking, block_on, cluster_uid};
+use super::output;
+use super::progress::Progress;
 use crate::account::credentials::CallerIdentity;
 use crate::documents::Meaning;
 use crate::iam::aws::AwsIam;
@@ -54,16 +55,18 @@ struct Found {
 }
 
 pub(super) fn main(args: &ImportArgs) -> anyhow::Result<ExitCode> {
-    let (import, cluster) = block_on(run(args))?;
+    let progress = Progress::stderr("import");
+    let (import, cluster) = block_on(progress.during(run(args, &progress)))?;
     match &args.out_dir {
         Some(dir) => write::to_directory(&import, &cluster, dir)?,
-        None => print!("{}", write::to_stream(&import, &cluster)?),
+        None => output::print(write::to_stream(&import, &cluster)?)?,
     }
     eprintln!("{}", write::summary(&import, args.out_dir.as_deref()));
     Ok(ExitCode::SUCCESS)
 }
 
-async fn run(args: &ImportArgs) -> anyhow::Result<(Import, String)> {
+async fn run(args: &ImportArgs, progress: &Progress) -> anyhow::Result<(Import, String)> {
+    progress.stage("reading cluster and account", None);
     let kube = args.kube.connect().await;
     let uid = match &kube {
         Ok(kube) => cluster_uid(kube).await,
@@ -91,7 +94,7 @@ async fn run(args: &ImportArgs) -> anyhow::Result<(Import, String)> {
         .resolve(args.account_ref.as_deref(), &namespace, false)
         .map_err(|error| anyhow!("{}", error.message))?;
     let identity = resolved.account.identity().await.map_err(|error| anyhow!("{}", error.for_people()))?;
-    let found = gather(&state, args.account_ref.as_deref(), &namespace, &identity)
+    let found = gather(&state, args.account_ref.as_deref(), &namespace, &identity, progress)
         .await
         .map_err(|error| anyhow!("{}", error.for_people()))?;
     let facts = AccountFacts { id: identity.account.clone(), partition: identity.partition.clone(), via: resolved.via };
@@ -107,6 +110,7 @@ async fn gather(
     account_ref: Option<&str>,
     namespace: &str,
     identity: &CallerIdentity,
+    progress: &Progress,
 ) -> Result<Found, IamError> {
     let account = match state.accounts.resolve(account_ref, namespace, false) {
         Ok(resolved) => resolved.account,
@@ -115,17 +119,15 @@ async fn gather(
     };
     let iam = account.iam(identity, asking("import"));
     let inventory = account.inventory(identity, asking("import"));
+    progress.stage("listing roles", None);
     let listed = inventory.roles().await?;
     let candidates: Vec<ListedRole> = listed
         .into_iter()
         .filter(|role| inverse::concerns_rds(&Meaning::of(&role.trust)) && !role.path.starts_with("/aws-service-role/"))
         .collect();
     let mut found = Found { roles: Vec::new(), policies: BTreeMap::new(), notes: Vec::new() };
-    let progress = std::io::stderr().is_terminal();
-    for (index, listed) in candidates.iter().enumerate() {
-        if progress {
-            eprint!("\r{}/{} roles looked at", index + 1, candidates.len());
-        }
+    progress.stage("roles looked at", candidates.len());
+    for listed in &candidates {
         if let Some(role) = look(&iam, listed).await? {
             for arn in role.attached.iter().filter(|arn| !arn.contains(":iam::aws:")) {
                 if !found.policies.contains_key(arn)
@@ -136,16 +138,18 @@ async fn gather(
             }
             found.roles.push(role);
         }
+        progress.advance();
     }
-    if progress && !candidates.is_empty() {
-        eprintln!();
-    }
+    progress.stage("listing policies", None);
     match inventory.policies().await {
         Ok(policies) => {
-            for listed in policies.into_iter().filter(|policy| policy.attachments == 0) {
+            let unused: Vec<_> = policies.into_iter().filter(|policy| policy.attachments == 0).collect();
+            progress.stage("policies attached to nothing looked at", unused.len());
+            for listed in unused {
                 if let Some(policy) = look_at_policy(&iam, &listed.arn).await? {
                     found.policies.insert(listed.arn, policy);
                 }
+                progress.advance();
             }
         }
         Err(error) => {

@@ -5,7 +5,6 @@ mod report;
 mod text;
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,8 +15,9 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, cluster_uid};
-use super::manifests;
 use super::paint::Paint;
+use super::progress::Progress;
+use super::{manifests, output};
 use crate::names::Owner;
 use crate::object::Object;
 use crate::reconcile::preview::preview;
@@ -78,11 +78,12 @@ pub(super) fn main(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     if args.objects.is_empty() && args.files.is_empty() && !args.all && !args.all_namespaces {
         bail!("nothing to plan: give NAMESPACE/NAME, --all, or -f FILE");
     }
-    let report = block_on(run(args))?;
+    let progress = Progress::stderr("plan");
+    let report = block_on(progress.during(run(args, &progress)))?;
     match args.output {
-        Format::Text => print!("{}", text::render(&report, Paint::stdout())),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
-        Format::Yaml => print!("{}", serde_saphyr::to_string(&report)?),
+        Format::Text => output::print(text::render(&report, Paint::stdout()))?,
+        Format::Json => output::print_line(&serde_json::to_string_pretty(&report)?)?,
+        Format::Yaml => output::print(serde_saphyr::to_string(&report)?)?,
     }
     let code = if !args.exit_code {
         0
@@ -96,7 +97,8 @@ pub(super) fn main(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(code))
 }
 
-async fn run(args: &PlanArgs) -> anyhow::Result<Report> {
+async fn run(args: &PlanArgs, progress: &Progress) -> anyhow::Result<Report> {
+    progress.stage("reading the cluster", None);
     let mut kube = args.kube.connect().await;
     // A manifest can be judged without its cluster, if told whose it would be.
     let uid = match &kube {
@@ -126,21 +128,14 @@ async fn run(args: &PlanArgs) -> anyhow::Result<Report> {
     }
     let targets = targets(args, &mut state, kube.as_ref().ok())?;
     let mut report = Report::new(&state.settings.cluster, std::mem::take(&mut state.notes));
-    let progress = std::io::stderr().is_terminal() && targets.len() > AT_ONCE;
     let view = state.view();
     let objects: Vec<_> = targets.iter().filter_map(|key| state.index.get(key)).collect();
     let mut looks = stream::iter(objects.iter().map(|object| async move { (object, preview(view, object).await) }))
         .buffered(AT_ONCE);
-    let mut done = 0;
+    progress.stage("objects looked at", objects.len());
     while let Some((object, preview)) = looks.next().await {
         report.add(object, &preview);
-        done += 1;
-        if progress {
-            eprint!("\r{done}/{} objects looked at", targets.len());
-        }
-    }
-    if progress {
-        eprintln!();
+        progress.advance();
     }
     Ok(report)
 }

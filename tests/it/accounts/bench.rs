@@ -5,16 +5,18 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::api::Condition;
 use aurora_log_export_operator::api::{AuroraLogExportPolicy, AwsAccount};
+use aurora_log_export_operator::names::{Owner, default_name};
 use aurora_test_support::environment::Environment;
-use aurora_test_support::iam_model::Action;
 use aurora_test_support::iam_model::call_log::CallRecord;
-use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::iam_model::http::Server;
+use aurora_test_support::iam_model::{Action, Bystander};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use crate::emulators::aws;
 use crate::environment;
 
 /// Generous: two cores are shared by the whole suite.
@@ -38,7 +40,7 @@ impl Bench {
         for _ in 0..namespaces {
             names.push(env.namespace().await?);
         }
-        let server = Server::start(ServerOptions::default())?;
+        let server = aws()?;
         server.world().add_key("test", HUB);
         let operator = start_operator(env, &names, &server, arguments).await?;
         Ok(Self { env, client: env.client().await?, server, operator, namespaces: names })
@@ -70,13 +72,31 @@ impl Bench {
         Ok(name)
     }
 
-    /// Makes, or replaces, a policy in a namespace.
+    /// Makes, or replaces, a policy in a namespace. Where it refers to an `AwsAccount`, others have exactly its names in
+    /// the account of the operator's own credentials.
     pub(super) async fn policy(&self, namespace: &str, name: &str, spec: Value) -> Result<AuroraLogExportPolicy> {
+        if !spec["accountRef"].is_null() {
+            self.twin(namespace, name, &spec)?;
+        }
         let object = json!({ "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AuroraLogExportPolicy",
                              "metadata": { "name": name, "namespace": namespace }, "spec": spec });
         let stored =
             self.policies(namespace).patch(name, &PatchParams::apply("bench").force(), &Patch::Apply(&object)).await?;
         Ok(stored)
+    }
+
+    /// Unless it is there already.
+    fn twin(&self, namespace: &str, name: &str, spec: &Value) -> Result<()> {
+        let default = default_name("", &Owner::new(namespace, name));
+        let name = spec["roleName"].as_str().unwrap_or(&default).to_owned();
+        let hub = self.server.world().account(HUB);
+        let mut hub = hub.lock();
+        if hub.get_role(&name).is_ok() {
+            return Ok(());
+        }
+        let tags = [("team".to_owned(), "others".to_owned())].into();
+        let twin = Bystander { name, path: "/aurora-log-export/".to_owned(), tags, trusts_rds: true };
+        Ok(hub.plant_bystander(&twin)?)
     }
 
     pub(super) fn policies(&self, namespace: &str) -> Api<AuroraLogExportPolicy> {

@@ -169,6 +169,23 @@ async fn a_revoked_key_is_told_apart_from_a_denied_role() -> Result<()> {
     Ok(())
 }
 
+/// What may pass by itself is no failure: kstatus must not give up on it.
+#[tokio::test]
+async fn an_account_that_nobody_answers_for_is_being_retried_and_recovers() -> Result<()> {
+    let bench = Bench::start(1, &[]).await?;
+    let silent = Rule::new(Effect::Unavailable, &["AssumeRole", "GetCallerIdentity"]);
+    bench.server.gate().set_faults(FaultPlan::of(1, vec![silent]));
+    let account = bench.account("prod", ID, json!({})).await?;
+    let object = bench.wait_account(&account, "Progressing").await?;
+    let conditions = object.status.unwrap_or_default().conditions;
+    let of = |at: usize| [&*conditions[at].type_, &*conditions[at].status, &*conditions[at].reason];
+    assert_eq!([of(0), of(1)], [["Ready", "False", "Progressing"], ["Reconciling", "True", "Retrying"]]);
+    assert_eq!(conditions.len(), 2, "{conditions:?}");
+    bench.server.gate().clear_faults();
+    bench.wait_account(&account, "InSync").await?;
+    Ok(())
+}
+
 fn key(account: &str) -> Credential {
     Credential {
         account: account.to_owned(),

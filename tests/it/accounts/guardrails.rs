@@ -146,6 +146,30 @@ async fn who_breaks_a_new_guardrail_keeps_what_it_has_and_may_delete_it() -> Res
 }
 
 #[tokio::test]
+async fn an_object_made_again_under_old_names_owns_what_was_retained_under_them() -> Result<()> {
+    let bench = Bench::start(1, &[]).await?;
+    let ns = bench.ns().to_owned();
+    let account = bench.account("prod", ID, json!({})).await?;
+    let spec = json!({ "accountRef": { "name": account }, "deletionPolicy": "Retain" });
+    bench.policy(&ns, "orders", spec.clone()).await?;
+    bench.wait_policy(&ns, "orders", "InSync").await?;
+    let made = bench.snapshot(ID);
+    bench.delete_policy(&ns, "orders").await?;
+    assert_eq!(bench.snapshot(ID), made);
+    let mark = bench.server.gate().last_seq();
+    // To anybody else it is somebody else's.
+    let role = made["roles"].as_object().and_then(|roles| roles.keys().next().cloned()).unwrap_or_default();
+    bench.policy(&ns, "other", json!({ "accountRef": { "name": account }, "roleName": role })).await?;
+    bench.wait_policy(&ns, "other", "Conflict").await?;
+    bench.policy(&ns, "orders", spec).await?;
+    bench.wait_policy(&ns, "orders", "InSync").await?;
+    let writes: Vec<_> = bench.writes_since(mark).into_iter().filter(|call| call.executed).collect();
+    assert!(writes.is_empty(), "{writes:?}");
+    assert_eq!(bench.snapshot(ID), made);
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_operators_flags_hold_where_no_account_stands_between() -> Result<()> {
     let mut bench = Bench::start(1, &["--allow-full-access=false"]).await?;
     let ns = bench.ns().to_owned();

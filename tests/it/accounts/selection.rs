@@ -122,3 +122,30 @@ async fn an_account_name_that_comes_to_mean_another_account_gets_no_writes_there
     assert_eq!(bench.snapshot(ID), made);
     Ok(())
 }
+
+#[tokio::test]
+async fn an_account_in_another_partition_has_its_arns_documents_and_managed_policies_there() -> Result<()> {
+    let bench = Bench::start(1, &[]).await?;
+    let ns = bench.ns().to_owned();
+    let role = "arn:aws-us-gov:iam::444455556666:role/aurora-log-export-operator-member";
+    let there = json!({ "assumeRole": { "roleArn": role }, "guardrails": { "allowFullAccess": true } });
+    let account = bench.account("gov", "444455556666", there).await?;
+    let spec = json!({ "accountRef": { "name": account }, "roleName": "orders", "policyName": "orders" });
+    bench.policy(&ns, "orders", spec.clone()).await?;
+    bench.wait_policy(&ns, "orders", "InSync").await?;
+    let status = serde_json::to_value(bench.policies(&ns).get("orders").await?.status)?;
+    assert_eq!((&status["partition"], &status["accountId"]), (&json!("aws-us-gov"), &json!("444455556666")));
+    assert_eq!(status["policy"]["arn"], "arn:aws-us-gov:iam::444455556666:policy/aurora-log-export/orders");
+    assert_eq!(status["role"]["arn"], "arn:aws-us-gov:iam::444455556666:role/aurora-log-export/orders");
+    let made = bench.snapshot("444455556666").to_string();
+    assert!(made.contains("arn:aws-us-gov:logs:") && !made.contains("arn:aws:"), "{made}");
+    let mut full = spec;
+    full["access"] = json!("FullAccess");
+    bench.policy(&ns, "orders", full).await?;
+    bench.wait_policy(&ns, "orders", "InSync").await?;
+    let attached = bench.snapshot("444455556666")["roles"]["orders"]["attached"].clone();
+    assert_eq!(attached, json!(["arn:aws-us-gov:iam::aws:policy/CloudWatchLogsFullAccess"]));
+    bench.delete_policy(&ns, "orders").await?;
+    assert_eq!(bench.holds("444455556666"), (0, 0));
+    Ok(())
+}

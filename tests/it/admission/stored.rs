@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::api::AuroraLogExportPolicy;
 use aurora_test_support::apply;
 use aurora_test_support::controlplane::{ControlPlane, ControlPlaneOptions};
-use aurora_test_support::iam_model::http::{Server, ServerOptions};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::paths::{RunDir, workspace};
 use aurora_test_support::wait::wait_for;
@@ -20,6 +19,7 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::policy;
+use crate::emulators::aws;
 use crate::environment;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -99,7 +99,7 @@ async fn an_object_stored_before_a_rule_existed_is_reported_and_disturbs_no_othe
     let mut manifests: Vec<_> = bad.iter().map(|(name, spec, _)| policy("default", name, spec)).collect();
     manifests.push(policy("default", "good", "{}"));
     let (control_plane, client) = cluster_with(run.path(), &manifests).await?;
-    let server = Server::start(ServerOptions::default())?;
+    let server = aws()?;
     server.world().add_key(moto::ACCESS_KEY, "123456789012");
     let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
         .arguments(["--cluster-name=stored", "--log-filter=info,aurora_log_export_operator=debug"])
@@ -174,7 +174,7 @@ async fn an_object_that_became_unreadable_is_kept_until_it_is_abandoned() -> Res
     let manifest = policy("default", "orders", "description: 7")
         .replace("namespace: default}", "namespace: default, finalizers: [auroralogexport.dev/cleanup]}");
     let (control_plane, client) = cluster_with(run.path(), &[manifest]).await?;
-    let server = Server::start(ServerOptions::default())?;
+    let server = aws()?;
     server.world().add_key(moto::ACCESS_KEY, "123456789012");
     let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
         .arguments(["--cluster-name=stored", "--log-filter=info,aurora_log_export_operator=debug"])

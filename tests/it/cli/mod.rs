@@ -3,18 +3,23 @@
 mod doctor;
 mod habits;
 mod import;
+mod inputs;
 mod plan;
 mod render;
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use aurora_test_support::calls;
 use aurora_test_support::environment::Environment;
-use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::moto::ACCESS_KEY;
 use serde_json::Value;
+
+use crate::emulators::aws;
 use tokio::process::Command;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_aurora-log-export-operator");
@@ -56,6 +61,7 @@ impl Cli {
                 ("PATH".into(), std::env::var("PATH").unwrap_or_default()),
                 ("HOME".into(), env.dir().display().to_string()),
                 ("AWS_EC2_METADATA_DISABLED".into(), "true".into()),
+                (calls::APPLICATION_ID.into(), calls::COMMAND_LINE.into()),
             ],
         }
     }
@@ -110,7 +116,7 @@ impl Cli {
 
 /// An IAM of the test's own, with one account.
 fn iam() -> Result<Server> {
-    let server = Server::start(ServerOptions::default())?;
+    let server = aws()?;
     server.world().add_key(ACCESS_KEY, ACCOUNT);
     Ok(server)
 }

@@ -11,7 +11,8 @@ use kube::api::{DynamicObject, Patch, PatchParams, ValidationDirective};
 use super::markdown::{Mark, files, pages};
 use crate::environment;
 
-/// Kinds of other projects, whose CRDs are not here: `tests/support/delivery` holds what it can of them to a schema.
+/// Kinds of other projects, whose CRDs are not here. `tests/support/delivery` reads Flux's and the Prometheus operator's
+/// into their own types; `cargo xtask ci --only argocd` has Argo CD's CRDs.
 const OTHERS: &[(&str, &str)] = &[
     ("argoproj.io/", "Argo CD's"),
     ("toolkit.fluxcd.io/", "Flux's"),

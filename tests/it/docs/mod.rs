@@ -8,6 +8,7 @@ mod commands;
 mod links;
 mod manifests;
 mod markdown;
+mod security;
 mod session;
 mod tools;
 

@@ -8,9 +8,10 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use aurora_test_support::calls;
 use aurora_test_support::controlplane::ControlPlaneOptions;
 use aurora_test_support::environment::Environment;
-use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::paths::workspace;
 use aurora_test_support::supervisor;
@@ -99,9 +100,11 @@ async fn the_commands_of_every_page_work_in_the_order_of_the_page() -> Result<()
 fn before(page: &Path) -> &'static str {
     match page.to_str().unwrap_or_default() {
         "docs/operations.md" => include_str!("before/operations.sh"),
-        "docs/installation.md" => include_str!("before/installation.sh"),
+        "docs/installation.md" => {
+            concat!(include_str!("before/stand-in-kinds.sh"), include_str!("before/installation.sh"))
+        }
         "docs/getting-started-eks.md" => include_str!("before/getting-started-eks.sh"),
-        "docs/migrating.md" => include_str!("before/migrating.sh"),
+        "docs/migrating.md" => concat!(include_str!("before/stand-in-kinds.sh"), include_str!("before/migrating.sh")),
         "deploy/aws/README.md" => include_str!("before/eks.sh"),
         _ => "",
     }
@@ -117,7 +120,7 @@ async fn run(env: &Environment, aws: &Path, page: &Page) -> Result<String> {
     let namespaces = ["shop", "aurora-log-export-system"]
         .map(|it| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {it}}}\n---\n"));
     env.apply_yaml(&namespaces.concat()).await?;
-    let server = Server::start(ServerOptions::default())?;
+    let server = crate::emulators::aws()?;
     server.world().add_key(KEY, ACCOUNT);
     let name = page.path.display().to_string().replace(['/', '.'], "-");
     let dir = env.dir().join(&name);
@@ -247,6 +250,7 @@ impl Session<'_> {
                 ("AWS_PAGER", ""),
                 ("AWS_EC2_METADATA_DISABLED", "true"),
                 ("ALEP_IAM_READS_PER_SECOND", "10000"),
+                (calls::APPLICATION_ID, calls::COMMAND_LINE),
             ])
             .env("HOME", self.dir)
             .env("KUBECONFIG", self.env.kubeconfig())

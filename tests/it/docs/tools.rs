@@ -131,8 +131,17 @@ pub(super) fn check(call: &Call) -> Result<&'static str> {
     }
 }
 
-const HELM_FLAGS: &[&str] =
-    &["--install", "--namespace", "--create-namespace", "--set", "--values", "--take-ownership", "--wait"];
+/// `cargo xtask ci --only helm-cluster` runs them with the real helm.
+const HELM_FLAGS: &[&str] = &[
+    "--install",
+    "--namespace",
+    "--create-namespace",
+    "--set",
+    "--values",
+    "--reset-then-reuse-values",
+    "--take-ownership",
+    "--wait",
+];
 
 fn helm(arguments: &[String]) -> Result<()> {
     let command = arguments.first().map(String::as_str).unwrap_or_default();

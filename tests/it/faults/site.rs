@@ -10,7 +10,7 @@ use aurora_log_export_operator::names::{Owner, default_name};
 use aurora_test_support::apiserver_proxy::ApiserverProxy;
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::call_log::CallRecord;
-use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::iam_model::{Iam, PageRequest};
 use aurora_test_support::kubeconfig;
 use aurora_test_support::operator::{Operator, OperatorOptions};
@@ -18,6 +18,7 @@ use aurora_test_support::wait::wait_for;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
+use crate::emulators::aws;
 use crate::environment;
 
 pub(super) const ACCOUNT: &str = "111122223333";
@@ -43,7 +44,7 @@ impl Site<'static> {
 
 impl<'a> Site<'a> {
     pub(super) async fn within(env: &'a Environment) -> Result<Self> {
-        let aws = Server::start(ServerOptions::default())?;
+        let aws = aws()?;
         aws.world().add_key(KEY, ACCOUNT);
         Ok(Self { env, namespace: env.namespace().await?, aws, client: env.client().await? })
     }

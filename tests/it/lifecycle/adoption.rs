@@ -1,6 +1,7 @@
 //! Taking over what exists: never, by consent, or where the operator allows it.
 
 use anyhow::{Result, ensure};
+use aurora_test_support::operator::{Operator, OperatorOptions};
 use serde_json::json;
 
 use super::stage::{OTHER_DOCUMENT, OTHER_TRUST, RDS_TRUST, READ_ONLY, Stage, message, tags};
@@ -148,5 +149,77 @@ async fn another_clusters_role_is_handed_over_by_consent() -> Result<()> {
     assert_eq!(now.tags["auroralogexport.dev/managed-by"], stage.cluster());
     stage.deleted("a").await?;
     stage.nothing_left("a")?;
+    stage.finish().await
+}
+
+/// `old`, of the stage's own namespace, hands its policy and role to `new`, of another namespace in that cluster.
+async fn handed_over(stage: &Stage, namespace: &str, cluster: &str) -> Result<()> {
+    let name = format!("{}-shared", stage.namespace);
+    let spec = json!({ "roleName": name, "policyName": name, "adoptionPolicy": "Tagged" });
+    let status = stage.applied("old", spec.clone()).await?;
+    stage.apply_in(namespace, "new", spec).await?;
+    let refused = stage.until_in(namespace, "new", "Ready", "False", "Conflict").await?;
+    let said = message(&refused, "Ready");
+    ensure!(said.contains(&format!("{}/old", stage.namespace)), "it names the owner: {said}");
+    let (role, arn) = (stage.iam().get_role(&name)?.id, status["policy"]["arn"].as_str().unwrap_or_default());
+    let policy = stage.iam().get_policy(arn)?.id;
+
+    // Consent for one of the same name elsewhere is none.
+    let others = tags(&[("auroralogexport.dev/adoptable-by", &format!("{cluster}/{namespace}/newer"))]);
+    stage.by_hand(|iam| iam.tag_role(&name, &others).and_then(|()| iam.tag_policy(arn, &others)))?;
+    let mark = stage.mark();
+    stage
+        .eventually("another look of both", || {
+            ensure!(stage.iam_calls(mark).iter().filter(|call| call.action == "GetRole").count() >= 4);
+            Ok(())
+        })
+        .await?;
+    assert_eq!(stage.writes(mark), Vec::<String>::new());
+
+    let consent = tags(&[("auroralogexport.dev/adoptable-by", &format!("{cluster}/{namespace}/new"))]);
+    stage.by_hand(|iam| iam.tag_role(&name, &consent).and_then(|()| iam.tag_policy(arn, &consent)))?;
+    stage.until_in(namespace, "new", "Ready", "True", "InSync").await?;
+    let refused = stage.until("old", "Ready", "False", "Conflict").await?;
+    ensure!(message(&refused, "Ready").contains(&format!("{namespace}/new")), "{refused}");
+    for tags in [stage.iam().get_role(&name)?.tags, stage.iam().get_policy(arn)?.tags] {
+        assert_eq!(tags["auroralogexport.dev/managed-by"], cluster);
+        assert_eq!(tags["auroralogexport.dev/owner"], format!("{namespace}/new"));
+    }
+    let mark = stage.mark();
+    stage.deleted("old").await?;
+    assert_eq!(stage.writes(mark), Vec::<String>::new());
+    assert_eq!((stage.iam().get_role(&name)?.id, stage.iam().get_policy(arn)?.id), (role, policy), "never deleted");
+
+    stage.until_in(namespace, "new", "Ready", "True", "InSync").await?;
+    stage.api_in(namespace).delete("new", &kube::api::DeleteParams::default()).await?;
+    stage
+        .eventually("both to go", || {
+            ensure!(stage.iam().get_role(&name).is_err() && stage.iam().get_policy(arn).is_err());
+            Ok(())
+        })
+        .await
+}
+
+#[tokio::test]
+async fn an_object_is_handed_over_between_namespaces_of_one_cluster() -> Result<()> {
+    let namespace = crate::environment().await?.namespace().await?;
+    let watch = format!("--watch-namespace={namespace}");
+    let stage = Stage::with(&["--drift-check-interval=1s", &watch]).await?;
+    handed_over(&stage, &namespace, &stage.cluster()).await?;
+    stage.finish().await
+}
+
+#[tokio::test]
+async fn an_object_is_handed_over_between_two_clusters_at_work() -> Result<()> {
+    let stage = Stage::start().await?;
+    let namespace = stage.env.namespace().await?;
+    let cluster = format!("cluster-{namespace}");
+    let (watch, name) = (format!("--watch-namespace={namespace}"), format!("--cluster-name={cluster}"));
+    let options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
+        .arguments([watch.as_str(), name.as_str(), "--drift-check-interval=1s", "--drift-scan=per-resource"])
+        .aws_endpoint(&stage.server.url());
+    let other = Operator::start(stage.env, options).await?;
+    handed_over(&stage, &namespace, &cluster).await?;
+    other.stop().await?;
     stage.finish().await
 }

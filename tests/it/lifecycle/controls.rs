@@ -89,6 +89,51 @@ async fn drift_check_interval_asks_for_more_looks_at_one_object() -> Result<()> 
 }
 
 #[tokio::test]
+async fn in_bulk_mode_it_asks_for_more_looks_and_never_for_more_account_scans() -> Result<()> {
+    const SWEEP: &str = "GetAccountAuthorizationDetails";
+    let flags = ["--drift-scan=bulk", "--drift-check-interval=10m"];
+    let mut stage = Stage::with(&flags).await?;
+    stage.applied("often", json!({ "driftCheckInterval": "30s" })).await?;
+    stage.applied("rarely", json!({})).await?;
+    // Also of an operator that finds both in sync when it comes: its first sweep says so, and no other is made.
+    let mark = stage.mark();
+    stage.restart_with(&flags).await?;
+    let sweeps = |mark: u64| stage.iam_calls(mark).iter().filter(|call| call.action == SWEEP).count();
+    wait_for("the first sweep", LIMIT, async || {
+        ensure!(stage.metrics_have("auroralogexport_orphans{").await?);
+        Ok(())
+    })
+    .await?;
+    let swept = sweeps(mark);
+    ensure!(swept > 0, "the first sweep is in the call log");
+    for round in 0..2 {
+        for name in ["often", "rarely"] {
+            let name = stage.name(name);
+            stage.by_hand(|iam| iam.update_assume_role_policy(&name, OTHER_TRUST))?;
+        }
+        let mark = stage.mark();
+        stage
+            .eventually(&format!("repair {round}, after 30 s"), || {
+                ensure!(trust(&stage, "often")?.contains("rds.amazonaws.com"));
+                Ok(())
+            })
+            .await?;
+        // One look of four reads, and its write.
+        let about = stage.name("often");
+        let calls = stage.iam_calls(mark).into_iter().filter(|call| call.resource.ends_with(&about));
+        let calls: Vec<_> = calls.map(|call| call.action).collect();
+        ensure!(calls.len() <= 5 && calls.contains(&"UpdateAssumeRolePolicy".to_owned()), "{calls:?}");
+    }
+    ensure!(!trust(&stage, "rarely")?.contains("rds.amazonaws.com"), "nobody has looked at it");
+    assert_eq!(sweeps(mark), swept, "its looks are its own");
+    stage.finish().await
+}
+
+fn trust(stage: &Stage, object: &str) -> Result<String> {
+    Ok(stage.role(object)?.trust.as_str().to_owned())
+}
+
+#[tokio::test]
 async fn access_switches_both_ways_without_a_gap_and_leaves_nothing_behind() -> Result<()> {
     let stage = Stage::still().await?;
     stage.applied("a", json!({})).await?;

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams};
 use serde_json::json;
 
+use super::bystanders::CONTESTED;
 use super::stage::{ACCOUNT, LIMIT, OTHER_DOCUMENT, OTHER_TRUST, PATH, READ_ONLY, Stage, message, tags};
 
 #[tokio::test]
@@ -174,22 +175,52 @@ async fn an_object_whose_resources_were_taken_over_goes_without_them() -> Result
     stage.finish().await
 }
 
-#[tokio::test]
-async fn a_create_whose_answer_was_lost_leaves_nothing_though_reads_lag() -> Result<()> {
+/// Deletes an object right after this create, whose answer was lost, while reads lag.
+async fn deleted_right_after_a_lost(create: &str) -> Result<()> {
     let stage = Stage::still().await?;
     stage.server.world().configure(ACCOUNT, |settings, _| settings.visibility_delay_ms = 5000);
-    let lost = Rule::new(Effect::LoseAnswer, &["CreateRole"]).times(1);
+    let lost = Rule::new(Effect::LoseAnswer, &[create]).times(1);
     stage.server.gate().set_faults(FaultPlan::of(1, vec![lost]));
     let before = stage.iam().counts();
+    let mark = stage.mark();
     stage.apply("a", json!({})).await?;
     stage
-        .eventually("the role that nobody was told of", || {
-            ensure!(stage.iam().counts().0 > before.0);
+        .eventually("the create that nobody was told of", || {
+            let calls = stage.iam_calls(mark);
+            let lost =
+                calls.iter().any(|call| call.action == create && call.outcome == "ConnectionLost" && call.executed);
+            ensure!(lost, "{calls:?}");
             Ok(())
         })
         .await?;
     stage.deleted("a").await?;
     assert_eq!(stage.iam().counts(), before);
+    stage.finish().await
+}
+
+#[tokio::test]
+async fn a_role_whose_creation_was_not_answered_does_not_outlive_its_object_though_reads_lag() -> Result<()> {
+    deleted_right_after_a_lost("CreateRole").await
+}
+
+#[tokio::test]
+async fn a_policy_whose_creation_was_not_answered_does_not_outlive_its_object_though_reads_lag() -> Result<()> {
+    deleted_right_after_a_lost("CreatePolicy").await
+}
+
+#[tokio::test]
+async fn the_operators_default_deletion_policy_holds_where_an_object_says_nothing() -> Result<()> {
+    let stage = Stage::with(&["--drift-check-interval=1h", "--default-deletion-policy=Retain"]).await?;
+    stage.applied("silent", json!({})).await?;
+    stage.applied("explicit", json!({ "deletionPolicy": "Delete" })).await?;
+    let (role, policy) = (stage.role("silent")?, stage.policy("silent")?);
+    let mark = stage.mark();
+    stage.deleted("silent").await?;
+    stage.event("silent", "Retained").await?;
+    assert_eq!(stage.iam_calls(mark), []);
+    assert_eq!((stage.role("silent")?, stage.policy("silent")?), (role, policy));
+    stage.deleted("explicit").await?;
+    stage.nothing_left("explicit")?;
     stage.finish().await
 }
 
@@ -214,6 +245,7 @@ async fn a_deleted_namespace_goes_and_so_does_what_it_had_in_aws() -> Result<()>
 #[tokio::test]
 async fn without_credentials_retained_and_abandoned_objects_go_without_any_call() -> Result<()> {
     let mut stage = Stage::still().await?;
+    stage.deleted(CONTESTED).await?;
     stage.applied("retained", json!({ "deletionPolicy": "Retain" })).await?;
     stage.applied("abandoned", json!({})).await?;
     stage.stop_operator().await?;
@@ -268,5 +300,28 @@ async fn a_policy_without_its_role_and_a_role_without_its_policy_go_too() -> Res
         stage.deleted(name).await?;
         stage.nothing_left(name)?;
     }
+    stage.finish().await
+}
+
+#[tokio::test]
+async fn an_object_that_went_in_the_instant_in_which_its_finalizer_came_leaves_nothing() -> Result<()> {
+    let stage = Stage::start().await?;
+    let before = stage.iam().snapshot();
+    stage.applied("a", json!({})).await?;
+    stage.applied("kept", json!({ "deletionPolicy": "Retain" })).await?;
+    let control_plane = stage.env.control_plane()?;
+    let path = |name: &str| format!("auroralogexport.dev/auroralogexportpolicies/{}/{name}", stage.namespace);
+    control_plane.remove_from_etcd(&path("a")).await?;
+    stage.eventually("nothing of it to be left", || stage.nothing_left("a")).await?;
+    control_plane.remove_from_etcd(&path("kept")).await?;
+    stage.gone("kept").await?;
+    // The name is free again, for an object that knows nothing of the one before.
+    stage.applied("a", json!({})).await?;
+    stage.deleted("a").await?;
+    stage.nothing_left("a")?;
+    stage.role("kept")?;
+    stage.applied("kept", json!({})).await?;
+    stage.deleted("kept").await?;
+    assert_eq!(stage.iam().snapshot(), before);
     stage.finish().await
 }

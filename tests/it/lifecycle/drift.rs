@@ -57,6 +57,23 @@ async fn every_kind_of_drift_is_repaired_and_counted_by_its_field() -> Result<()
 }
 
 #[tokio::test]
+async fn a_boundary_that_is_wanted_comes_back_whether_it_was_exchanged_or_removed() -> Result<()> {
+    let stage = Stage::start().await?;
+    stage.applied("a", json!({ "permissionsBoundary": READ_ONLY })).await?;
+    let name = stage.name("a");
+    for edit in ["exchanged", "removed"] {
+        let before = stage.repaired("permissionsBoundary").await?;
+        stage.by_hand(|iam| match edit {
+            "exchanged" => iam.put_role_permissions_boundary(&name, FULL_ACCESS),
+            _ => iam.delete_role_permissions_boundary(&name),
+        })?;
+        repaired(&stage, "permissionsBoundary", before).await?;
+        assert_eq!(stage.role("a")?.boundary.as_deref(), Some(READ_ONLY), "{edit}");
+    }
+    stage.finish().await
+}
+
+#[tokio::test]
 async fn a_policy_or_role_deleted_behind_our_back_is_made_again() -> Result<()> {
     let stage = Stage::start().await?;
     stage.applied("a", json!({})).await?;

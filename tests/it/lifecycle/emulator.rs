@@ -7,10 +7,12 @@ use aurora_test_support::wait::wait_for;
 use serde_json::json;
 
 use super::stage::{LIMIT, OTHER_DOCUMENT, OTHER_TRUST, Stage};
+use crate::emulators::MotoBystanders;
 
-/// A stage whose operator talks to moto.
-async fn stage() -> Result<(Stage, QueryClient)> {
+/// A stage whose operator talks to moto, and what others have there.
+async fn stage() -> Result<(Stage, QueryClient, MotoBystanders)> {
     let mut stage = Stage::without_operator(&[]).await?;
+    let bystanders = MotoBystanders::before(stage.env, &stage.name("a")).await?;
     let (watch, cluster) =
         (format!("--watch-namespace={}", stage.namespace), format!("--cluster-name={}", stage.cluster()));
     let options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator")).arguments([
@@ -20,12 +22,12 @@ async fn stage() -> Result<(Stage, QueryClient)> {
     ]);
     stage.operator = Some(Operator::start(stage.env, options).await?);
     let aws = stage.env.aws();
-    Ok((stage, aws))
+    Ok((stage, aws, bystanders))
 }
 
 #[tokio::test]
 async fn drift_is_repaired_and_a_deletion_leaves_nothing_on_moto() -> Result<()> {
-    let (stage, aws) = stage().await?;
+    let (mut stage, aws, bystanders) = stage().await?;
     let status = stage.applied("a", json!({ "tags": { "team": "shop" } })).await?;
     let text = |path: &str| status.pointer(path).and_then(|it| it.as_str()).unwrap_or_default().to_owned();
     let (arn, role) = (text("/policy/arn"), text("/role/name"));
@@ -55,12 +57,13 @@ async fn drift_is_repaired_and_a_deletion_leaves_nothing_on_moto() -> Result<()>
     stage.deleted("a").await?;
     ensure!(aws.call(Service::Iam, "GetRole", &[("RoleName", &role)]).await.is_err());
     ensure!(aws.call(Service::Iam, "GetPolicy", &[("PolicyArn", &arn)]).await.is_err());
-    stage.finish().await
+    stage.stop_operator().await?;
+    bystanders.untouched().await
 }
 
 #[tokio::test]
 async fn an_existing_role_is_a_conflict_until_it_consents_on_moto() -> Result<()> {
-    let (stage, aws) = stage().await?;
+    let (mut stage, aws, bystanders) = stage().await?;
     let role = stage.name("a");
     let path = super::stage::PATH;
     aws.call(
@@ -80,5 +83,6 @@ async fn an_existing_role_is_a_conflict_until_it_consents_on_moto() -> Result<()
     stage.event("a", "Adopted").await?;
     stage.deleted("a").await?;
     ensure!(aws.call(Service::Iam, "GetRole", &[("RoleName", &role)]).await.is_err());
-    stage.finish().await
+    stage.stop_operator().await?;
+    bystanders.untouched().await
 }

@@ -13,6 +13,7 @@ mod emulator;
 mod orphans;
 mod outputs;
 mod ownership;
+mod partitions;
 mod peers;
 mod random;
 mod stage;

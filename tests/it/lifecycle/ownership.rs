@@ -30,6 +30,47 @@ async fn of_two_objects_with_one_name_the_earlier_wins_and_the_other_takes_over_
 }
 
 #[tokio::test]
+async fn an_observing_a_suspended_and_a_refused_object_claim_nothing_and_the_tags_decide_from_then_on() -> Result<()> {
+    let mut stage = Stage::without_operator(&["--drift-check-interval=1s"]).await?;
+    let kinds = [
+        ("o", json!({ "managementPolicy": "Observe" }), "Conflict"),
+        ("s", json!({ "suspend": true }), "Suspended"),
+        ("r", json!({ "adoptionPolicy": "Always" }), "NotPermitted"),
+    ];
+    let names = |kind: &str| {
+        let name = format!("{}-{kind}", stage.namespace);
+        json!({ "roleName": name, "policyName": name })
+    };
+    let mut specs = Vec::new();
+    for (kind, more, reason) in kinds {
+        let (plain, mut spec) = (names(kind), names(kind));
+        spec.as_object_mut().into_iter().for_each(|spec| spec.extend(more.as_object().cloned().unwrap_or_default()));
+        stage.apply(&format!("a-{kind}"), spec).await?;
+        specs.push((kind, plain, reason));
+    }
+    for (kind, plain, _) in &specs {
+        stage.apply(&format!("b-{kind}"), plain.clone()).await?;
+    }
+    stage.start_operator().await?;
+    for (kind, plain, reason) in &specs {
+        let (first, second) = (format!("a-{kind}"), format!("b-{kind}"));
+        stage.ready(&second).await?;
+        stage.until(&first, "Ready", "False", reason).await?;
+        // The earlier object now wants it too, but it has an owner.
+        let role = stage.iam().get_role(plain["roleName"].as_str().unwrap_or_default())?;
+        stage.apply(&first, plain.clone()).await?;
+        let status = stage.until(&first, "Ready", "False", "Conflict").await?;
+        ensure!(message(&status, "Ready").contains(&format!("{}/{second}", stage.namespace)), "{status}");
+        stage.ready(&second).await?;
+        assert_eq!(stage.iam().get_role(&role.name)?.tags, role.tags);
+        stage.deleted(&second).await?;
+        stage.ready(&first).await?;
+        stage.deleted(&first).await?;
+    }
+    stage.finish().await
+}
+
+#[tokio::test]
 async fn names_that_differ_only_in_case_are_one_name() -> Result<()> {
     let mut stage = Stage::without_operator(&["--drift-check-interval=1s"]).await?;
     let spec = |name: &str| json!({ "roleName": name, "policyName": name });

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
-use aurora_test_support::iam_model::http::{Defaults, Server, ServerOptions};
+use aurora_test_support::iam_model::http::{Defaults, Server};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
 
+use crate::emulators::aws_with;
 use crate::environment;
 use collector::{Collector, Span};
 
@@ -31,10 +32,7 @@ impl Setting {
         Ok(Self {
             env,
             namespace: env.namespace().await?,
-            server: Server::start(ServerOptions {
-                defaults: Defaults { account_of_unknown_keys: Some(ACCOUNT.to_owned()), ..Defaults::default() },
-                ..ServerOptions::default()
-            })?,
+            server: aws_with(Defaults { account_of_unknown_keys: Some(ACCOUNT.to_owned()), ..Defaults::default() })?,
         })
     }
 
@@ -163,7 +161,7 @@ async fn nothing_is_exported_unless_asked_for() -> Result<()> {
     setting.apply("unasked").await?;
     let running = threads(&operator)?;
     operator.stop().await?;
-    assert!(running.len() > 1 && !running.iter().any(|name| name == EXPORTER), "{running:?}");
+    assert!(!running.is_empty() && !running.iter().any(|name| name == EXPORTER), "{running:?}");
 
     // An empty flag says no to a variable that was injected.
     let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str())];

@@ -74,3 +74,35 @@ func TestPoliciesFitIntoIAM(t *testing.T) {
 		}
 	}
 }
+
+// The module holds no document of its own: it fills the JSON files in, with a value for each of their placeholders.
+func TestTerraformReadsTheSameDocuments(t *testing.T) {
+	module := read(t, "deploy/aws/terraform/main.tf")
+	for _, name := range awsDocuments {
+		if !strings.Contains(module, name+".json\"") {
+			t.Errorf("main.tf does not read %s.json", name)
+		}
+		rest := read(t, "deploy/aws/"+name+".json")
+		for {
+			_, after, found := strings.Cut(rest, "${")
+			if !found {
+				break
+			}
+			placeholder, tail, _ := strings.Cut(after, "}")
+			set := false
+			for _, line := range strings.Split(module, "\n") {
+				key, _, isSet := strings.Cut(line, "=")
+				set = set || (isSet && strings.HasSuffix(strings.TrimSpace(key), placeholder))
+			}
+			if !set {
+				t.Errorf("main.tf has no value for ${%s} of %s.json", placeholder, name)
+			}
+			rest = tail
+		}
+	}
+	for _, own := range []string{"Effect", "Principal", "Action", "Resource ", "Condition"} {
+		if strings.Contains(module, own) {
+			t.Errorf("main.tf holds a piece of a document: %s", own)
+		}
+	}
+}

@@ -1,81 +1,25 @@
 package delivery
 
 import (
-	"fmt"
+	"path/filepath"
 	"reflect"
 	"testing"
 
-	lua "github.com/yuin/gopher-lua"
+	"auroralogexport.dev/argolua"
 )
 
-// toLua makes a Lua value of a parsed YAML value.
-func toLua(state *lua.LState, value any) lua.LValue {
-	switch value := value.(type) {
-	case object:
-		table := state.NewTable()
-		for key, item := range value {
-			table.RawSetString(key, toLua(state, item))
-		}
-		return table
-	case []any:
-		table := state.NewTable()
-		for _, item := range value {
-			table.Append(toLua(state, item))
-		}
-		return table
-	case string:
-		return lua.LString(value)
-	case bool:
-		return lua.LBool(value)
-	case float64:
-		return lua.LNumber(value)
-	case nil:
-		return lua.LNil
-	default:
-		panic(fmt.Sprintf("%T in a test file", value))
-	}
-}
-
-// fromLua is the inverse; an empty table becomes an empty map.
-func fromLua(value lua.LValue) any {
-	switch value := value.(type) {
-	case *lua.LTable:
-		if value.Len() > 0 {
-			var items []any
-			for i := 1; i <= value.Len(); i++ {
-				items = append(items, fromLua(value.RawGetInt(i)))
-			}
-			return items
-		}
-		fields := object{}
-		value.ForEach(func(key, item lua.LValue) { fields[key.String()] = fromLua(item) })
-		return fields
-	case lua.LString:
-		return string(value)
-	case lua.LBool:
-		return bool(value)
-	case lua.LNumber:
-		return float64(value)
-	default:
-		return nil
-	}
-}
-
-// run executes a script with the libraries that Argo CD grants: no strings, no files, no modules.
+// run executes a script of deploy/argocd.
 func run(t *testing.T, script string, obj object) any {
 	t.Helper()
-	state := lua.NewState(lua.Options{SkipOpenLibs: true})
-	defer state.Close()
-	for name, open := range map[string]lua.LGFunction{lua.BaseLibName: lua.OpenBase, lua.TabLibName: lua.OpenTable} {
-		state.Push(state.NewFunction(open))
-		state.Push(lua.LString(name))
-		state.Call(1, 0)
-	}
-	state.SetGlobal("obj", toLua(state, obj))
-	if err := state.DoString(read(t, "deploy/argocd/"+script)); err != nil {
+	loaded, err := argolua.Load(filepath.Join(root, "deploy/argocd", script))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return fromLua(state.Get(-1))
+	answer, err := loaded.Run(obj)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
 }
 
 func TestHealth(t *testing.T) {

@@ -2,9 +2,11 @@ module auroralogexport.dev/kstatus
 
 go 1.26.0
 
+replace auroralogexport.dev/argolua => ../argolua
+
 require (
+	auroralogexport.dev/argolua v0.0.0
 	github.com/fluxcd/cli-utils v1.3.0
-	github.com/yuin/gopher-lua v1.1.2
 	k8s.io/apimachinery v0.37.0
 )
 
@@ -15,6 +17,7 @@ require (
 	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
 	github.com/modern-go/reflect2 v1.0.3-0.20250322232337-35a7c28c31ee // indirect
 	github.com/x448/float16 v0.8.4 // indirect
+	github.com/yuin/gopher-lua v1.1.2 // indirect
 	go.yaml.in/yaml/v2 v2.4.4 // indirect
 	golang.org/x/net v0.58.0 // indirect
 	golang.org/x/text v0.41.0 // indirect

@@ -81,7 +81,7 @@ func (f facts) argo() string {
 }
 
 // judge names everything that is wrong with one recorded object.
-func judge(object map[string]any, health *scripts) (facts, []string) {
+func judge(object map[string]any, health scripts) (facts, []string) {
 	found, err := read(object)
 	if err != nil {
 		return found, []string{err.Error()}

@@ -59,14 +59,55 @@ func TestWrongStatusesAreFound(t *testing.T) {
 	}
 }
 
-func TestARecordingOfFewReasonsIsRefused(t *testing.T) {
-	tally := newTally()
+// showing is a tally of objects with these reasons of Ready, and of one before its first status.
+func showing(t *testing.T, known []string, shown map[string][]string) *tally {
+	t.Helper()
+	tally := newTally(known)
 	found, wrong := judged(t, `{"observedGeneration":-1}`)
 	tally.add(found, wrong, "")
-	if err := tally.report(1); err == nil || !strings.Contains(err.Error(), "proves too little") {
+	for kind, reasons := range shown {
+		for _, reason := range reasons {
+			tally.add(facts{kind: kind, conditions: map[string]condition{"Ready": {reason: reason}}}, nil, "")
+		}
+	}
+	return tally
+}
+
+func TestARecordingMustShowEveryReason(t *testing.T) {
+	known, err := vocabulary("../../../docs/reference.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]string{"AuroraLogExportPolicy": append([]string{}, known...), "AwsAccount": reasons["AwsAccount"]}
+	if err := showing(t, known, all).report(); err != nil {
 		t.Error(err)
 	}
-	if err := tally.report(0); err != nil {
+	few := map[string][]string{"AuroraLogExportPolicy": known, "AwsAccount": reasons["AwsAccount"][1:]}
+	if err := showing(t, known, few).report(); err == nil || !strings.HasSuffix(err.Error(), "of Ready of AwsAccount InSync") {
 		t.Error(err)
+	}
+	lacking := func(name string) []string {
+		var rest []string
+		for _, reason := range known {
+			if reason != name {
+				rest = append(rest, reason)
+			}
+		}
+		return rest
+	}
+	// A reason that only other conditions have.
+	few = map[string][]string{"AuroraLogExportPolicy": lacking("ImmutableInAws"), "AwsAccount": reasons["AwsAccount"]}
+	if err := showing(t, known, few).report(); err == nil || !strings.HasSuffix(err.Error(), "condition ImmutableInAws") {
+		t.Error(err)
+	}
+	if err := showing(t, lacking("Suspended"), all).report(); err == nil || !strings.Contains(err.Error(), "has not: Suspended") {
+		t.Error(err)
+	}
+	for kind, names := range reasons {
+		for _, name := range names {
+			if !strings.Contains(strings.Join(known, " ")+" ", name+" ") {
+				t.Errorf("the reference has no reason %s, which %s can have", name, kind)
+			}
+		}
 	}
 }

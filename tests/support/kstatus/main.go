@@ -1,9 +1,11 @@
 // Kstatus judges recorded objects by the library that Flux and Helm wait with, and by the health scripts for Argo CD:
 //
-//	go run . -scripts DIR -least N RECORDING
+//	go run . -scripts DIR -reference FILE RECORDING
 //
 // A recording holds one object a line, as the API server sent it. The library is github.com/fluxcd/cli-utils: Flux's
 // fork of sigs.k8s.io/cli-utils, where kstatus comes from, and what Helm 4 uses too.
+//
+// A recording proves something only of what it shows: it must show every reason.
 package main
 
 import (
@@ -11,13 +13,15 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 
+	"auroralogexport.dev/argolua"
 	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// The reasons of condition Ready by kind, as in the reference. A recording that shows few of them proves little.
+// The reasons of condition Ready by kind: a closed set, each of which a recording must show.
 var reasons = map[string][]string{
 	"AuroraLogExportPolicy": {
 		"InSync", "Progressing", "Suspended", "DriftDetected", "InvalidSpec", "Conflict", "IdentityChanged", "AccessDenied",
@@ -32,16 +36,70 @@ const shown = 10
 
 func main() {
 	dir := flag.String("scripts", "", "directory of the health scripts")
-	least := flag.Int("least", 0, "how many reasons of Ready the recording must show, both kinds together")
+	reference := flag.String("reference", "", "the page with the table of all reasons")
 	flag.Parse()
-	if err := check(flag.Arg(0), *dir, *least); err != nil {
+	if err := check(flag.Arg(0), *dir, *reference); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func check(recording, dir string, least int) error {
+// scripts are the health scripts of deploy/argocd by kind.
+type scripts map[string]*argolua.Script
+
+func load(dir string) (scripts, error) {
+	loaded := scripts{}
+	for kind, name := range map[string]string{"AuroraLogExportPolicy": "health.lua", "AwsAccount": "awsaccount/health.lua"} {
+		script, err := argolua.Load(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		loaded[kind] = script
+	}
+	return loaded, nil
+}
+
+// run gives the status that the script of this kind returns.
+func (s scripts) run(kind string, object map[string]any) (any, error) {
+	script, ok := s[kind]
+	if !ok {
+		return "", fmt.Errorf("no script for kind %q", kind)
+	}
+	answer, err := script.Run(object)
+	if err != nil {
+		return "", err
+	}
+	fields, _ := answer.(map[string]any)
+	return fields["status"], nil
+}
+
+// vocabulary reads the reasons of conditions from the table of the reference.
+func vocabulary(page string) ([]string, error) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		return nil, err
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Reasons\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var names []string
+	for _, line := range strings.Split(section, "\n") {
+		if rest, ok := strings.CutPrefix(line, "| `"); ok {
+			name, _, _ := strings.Cut(rest, "`")
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("%s has no table of reasons", page)
+	}
+	return names, nil
+}
+
+func check(recording, dir, reference string) error {
 	health, err := load(dir)
+	if err != nil {
+		return err
+	}
+	known, err := vocabulary(reference)
 	if err != nil {
 		return err
 	}
@@ -50,7 +108,7 @@ func check(recording, dir string, least int) error {
 		return err
 	}
 	defer file.Close()
-	tally := newTally()
+	tally := newTally(known)
 	lines := bufio.NewScanner(file)
 	lines.Buffer(nil, 4<<20)
 	var broken error
@@ -71,27 +129,32 @@ func check(recording, dir string, least int) error {
 	if err := lines.Err(); err != nil {
 		return err
 	}
-	return tally.report(least)
+	return tally.report()
 }
 
 type tally struct {
 	objects, wrong int
 	statuses       map[string]int
-	reasons        map[string]int // kind and reason
+	ready          map[string]int // kind, and reason of Ready
+	reasons        map[string]int // of any condition of either kind
+	known          []string       // reasons, as the reference has them
 	before         int            // objects before their first status
 }
 
-func newTally() *tally {
-	return &tally{statuses: map[string]int{}, reasons: map[string]int{}}
+func newTally(known []string) *tally {
+	return &tally{statuses: map[string]int{}, ready: map[string]int{}, reasons: map[string]int{}, known: known}
 }
 
 func (t *tally) add(found facts, wrong []string, line string) {
 	t.objects++
 	t.statuses[found.kind+" "+string(found.kstatus())]++
 	if ready, ok := found.conditions["Ready"]; ok {
-		t.reasons[found.kind+" "+ready.reason]++
+		t.ready[found.kind+" "+ready.reason]++
 	} else if len(found.conditions) == 0 && !found.observed && !found.deleting {
 		t.before++
+	}
+	for _, condition := range found.conditions {
+		t.reasons[condition.reason]++
 	}
 	if len(wrong) == 0 {
 		return
@@ -102,34 +165,43 @@ func (t *tally) add(found facts, wrong []string, line string) {
 	}
 }
 
-func (t *tally) report(least int) error {
+// missing are the names that were not counted; those that were are printed.
+func missing(what string, names []string, count func(string) int) []string {
+	var seen, not []string
+	for _, name := range names {
+		if times := count(name); times > 0 {
+			seen = append(seen, fmt.Sprintf("%s (%d)", name, times))
+		} else {
+			not = append(not, what+" "+name)
+		}
+	}
+	fmt.Printf("%s, %d of %d: %s\n", what, len(seen), len(names), strings.Join(seen, ", "))
+	return not
+}
+
+func (t *tally) report() error {
 	fmt.Printf("%d recorded objects, %d of them before their first status\n", t.objects, t.before)
 	for _, name := range sorted(t.statuses) {
 		fmt.Printf("%7d  %s\n", t.statuses[name], name)
 	}
-	covered := 0
+	var not []string
 	for _, kind := range sorted(reasons) {
-		var seen, missing []string
-		for _, reason := range reasons[kind] {
-			if count := t.reasons[kind+" "+reason]; count > 0 {
-				seen = append(seen, fmt.Sprintf("%s (%d)", reason, count))
-			} else {
-				missing = append(missing, reason)
-			}
-		}
-		covered += len(seen)
-		fmt.Printf("%s: %d of %d reasons of Ready: %s\n", kind, len(seen), len(reasons[kind]), strings.Join(seen, ", "))
-		if len(missing) > 0 {
-			fmt.Printf("  not seen: %s\n", strings.Join(missing, ", "))
-		}
+		count := func(reason string) int { return t.ready[kind+" "+reason] }
+		not = append(not, missing("reason of Ready of "+kind, reasons[kind], count)...)
+	}
+	not = append(not, missing("reason of any condition", t.known, func(reason string) int { return t.reasons[reason] })...)
+	for _, name := range t.known {
+		delete(t.reasons, name)
 	}
 	switch {
 	case t.wrong > 0:
 		return fmt.Errorf("%d of %d recorded objects are judged wrong", t.wrong, t.objects)
-	case covered < least:
-		return fmt.Errorf("the recording shows %d reasons of Ready, fewer than %d: it proves too little", covered, least)
+	case len(t.reasons) > 0:
+		return fmt.Errorf("the recording has reasons that the reference has not: %s", strings.Join(sorted(t.reasons), ", "))
+	case len(not) > 0:
+		return fmt.Errorf("the recording proves too little, it does not show: %s", strings.Join(not, "; "))
 	case t.before == 0:
-		return fmt.Errorf("the recording shows no object before its first status: it proves too little")
+		return fmt.Errorf("the recording proves too little, it shows no object before its first status")
 	}
 	return nil
 }

@@ -22,10 +22,10 @@ use crate::{http, kubeconfig};
 const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(75);
 
-/// Namespaces have a ServiceAccount and go as in any cluster, owned objects too, and Deployments have Pods (which no node
-/// runs), so that admission of Pods can be seen at work.
+/// Namespaces have a ServiceAccount and go as in any cluster, owned objects too, Deployments have Pods (which no node runs),
+/// so that admission of Pods can be seen at work, and the roles `view`, `edit` and `admin` have what is aggregated into them.
 const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,serviceaccount-controller,\
-                           deployment-controller,replicaset-controller";
+                           deployment-controller,replicaset-controller,clusterrole-aggregation-controller";
 
 /// What precedes the point of a P-256 public key in DER (RFC 5480: `SEQUENCE { SEQUENCE { id-ecPublicKey, secp256r1 },
 /// BIT STRING }`). The API server takes an EC key to verify with in this form only.
@@ -120,6 +120,18 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Takes an object out of etcd as if the API server had decided to before whatever holds it was added: it removes an
+    /// object that it has found without finalizers even if one is added in that very instant.
+    pub async fn remove_from_etcd(&self, path: &str) -> Result<()> {
+        let address = self.etcd_url.strip_prefix("http://").unwrap_or(&self.etcd_url);
+        let key = k8s_openapi::ByteString(format!("/registry/{path}").into_bytes());
+        let request = serde_json::json!({ "key": key });
+        let answer = http::post(address, "/v3/kv/deleterange", &[], &request.to_string()).await?.ok()?;
+        let answer: serde_json::Value = serde_json::from_str(&answer)?;
+        ensure!(answer["deleted"] == "1", "etcd has no /registry/{path}: {answer}");
+        Ok(())
+    }
+
     /// Starts the API server (again), on the same port and the same data, and waits until it is ready.
     pub async fn start_apiserver(&self) -> Result<()> {
         let server =
@@ -184,6 +196,8 @@ impl ControlPlane {
         if let Some(log) = self.audit_log() {
             command.arg(format!("--audit-policy-file={dir}/audit-policy.yaml"));
             command.arg(format!("--audit-log-path={}", log.display()));
+            // In megabytes: one file for a whole run.
+            command.arg("--audit-log-maxsize=10000");
         }
         command
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -17,8 +18,9 @@ use crate::aws_query::QueryClient;
 use crate::controlplane::{ControlPlane, ControlPlaneOptions, random_hex};
 use crate::moto::Moto;
 use crate::paths::{RunDir, workspace};
+use crate::proxy::{Proxy, ProxyOptions};
 use crate::rbac::{self, OperatorAccess};
-use crate::{apply, kubeconfig, tools};
+use crate::{apply, calls, kubeconfig, tools};
 
 /// Environment variable: a kubeconfig with every right in a cluster that may be thrown away, used instead of an own
 /// control plane.
@@ -39,6 +41,7 @@ pub struct Environment {
     admin: Kubeconfig,
     kubectl: PathBuf,
     moto: Moto,
+    before_moto: OnceLock<Proxy>,
     access: OnceCell<OperatorAccess>,
     namespaces: AtomicU32,
 }
@@ -59,7 +62,8 @@ impl Environment {
         let (cluster, admin_path, kubectl) = cluster;
         let admin = kubeconfig::read(&admin_path)?;
         let (access, namespaces) = (OnceCell::new(), AtomicU32::new(0));
-        Ok(Self { run, cluster, admin_path, admin, kubectl, moto, access, namespaces })
+        let before_moto = OnceLock::new();
+        Ok(Self { run, cluster, admin_path, admin, kubectl, moto, before_moto, access, namespaces })
     }
 
     /// The directory of this run, under `target/`.
@@ -85,6 +89,21 @@ impl Environment {
     /// A client for the emulator of AWS.
     pub fn aws(&self) -> QueryClient {
         self.moto.client()
+    }
+
+    /// Where operators find AWS unless told otherwise: moto, with what records their calls in between if they are
+    /// recorded.
+    pub(crate) fn aws_endpoint(&self) -> Result<String> {
+        if !calls::is_on() {
+            return Ok(self.moto.endpoint());
+        }
+        if self.before_moto.get().is_none() {
+            let upstream = self.moto.endpoint().trim_start_matches("http://").parse()?;
+            let options = ProxyOptions { mend_moto: false, ..ProxyOptions::before_moto(upstream) };
+            // Of two at the same time, one is dropped unused.
+            let _ = self.before_moto.set(Proxy::start(options)?);
+        }
+        Ok(self.before_moto.get().map_or_else(|| self.moto.endpoint(), Proxy::url))
     }
 
     /// The control plane, to stop, freeze and restart it; an error if the cluster is not ours.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use hyper::header::HeaderValue;
+use k8s_openapi::jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimePrinter};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -25,6 +27,12 @@ impl Answer {
         }
         Ok(self.body)
     }
+}
+
+/// The time of day for a `Date` header, from a clock that is ahead by so many seconds.
+pub(crate) fn date(ahead: i64) -> Result<HeaderValue> {
+    let time = Timestamp::now() + SignedDuration::from_secs(ahead);
+    Ok(HeaderValue::from_str(&DateTimePrinter::new().timestamp_to_rfc9110_string(&time)?)?)
 }
 
 /// GET of `path` from `127.0.0.1:port`-like `address`.

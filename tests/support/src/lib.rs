@@ -6,6 +6,7 @@
 pub mod apiserver_proxy;
 pub mod apply;
 pub mod aws_query;
+pub mod calls;
 pub mod controlplane;
 pub mod environment;
 pub mod http;
@@ -19,6 +20,7 @@ pub mod ports;
 pub mod proxy;
 pub mod rbac;
 pub mod recording;
+pub mod rights;
 pub mod supervisor;
 pub mod tools;
 pub mod wait;

@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::Api;
 
 use crate::environment::Environment;
 use crate::moto::ACCESS_KEY;
 use crate::ports::free_port;
 use crate::supervisor::{self, Supervised};
 use crate::wait::wait_for;
-use crate::{http, rbac};
+use crate::{calls, http, rbac, recording};
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 /// A graceful shutdown takes at most 10 s; what comes on top is the machine's.
@@ -94,7 +96,8 @@ impl Operator {
     /// on `/livez`.
     pub async fn start(environment: &Environment, options: OperatorOptions) -> Result<Self> {
         let access = environment.install_rbac().await?;
-        let mut operator = Self::spawn(environment, access, &options)?;
+        let application = if calls::is_on() { Some(announce(environment, &options).await?) } else { None };
+        let mut operator = Self::spawn(environment, access, &options, application)?;
         wait_for("the operator to answer on /livez", START_LIMIT, async || {
             operator.process.check_alive()?;
             http::get(&operator.http_address, "/livez").await?.ok()
@@ -104,7 +107,12 @@ impl Operator {
         Ok(operator)
     }
 
-    fn spawn(environment: &Environment, access: &rbac::OperatorAccess, options: &OperatorOptions) -> Result<Self> {
+    fn spawn(
+        environment: &Environment,
+        access: &rbac::OperatorAccess,
+        options: &OperatorOptions,
+        application: Option<String>,
+    ) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let default_name = format!("operator-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let pod_name = options.pod_name.clone().unwrap_or(default_name);
@@ -121,12 +129,13 @@ impl Operator {
             // Logs are read by tests and in editors.
             .env("NO_COLOR", "1")
             .env("KUBECONFIG", options.kubeconfig.as_ref().unwrap_or(&access.kubeconfig))
-            .env("AWS_ENDPOINT_URL", options.aws_endpoint.clone().unwrap_or_else(|| environment.moto().endpoint()))
+            .env("AWS_ENDPOINT_URL", options.aws_endpoint.clone().map_or_else(|| environment.aws_endpoint(), Ok)?)
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", ACCESS_KEY)
             .env("AWS_REGION", "us-east-1")
             .env("POD_NAME", &pod_name)
             .env("POD_NAMESPACE", &access.namespace)
+            .envs(application.map(|id| (calls::APPLICATION_ID, id)))
             .envs(options.environment.iter().map(|(name, value)| (name, value)))
             .arg("run")
             .args(options.flags(&http_address));
@@ -207,6 +216,14 @@ impl Operator {
     pub fn resume(&mut self) -> Result<()> {
         self.process.resume()
     }
+}
+
+/// Tells the recording of calls which operator is about to start, and on what cluster; gives its application id.
+async fn announce(environment: &Environment, options: &OperatorOptions) -> Result<String> {
+    recording::objects(environment)?;
+    let namespaces: Api<Namespace> = Api::all(environment.client().await?);
+    let uid = namespaces.get("kube-system").await?.metadata.uid.unwrap_or_default();
+    Ok(calls::run(&options.arguments, &uid))
 }
 
 /// Adds up the series of a metric in Prometheus' text format that have all of `labels`.

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result};
@@ -15,9 +16,14 @@ use kube::api::{Api, ApiResource, DynamicObject, TypeMeta};
 use kube::core::GroupVersionKind;
 use kube::runtime::{WatchStreamExt, watcher};
 
+use crate::controlplane::ControlPlane;
 use crate::environment::Environment;
+use crate::iam_model::handle::lock;
 use crate::paths::target_dir;
-use crate::{kubeconfig, tools};
+use crate::{calls, kubeconfig, tools};
+
+/// Environment variable that has a run of a few tests recorded as well.
+pub const EVEN_FEW: &str = "AURORA_TEST_RECORD";
 
 const KINDS: [&str; 2] = ["AuroraLogExportPolicy", "AwsAccount"];
 
@@ -37,29 +43,60 @@ pub fn identity(tests: &Path) -> Result<String> {
     Ok(format!("{} {}\n", tests.display(), built.duration_since(UNIX_EPOCH)?.as_nanos()))
 }
 
-/// Records from now to the end of this process, if it runs all tests of its binary: a recording of a few would take the
-/// place of a whole one.
+/// The API server's audit log of the run that [`path`] is of.
+pub fn audit_path() -> PathBuf {
+    target_dir().join("audit-recording.jsonl")
+}
+
+/// Records from now to the end of this process (statuses, requests to the API server, calls to AWS), if it runs all tests
+/// of its binary: a recording of a few would take the place of a whole one. [`EVEN_FEW`] records those as well.
 pub fn start(environment: &Environment) -> Result<()> {
-    if std::env::args().skip(1).any(|argument| !argument.starts_with('-')) {
+    let few = std::env::args().skip(1).any(|argument| !argument.starts_with('-'));
+    if few && std::env::var_os(EVEN_FEW).is_none() {
         return Ok(());
     }
+    // Of no whole run until the end of this function, and of none at all if these are few.
+    let _ = std::fs::remove_file(identity_path());
+    calls::start()?;
+    if let Some(log) = environment.control_plane().ok().and_then(ControlPlane::audit_log) {
+        let _ = std::fs::remove_file(audit_path());
+        // A second name of the same file: it outlives the directory of the run.
+        std::fs::hard_link(&log, audit_path()).with_context(|| format!("cannot link {}", audit_path().display()))?;
+    }
+    let file = File::create(path()).with_context(|| format!("cannot write {}", path().display()))?;
+    if !few {
+        std::fs::write(identity_path(), identity(&std::env::current_exe()?)?)?;
+    }
+    watch(environment, Some(file))
+}
+
+/// Records what the API server of this environment tells of objects, once, as far as the calls of their operators need it.
+pub(crate) fn objects(environment: &Environment) -> Result<()> {
+    watch(environment, None)
+}
+
+fn watch(environment: &Environment, mut statuses: Option<File>) -> Result<()> {
+    static WATCHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let mut watched = lock(&WATCHED);
+    if watched.iter().any(|dir| dir == environment.dir()) {
+        return Ok(());
+    }
+    watched.push(environment.dir().to_owned());
     let admin = kubeconfig::read(environment.kubeconfig())?;
-    let mut file = File::create(path()).with_context(|| format!("cannot write {}", path().display()))?;
-    std::fs::write(identity_path(), identity(&std::env::current_exe()?)?)?;
     // A thread with a runtime of its own: each test's runtime ends with the test.
     std::thread::Builder::new().name("recording".to_owned()).spawn(move || {
         let recorded = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Into::into);
         let recorded = recorded.and_then(|runtime: tokio::runtime::Runtime| {
-            runtime.block_on(async { record(kubeconfig::client(admin).await?, &mut file).await })
+            runtime.block_on(async { record(kubeconfig::client(admin).await?, statuses.as_mut()).await })
         });
         if let Err(error) = recorded {
-            tools::progress(&format!("the recording of statuses has ended: {error:#}"));
+            tools::progress(&format!("the recording of objects has ended: {error:#}"));
         }
     })?;
     Ok(())
 }
 
-async fn record(client: kube::Client, file: &mut File) -> Result<()> {
+async fn record(client: kube::Client, mut statuses: Option<&mut File>) -> Result<()> {
     let watches = KINDS.map(|kind| {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("auroralogexport.dev", "v1alpha1", kind));
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
@@ -76,8 +113,11 @@ async fn record(client: kube::Client, file: &mut File) -> Result<()> {
         let Ok(mut object) = event else { continue };
         object.managed_fields_mut().clear();
         object.types = Some(types);
-        let line = serde_json::to_string(&object)? + "\n";
-        file.write_all(line.as_bytes()).context("cannot write the recording")?;
+        calls::object(&object);
+        if let Some(file) = &mut statuses {
+            let line = serde_json::to_string(&object)? + "\n";
+            file.write_all(line.as_bytes()).context("cannot write the recording")?;
+        }
     }
     Ok(())
 }

@@ -1,4 +1,8 @@
-//! Memory and processor time of another process, as Linux accounts for them.
+//! What a phase of a run took: calls, requests, and the memory and processor time of another process, as Linux accounts for
+//! them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -31,4 +35,37 @@ pub(super) fn usage(pid: u32) -> Result<Usage> {
         peak: kibibytes("VmHWM:").unwrap_or_default() / 1024.0,
         processor: (ticks(11) + ticks(12)) / TICKS,
     })
+}
+
+/// What one phase took.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Phase {
+    /// Calls to IAM by action.
+    pub(super) calls: BTreeMap<String, u64>,
+    /// Requests of the operator to the API server by verb; watches and events aside.
+    pub(super) requests: BTreeMap<String, u64>,
+    /// Wall-clock time.
+    pub(super) took: Duration,
+    /// Processor seconds of the operator.
+    pub(super) processor: f64,
+    /// Reconciles that ended.
+    pub(super) reconciles: f64,
+    /// Memory after the phase.
+    pub(super) usage: Usage,
+}
+
+impl Phase {
+    /// Calls in all, the operator's own identity aside.
+    pub(super) fn total(&self) -> u64 {
+        self.calls.iter().filter(|(action, _)| *action != "GetCallerIdentity").map(|(_, count)| count).sum()
+    }
+
+    /// Writes to Kubernetes.
+    pub(super) fn kubernetes_writes(&self) -> u64 {
+        self.requests
+            .iter()
+            .filter(|(verb, _)| ["create", "update", "patch", "delete"].contains(&verb.as_str()))
+            .map(|(_, count)| count)
+            .sum()
+    }
 }

@@ -59,12 +59,14 @@ async fn measure_one(binary: &std::path::Path, objects: usize, page: usize) -> R
     println!("steady: {steady:?}");
     let (restart, first_call) = rig.restart().await?;
     println!("restart: {restart:?}, first call after {first_call:?}");
+    let looks = rig.looks().await?;
+    println!("looks: {looks:?}");
     let drift = rig.drift_everywhere().await?;
     println!("drift: {drift:?}");
     let edit = rig.one_edit().await?;
     println!("one edit: {edit:?}");
     let delete = rig.delete().await?;
     println!("deleted: {delete:?}");
-    rig.stop().await?;
-    Ok(Row { objects, idle, create, steady, restart, first_call, drift, edit, delete })
+    rig.stop_operator().await?;
+    Ok(Row { objects, idle, create, steady, restart, first_call, looks, drift, edit, delete })
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::measure::Usage;
-use super::rig::{Phase, SWEEP};
+use super::measure::{Phase, Usage};
+use super::rig::SWEEP;
 
 /// One run.
 pub(super) struct Row {
@@ -17,6 +17,7 @@ pub(super) struct Row {
     pub(super) steady: Phase,
     pub(super) restart: Phase,
     pub(super) first_call: Duration,
+    pub(super) looks: Phase,
     pub(super) drift: Phase,
     pub(super) edit: Duration,
     pub(super) delete: Phase,
@@ -36,6 +37,7 @@ impl Row {
     fn figures(&self) -> Vec<(&'static str, String)> {
         let calls = |phase: &Phase| format!("{:.3}", self.per_object(phase.total()));
         let per_reconcile = |phase: &Phase| format!("{:.2} ms", phase.processor * 1000.0 / phase.reconciles.max(1.0));
+        let share = |phase: &Phase| format!("{:.0} %", phase.processor * 100.0 / phase.took.as_secs_f64());
         let sweep =
             || format!("{:.0}", self.steady.calls.get(SWEEP).copied().unwrap_or_default() as f64 / STEADY_SWEEPS);
         vec![
@@ -55,6 +57,8 @@ impl Row {
             ("time, one manual edit to repaired, default settings, worst moment", seconds(self.edit)),
             ("time, start of the process to its first call of IAM", seconds(self.first_call)),
             ("time, delete", seconds(self.delete.took)),
+            ("share of one processor while creating", share(&self.create)),
+            ("processor time per reconcile that finds everything in sync, by four reads", per_reconcile(&self.looks)),
             ("processor time per reconcile that creates a pair", per_reconcile(&self.create)),
             ("processor time per reconcile that repairs a document", per_reconcile(&self.drift)),
             ("processor time of one steady sweep", format!("{:.2} s", self.steady.processor / STEADY_SWEEPS)),

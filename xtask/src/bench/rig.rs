@@ -14,7 +14,7 @@ use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, PostParams};
 
-use super::measure::{Usage, usage};
+use super::measure::{Phase, Usage, usage};
 
 const ACCOUNT: &str = "111122223333";
 pub(super) const SWEEP: &str = "GetAccountAuthorizationDetails";
@@ -23,39 +23,6 @@ const SWEEPS: u64 = 3;
 /// Between sweeps, shorter than the default so that a run does not wait for minutes.
 const INTERVAL: Duration = Duration::from_secs(10);
 const LIMIT: Duration = Duration::from_mins(30);
-
-/// What one phase took.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Phase {
-    /// Calls to IAM by action.
-    pub(super) calls: BTreeMap<String, u64>,
-    /// Requests of the operator to the API server by verb; watches and events aside.
-    pub(super) requests: BTreeMap<String, u64>,
-    /// Wall-clock time.
-    pub(super) took: Duration,
-    /// Processor seconds of the operator.
-    pub(super) processor: f64,
-    /// Reconciles that ended.
-    pub(super) reconciles: f64,
-    /// Memory after the phase.
-    pub(super) usage: Usage,
-}
-
-impl Phase {
-    /// Calls in all, the operator's own identity aside.
-    pub(super) fn total(&self) -> u64 {
-        self.calls.iter().filter(|(action, _)| *action != "GetCallerIdentity").map(|(_, count)| count).sum()
-    }
-
-    /// Writes to Kubernetes.
-    pub(super) fn kubernetes_writes(&self) -> u64 {
-        self.requests
-            .iter()
-            .filter(|(verb, _)| ["create", "update", "patch", "delete"].contains(&verb.as_str()))
-            .map(|(_, count)| count)
-            .sum()
-    }
-}
 
 pub(super) struct Rig {
     env: Environment,
@@ -71,6 +38,8 @@ pub(super) struct Rig {
 enum Flags {
     /// Sweeps follow quickly, and the budget is not what is measured: the emulator answers at once.
     Unbound,
+    /// The same, but objects are read one by one.
+    OneByOne,
     /// As a user gets it.
     Defaults,
 }
@@ -107,13 +76,13 @@ impl Rig {
     async fn start_operator(&mut self, chosen: Flags) -> Result<()> {
         let interval = format!("--drift-check-interval={}s", INTERVAL.as_secs());
         let mut flags = vec!["--cluster-name=bench", "--log-filter=warn"];
-        if let Flags::Unbound = chosen {
-            flags.extend([
-                interval.as_str(),
-                "--drift-scan=bulk",
-                "--iam-reads-per-second=100000",
-                "--iam-writes-per-second=100000",
-            ]);
+        let scan = match chosen {
+            Flags::Unbound => Some("--drift-scan=bulk"),
+            Flags::OneByOne => Some("--drift-scan=per-resource"),
+            Flags::Defaults => None,
+        };
+        if let Some(scan) = scan {
+            flags.extend([interval.as_str(), scan, "--iam-reads-per-second=100000", "--iam-writes-per-second=100000"]);
         }
         let options = OperatorOptions::new(&self.binary).arguments(flags).aws_endpoint(&self.aws.url());
         self.operator = Some(Operator::start(&self.env, options).await?);
@@ -257,7 +226,7 @@ impl Rig {
     }
 
     async fn start_again(&mut self, flags: Flags) -> Result<(Duration, Mark)> {
-        self.operator.take().context("the operator is not running")?.stop().await?;
+        self.stop_operator().await?;
         let (calls, requests, at) = (self.aws.gate().counts(), self.requests()?, Instant::now());
         let before = self.sweeps();
         let world = self.aws.gate().clone();
@@ -269,6 +238,33 @@ impl Rig {
         });
         self.start_operator(flags).await?;
         Ok((first_call.await?, Mark { calls, requests, at, processor: 0.0, reconciles: 0.0 }))
+    }
+
+    /// Every object is read by itself and found in sync, once.
+    pub(super) async fn looks(&mut self) -> Result<Phase> {
+        // No sweep to wait for.
+        self.stop_operator().await?;
+        self.start_operator(Flags::OneByOne).await?;
+        // The first look at each reads more: the documents of versions are not known yet.
+        self.wait_reconciles(self.objects).await?;
+        let mark = self.mark().await?;
+        self.wait_reconciles(2 * self.objects).await?;
+        let phase = self.since(&mark).await?;
+        let before = self.sweeps();
+        self.start_again(Flags::Unbound).await?;
+        self.wait_sweeps_since(before, 1).await?;
+        Ok(phase)
+    }
+
+    /// Until so many reconciles have ended since the process began.
+    #[allow(clippy::cast_precision_loss)] // counts far below 2^52
+    async fn wait_reconciles(&self, until: usize) -> Result<()> {
+        wait_for("reconciles", LIMIT, async || {
+            let ended = self.reconciles().await?;
+            ensure!(ended >= until as f64, "{ended} of {until}");
+            Ok(())
+        })
+        .await
     }
 
     pub(super) async fn drift_everywhere(&mut self) -> Result<Phase> {
@@ -337,7 +333,7 @@ impl Rig {
         self.since(&mark).await
     }
 
-    pub(super) async fn stop(mut self) -> Result<()> {
+    pub(super) async fn stop_operator(&mut self) -> Result<()> {
         self.operator.take().context("the operator is not running")?.stop().await?;
         Ok(())
     }

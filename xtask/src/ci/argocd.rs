@@ -7,6 +7,7 @@ mod drift;
 mod history;
 mod programs;
 mod repository;
+mod samples;
 mod scenes;
 mod scripts;
 mod server;
@@ -26,6 +27,7 @@ pub(super) async fn check() -> Result<()> {
     println!("[{:6.1} s] programs are there; starting a control plane, the operator and Argo CD", elapsed(began));
     let mut stage = Stage::start(began, &programs).await?;
     stage.say("started");
+    samples::are_valid(&stage.env).await?;
     scripts::health(&stage).await?;
     scripts::actions(&stage).await?;
     scenes::healthy_only_when_iam_is_right(&mut stage).await?;

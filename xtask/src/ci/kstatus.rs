@@ -1,67 +1,30 @@
 //! kstatus, by the library that Flux and Helm wait with, over every status that the tests produced.
 //!
 //! The integration tests record what the API server told of the operator's objects during a whole run; a program in Go
-//! compares what the library and our scripts for Argo CD make of each with what the reference promises.
+//! compares what the library and our scripts for Argo CD make of each with what the reference promises, and sees to it
+//! that every reason of the reference was there.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
-use aurora_test_support::paths::{target_dir, workspace};
-use aurora_test_support::supervisor;
-use aurora_test_support::{recording, tools};
-use serde_json::Value;
+use anyhow::Result;
+use aurora_test_support::paths::workspace;
+use aurora_test_support::{recording, supervisor};
 
-use crate::operator_binary;
+use super::suite;
 
-/// Of the 21 reasons that condition `Ready` can have, those of both kinds together.
-const LEAST_REASONS: &str = "18";
-
-/// Judges the recording of the last whole run of this build's tests, which is made where there is none.
+/// Judges the recording of the last whole run of the tests.
 pub(super) async fn check() -> Result<()> {
-    let tests = tests_binary().await?;
-    if !is_of(&tests)? {
-        tools::progress("no recording of this build's tests yet: running them");
-        supervisor::run_in_sight("cargo test --test it", cargo(supervisor::command, &["test", "--test", "it"])).await?;
-        ensure!(is_of(&tests)?, "the tests left no recording in {}", recording::path().display());
-    }
+    suite::recorded().await?;
     let module = workspace().join("tests/support/kstatus");
-    for arguments in [&["vet", "."][..], &["test", "."]] {
+    // Go's cache of results does not look at files outside the module.
+    for arguments in [&["vet", "."][..], &["test", "-count=1", "."]] {
         supervisor::run_in_sight("the judge's own tests", go(&module, arguments)).await?;
     }
-    let mut command = go(&module, &["run", ".", "-least", LEAST_REASONS, "-scripts"]);
-    command.arg(workspace().join("deploy/argocd")).arg(recording::path());
+    let mut command = go(&module, &["run", "."]);
+    command.arg("-scripts").arg(workspace().join("deploy/argocd"));
+    command.arg("-reference").arg(workspace().join("docs/reference.md")).arg(recording::path());
     supervisor::run_in_sight("kstatus over the recording", command).await
-}
-
-/// Is the newest recording of this build?
-fn is_of(tests: &Path) -> Result<bool> {
-    let of = std::fs::read_to_string(recording::identity_path()).unwrap_or_default();
-    Ok(recording::path().is_file() && of == recording::identity(tests)?)
-}
-
-/// Builds the integration tests (a no-op after `cargo test`), and gives the path of their executable.
-async fn tests_binary() -> Result<PathBuf> {
-    let arguments = ["test", "--test", "it", "--no-run"];
-    supervisor::run_in_sight("cargo test --test it --no-run", cargo(supervisor::command, &arguments)).await?;
-    // Nothing is left to build, so this one needs nobody to end it.
-    let mut command = cargo(Command::new, &[&arguments[..], &["--message-format=json"]].concat());
-    let output = tokio::task::spawn_blocking(move || command.output()).await?.context("cannot run cargo")?;
-    let messages = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "cargo test --no-run: {}", String::from_utf8_lossy(&output.stderr).trim());
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut built = messages.filter(|message| message["target"]["name"] == "it" && message["executable"].is_string());
-    let executable = built.next().context("cargo built no tests named it")?;
-    Ok(PathBuf::from(executable["executable"].as_str().unwrap_or_default()))
-}
-
-/// The cargo that runs us, told to use the same directory.
-fn cargo(run: impl Fn(OsString) -> Command, arguments: &[&str]) -> Command {
-    let mut command = run(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(workspace()).args(arguments).arg("--target-dir").arg(target_dir());
-    operator_binary::remove_package_variables(&mut command);
-    command
 }
 
 fn go(module: &Path, arguments: &[&str]) -> Command {

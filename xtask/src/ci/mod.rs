@@ -8,8 +8,10 @@ mod image;
 mod kstatus;
 mod process;
 mod promtool;
+mod rights;
 mod sbom;
 mod simulator;
+mod suite;
 mod tools;
 
 use std::collections::BTreeSet;
@@ -44,7 +46,9 @@ enum Step {
     Sbom,
     /// Every status that `cargo test` recorded, judged by kstatus and by the health script for Argo CD.
     Kstatus,
-    /// The operator's IAM policy: every call of a run is allowed, every attack denied, nothing in it unneeded.
+    /// The operator's rights in Kubernetes: each is used in what `cargo test` recorded, and none was missing.
+    Rights,
+    /// The IAM policies of `deploy/aws`: every call that `cargo test` recorded is allowed, every attack denied, nothing unneeded.
     Simulator,
     /// Chart and kustomizations on a real API server: pod security, upgrade, rollback, removal, the operator as deployed.
     HelmCluster,
@@ -61,6 +65,7 @@ impl Step {
             Self::Promtool => promtool::check().await,
             Self::Sbom => sbom::check().await,
             Self::Kstatus => kstatus::check().await,
+            Self::Rights => rights::check().await,
             Self::Simulator => simulator::check().await,
             Self::HelmCluster => helm_cluster::check().await,
             Self::Argocd => argocd::check().await,

@@ -7,3 +7,5 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: argocd-cm, namespace: argocd}
 YAML
+stand_in monitoring.coreos.com v1 Namespaced ServiceMonitor PodMonitor PrometheusRule >stand-ins.yaml
+stand_ins

@@ -14,3 +14,18 @@ for name in AuroraLogsOrders AuroraLogsInvoices; do
   aws iam create-policy --policy-name $name --policy-document file://guide.json >/dev/null
   aws iam attach-role-policy --role-name $name --policy-arn arn:aws:iam::111122223333:policy/$name
 done
+# The old owners of the sections on ACK and Crossplane.
+{ stand_in iam.services.k8s.aws v1alpha1 Namespaced Role Policy
+  stand_in iam.aws.upbound.io v1beta1 Cluster Role Policy RolePolicyAttachment; } >stand-ins.yaml
+stand_ins
+kubectl create -f - >/dev/null <<'YAML'
+{apiVersion: iam.services.k8s.aws/v1alpha1, kind: Role, metadata: {name: orders, namespace: shop}, spec: {}}
+---
+{apiVersion: iam.services.k8s.aws/v1alpha1, kind: Policy, metadata: {name: orders, namespace: shop}, spec: {}}
+---
+{apiVersion: iam.aws.upbound.io/v1beta1, kind: Role, metadata: {name: orders}, spec: {}}
+---
+{apiVersion: iam.aws.upbound.io/v1beta1, kind: Policy, metadata: {name: orders}, spec: {}}
+---
+{apiVersion: iam.aws.upbound.io/v1beta1, kind: RolePolicyAttachment, metadata: {name: orders}, spec: {}}
+YAML

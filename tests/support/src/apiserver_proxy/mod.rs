@@ -14,7 +14,9 @@ use anyhow::{Context, Result, anyhow};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, RETRY_AFTER, TRANSFER_ENCODING};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HOST, RETRY_AFTER, TRANSFER_ENCODING,
+};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -157,8 +159,10 @@ async fn serve(upstream: Client, shared: Arc<Shared>, request: Request<Incoming>
     let asked = Asked::of(&head.method, &head.uri);
     // Before it goes on: an ending that is sent from now on concerns it.
     let ending = shared.endings.subscribe(&asked.resource);
+    let mut ahead = None;
     match shared.judge(&asked) {
         None => {}
+        Some(Fault::ClockAhead(seconds)) => ahead = Some(seconds),
         Some(Fault::Refuse { status, retry_after }) => return refusal(&asked, status, retry_after),
         Some(Fault::Hang) => std::future::pending().await,
         Some(Fault::Delay(time)) => tokio::time::sleep(time).await,
@@ -171,6 +175,9 @@ async fn serve(upstream: Client, shared: Arc<Shared>, request: Request<Incoming>
     let (mut head, body) = answer.into_parts();
     for name in [CONTENT_LENGTH, CONNECTION, TRANSFER_ENCODING] {
         head.headers.remove(name);
+    }
+    if let Some(seconds) = ahead {
+        head.headers.insert(DATE, crate::http::date(seconds)?);
     }
     let body = if asked.verb == Verb::Watch && head.status.is_success() {
         watch::body(body, ending)

@@ -30,7 +30,7 @@ pub enum Verb {
 pub struct Asked {
     /// What is done.
     pub verb: Verb,
-    /// To which resource: `auroralogexportpolicies`, `auroralogexportpolicies/status`.
+    /// To which resource: `auroralogexportpolicies`, `auroralogexportpolicies/status`; empty for `/version` and the like.
     pub resource: String,
     /// To which object; none: to all, or to a new one.
     pub name: Option<String>,
@@ -93,6 +93,8 @@ pub enum Fault {
     Hang,
     /// It is done, this much later.
     Delay(Duration),
+    /// It is done, and the answer is dated by a clock that is ahead by so many seconds.
+    ClockAhead(i64),
 }
 
 impl Fault {

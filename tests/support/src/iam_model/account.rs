@@ -111,6 +111,8 @@ pub struct Iam {
     pub(super) profiles: BTreeMap<String, ProfileEntry>,
     /// By policy ARN.
     pub(super) holders: BTreeMap<String, Holders>,
+    /// By name, as planted.
+    pub(super) bystanders: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Clone, Debug)]
@@ -200,6 +202,7 @@ impl Iam {
             users: BTreeMap::new(),
             profiles: BTreeMap::new(),
             holders: BTreeMap::new(),
+            bystanders: BTreeMap::new(),
         }
     }
 
@@ -233,9 +236,11 @@ impl Iam {
         self.page_rng = Rng::new(seed);
     }
 
-    /// How many roles and customer policies exist, visible or not.
+    /// How many roles and customer policies exist, visible or not, bystanders aside.
     pub fn counts(&self) -> (usize, usize) {
-        (self.roles.len(), self.policies.len())
+        let roles = self.roles.values().filter(|entry| !self.is_bystander(&entry.role.name));
+        let policies = self.policies.values().filter(|entry| !self.is_bystander(&entry.policy.name));
+        (roles.count(), policies.count())
     }
 
     /// `arn:{partition}:iam::{account}:{resource}`.

@@ -38,6 +38,11 @@ pub enum Effect {
     TruncateBody,
     /// Executed, and the answer is whole but no XML.
     MalformedBody,
+    /// Executed, and answered by a server whose clock is wrong.
+    ClockAhead {
+        /// Seconds; negative where it is behind.
+        seconds: i64,
+    },
     /// Executed after a pause, even if the caller is gone by then.
     #[serde(rename_all = "camelCase")]
     Latency {

@@ -10,6 +10,7 @@
 
 mod account;
 mod action;
+mod bystanders;
 mod document;
 mod error;
 mod grammar;
@@ -34,6 +35,7 @@ pub mod http;
 
 pub use account::{Iam, Quotas, Settings, Simulated, Simulation};
 pub use action::Action;
+pub use bystanders::Bystander;
 pub use document::Document;
 pub use error::ApiError;
 pub use paging::{Page, PageRequest};

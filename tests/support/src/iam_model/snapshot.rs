@@ -6,8 +6,19 @@ use serde_json::{Map, Value, json};
 impl Iam {
     /// Everything the account's owner made, visible or not: `policies`, `roles`, `users`, `instanceProfiles`, each by
     /// name. Ids are in it, so a resource that was deleted and made again is told apart; documents are text, byte for
-    /// byte.
+    /// byte. Bystanders are left out.
     pub fn snapshot(&self) -> Value {
+        let mut snapshot = self.everything();
+        for kind in ["policies", "roles", "instanceProfiles"] {
+            if let Some(entries) = snapshot[kind].as_object_mut() {
+                entries.retain(|name, _| !self.is_bystander(name));
+            }
+        }
+        snapshot
+    }
+
+    /// The same with the bystanders.
+    pub(super) fn everything(&self) -> Value {
         let policies: Map<String, Value> = self
             .policies
             .values()

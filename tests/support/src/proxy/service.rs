@@ -3,9 +3,11 @@
 use super::ProxyOptions;
 use super::forward::{Answer, Upstream};
 use super::moto_gaps::{self, Mended};
+use crate::calls;
 use crate::iam_model::call_log::CallInfo;
 use crate::iam_model::faults::Effect;
 use crate::iam_model::handle::lock;
+use crate::iam_model::http::judged::{Entity, judged};
 use crate::iam_model::http::reply::{self, Reply, ReplyBody};
 use crate::iam_model::http::xml::{self, Service as AwsService};
 use crate::iam_model::http::{Gate, Query, control};
@@ -61,6 +63,11 @@ impl Service {
             resource: query.resource().to_owned(),
             parameters: query.conditions(),
         };
+        if let Some(program) = calls::caller(&head.headers) {
+            let entity = self.entity(&head, &query).await;
+            // moto's accounts are in this partition, by the Region that its callers sign for.
+            calls::call(&program, &info.account, "aws", judged(&query, "aws", &info.account, entity));
+        }
         let (seq, decision) = self.gate.enter(&info);
         // The emulator executes what it has received, also when the caller has gone: this must outlive the connection.
         let rest = tokio::spawn(async move {
@@ -117,6 +124,22 @@ impl Service {
             answer.body = moto_gaps::after(&query.action, answer.text()).into();
         }
         Ok(Executed::Forwarded(answer))
+    }
+
+    /// What a call is about, as the emulator has it.
+    async fn entity(&self, head: &Parts, query: &Query) -> Option<Entity> {
+        let (action, key) = [("GetRole", "RoleName"), ("GetPolicy", "PolicyArn")]
+            .into_iter()
+            .find(|(_, key)| query.params.get(key).is_some())?;
+        let found = self.upstream.query(head, action, &[(key, query.params.get(key)?)]).await.ok()?.text();
+        let tags = found.split("<Key>").skip(1).filter_map(|rest| {
+            Some((rest.split_once("</Key>")?.0.to_owned(), moto_gaps::element(rest, "Value")?.to_owned()))
+        });
+        Some(Entity {
+            arn: moto_gaps::element(&found, "Arn")?.to_owned(),
+            tags: tags.collect(),
+            boundary: moto_gaps::element(&found, "PermissionsBoundaryArn").map(str::to_owned),
+        })
     }
 
     /// Remembers whose account a new session's key belongs to.

@@ -31,10 +31,17 @@ pub(super) async fn check(site: &Site) -> Result<()> {
     sample.until_ready(site).await.with_context(|| first.log_end())?;
     say("an object is ready with the chart's ServiceAccount and roles");
 
-    helm(site, &["upgrade", RELEASE], Some(&now), &["--reset-values", "--set=operator.driftCheckInterval=5s"]).await?;
+    helm(
+        site,
+        &["upgrade", RELEASE],
+        Some(&now),
+        &["--reset-then-reuse-values", "--set=operator.driftCheckInterval=5s"],
+    )
+    .await?;
     crds_are_current(site).await?;
     let second = succeeded(site, first, &sample, "upgraded").await?;
     let pods = admission::pods_are_admitted(&site.env, NAMESPACE).await?;
+    ensure!(pods == 3, "{pods} Pods instead of 3: the upgrade has forgotten what was set before");
     say(&format!(
         "helm upgrade: CRDs are the present ones, {pods} Pods, the object is still ready and follows an edit"
     ));

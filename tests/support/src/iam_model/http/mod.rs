@@ -16,6 +16,7 @@ mod shapes;
 mod sts;
 mod world;
 
+pub(crate) mod judged;
 pub(crate) mod reply;
 pub(crate) mod xml;
 

@@ -4,8 +4,9 @@ use super::super::error::ApiError;
 use super::super::faults::Effect;
 use super::super::time::iso8601;
 use super::xml::{self, Service};
+use crate::http;
 use hyper::body::{Body, Bytes, Frame};
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue};
 use hyper::{Response, StatusCode};
 use std::io;
 use std::pin::Pin;
@@ -113,15 +114,25 @@ pub(crate) fn instead(
             (Ok(whole(503, "text/html", page)), "Unavailable".to_owned())
         }
         Effect::DropConnection => (lost(), "ConnectionLost".to_owned()),
-        Effect::LoseAnswer | Effect::TruncateBody | Effect::MalformedBody | Effect::Latency { .. } => return None,
+        Effect::LoseAnswer
+        | Effect::TruncateBody
+        | Effect::MalformedBody
+        | Effect::ClockAhead { .. }
+        | Effect::Latency { .. } => return None,
     })
 }
 
 /// What an effect does to the answer of an executed call; the outcome is none when it stays as it was.
-pub(crate) fn afterwards(effect: Option<&Effect>, response: Response<ReplyBody>) -> (Reply, Option<&'static str>) {
+pub(crate) fn afterwards(effect: Option<&Effect>, mut response: Response<ReplyBody>) -> (Reply, Option<&'static str>) {
     match effect {
         Some(Effect::LoseAnswer) => (lost(), Some("ConnectionLost")),
         Some(Effect::TruncateBody) => (Ok(response.map(broken_off)), Some("TruncatedBody")),
+        Some(Effect::ClockAhead { seconds }) => {
+            if let Ok(date) = http::date(*seconds) {
+                response.headers_mut().insert(DATE, date);
+            }
+            (Ok(response), None)
+        }
         Some(Effect::MalformedBody) => {
             let body = format!("<Almost at=\"{}\"><Unclosed", iso8601(0));
             (Ok(whole(response.status().as_u16(), "text/xml", body)), Some("MalformedBody"))

@@ -30,7 +30,7 @@ impl Default for ServerOptions {
     }
 }
 
-/// A running server; it ends when this is dropped.
+/// A running server; it ends when this is dropped, with a panic if a bystander was touched meanwhile.
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
@@ -76,6 +76,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
+        }
+        // At the end of every test, whether or not it thought of it.
+        if !std::thread::panicking() {
+            let untouched = self.world.bystanders_untouched();
+            assert!(untouched.is_ok(), "{}", untouched.err().unwrap_or_default());
         }
     }
 }

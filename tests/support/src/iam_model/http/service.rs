@@ -9,7 +9,8 @@ use super::reply::{self, Reply};
 use super::request::Query;
 use super::world::{Credential, World};
 use super::xml::{self, Service};
-use super::{control, dispatch, sts};
+use super::{control, dispatch, judged, sts};
+use crate::calls;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -37,6 +38,9 @@ pub(super) async fn serve(world: World, gate: Gate, request: Request<Incoming>) 
         resource: query.resource().to_owned(),
         parameters: query.conditions(),
     };
+    if let (Some(program), Ok(caller)) = (calls::caller(&head.headers), &caller) {
+        record(&world, &program, caller, &query);
+    }
     let (seq, decision) = gate.enter(&info);
     let delay = decision.delay_ms;
     let answer = move || answer(&world, &gate, &query, seq, decision.effect.as_ref(), caller);
@@ -49,6 +53,16 @@ pub(super) async fn serve(world: World, gate: Gate, request: Request<Incoming>) 
         answer()
     });
     late.await.map_err(io::Error::other)?
+}
+
+/// Before it is executed: what counts is what is there by then.
+fn record(world: &World, program: &str, caller: &Credential, query: &Query) {
+    let account = world.account(&caller.account);
+    let (partition, entity) = {
+        let iam = account.lock();
+        (iam.partition().to_owned(), iam.entity(query))
+    };
+    calls::call(program, &caller.account, &partition, judged::judged(query, &partition, &caller.account, entity));
 }
 
 fn answer(world: &World, gate: &Gate, query: &Query, seq: u64, effect: Option<&Effect>, caller: Caller) -> Reply {

@@ -52,7 +52,7 @@ fn assume_role(world: &World, query: &Query, xml: &mut Xml) -> Result<(), ApiErr
     let (partition, account, role) = role_arn(arn).ok_or_else(|| ApiError::validation(format!("{arn} is invalid")))?;
     // Any account may be entered, as with moto: which roles are closed is the world's to say.
     world.account_in(account, partition);
-    let expires_ms = now_ms() + seconds * 1000;
+    let expires_ms = now_ms() + world.session_seconds().unwrap_or(seconds) * 1000;
     let access_key = world.random_id("ASIA", 16);
     let role_id = world.random_id("AROA", 17);
     let credential = Credential {

@@ -48,6 +48,8 @@ pub struct Defaults {
     pub partition: String,
     /// The account of keys that nobody registered; none refuses them with `InvalidClientTokenId`.
     pub account_of_unknown_keys: Option<String>,
+    /// Have others something in every account, which must be as it was when the server ends?
+    pub bystanders: bool,
 }
 
 /// Accounts and keys; clones share one state.
@@ -63,6 +65,8 @@ struct State {
     external_ids: BTreeMap<String, String>,
     /// Role ARNs that refuse everyone.
     closed_roles: Vec<String>,
+    /// How long sessions hold, where it is not for their caller to say.
+    session_seconds: Option<u64>,
     rng: Rng,
 }
 
@@ -75,6 +79,7 @@ impl World {
             keys: HashMap::new(),
             external_ids: BTreeMap::new(),
             closed_roles: Vec::new(),
+            session_seconds: None,
             // Keys of two servers must differ, or a test could mix them up unnoticed.
             rng: Rng::new(now_ms()),
         })))
@@ -90,11 +95,18 @@ impl World {
     }
 
     /// The account, made in this partition if it does not exist.
+    ///
+    /// # Panics
+    /// If bystanders do not fit into an empty account, which would be a mistake here.
     pub fn account_in(&self, id: &str, partition: &str) -> Shared {
         let mut state = lock(&self.0);
         let defaults = state.defaults.clone();
         let account = state.accounts.entry(id.to_owned()).or_insert_with(|| {
             let mut iam = Iam::in_partition(id, partition);
+            if defaults.bystanders {
+                let planted = iam.plant_bystanders();
+                assert!(planted.is_ok(), "an empty account has room for bystanders: {planted:?}");
+            }
             iam.quotas = defaults.quotas;
             iam.settings = defaults.settings;
             iam.set_now_ms(now_ms());
@@ -106,6 +118,12 @@ impl World {
     /// The account, if it exists.
     pub fn existing(&self, id: &str) -> Option<Shared> {
         lock(&self.0).accounts.get(id).cloned()
+    }
+
+    /// Is what others have in every account as it was? The error says what is not.
+    pub fn bystanders_untouched(&self) -> Result<(), String> {
+        let accounts: Vec<Shared> = lock(&self.0).accounts.values().cloned().collect();
+        accounts.iter().try_for_each(|account| account.lock().bystanders_untouched())
     }
 
     /// The accounts' ids.
@@ -165,6 +183,16 @@ impl World {
         if closed {
             state.closed_roles.push(role_arn.to_owned());
         }
+    }
+
+    /// Sessions given out from now on hold so long, whatever their caller asks for: AWS gives no less than 15 minutes, which
+    /// is more than a test can wait.
+    pub fn set_session_seconds(&self, seconds: u64) {
+        lock(&self.0).session_seconds = Some(seconds);
+    }
+
+    pub(super) fn session_seconds(&self) -> Option<u64> {
+        lock(&self.0).session_seconds
     }
 
     /// The settings and quotas of an account, changed in place; the account is made if it does not exist.

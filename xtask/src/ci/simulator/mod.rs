@@ -1,32 +1,32 @@
-//! The operator's own IAM policy against what the operator does: a run is recorded, and an evaluator of IAM policies
-//! says what `deploy/aws` allows.
+//! `deploy/aws` against what the operator does: every call that a whole run of the tests recorded, and a list of attacks,
+//! are shown to an evaluator of IAM policies.
+
+mod cases;
+mod recording;
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use aurora_test_support::calls;
 use aurora_test_support::paths::{target_dir, workspace};
+use serde_json::json;
 
-use super::{process, say, tools};
-use crate::operator_binary;
-
-/// The test that writes the recording.
-const RECORDER: &str = "a_representative_run_is_written_down_for_the_policy_simulator";
+use super::{process, say, suite, tools};
 
 pub(super) async fn check() -> Result<()> {
     let npm = tools::require("npm", "npm")?;
     tools::require("node", "nodejs")?;
-    let recording = workspace().join("target/iam-calls.json");
-    let _ = std::fs::remove_file(&recording);
-    process::run("recording the calls to IAM", operator_binary::cargo(), |command| {
-        command.current_dir(workspace()).args(["test", "--test", "it", "--target-dir"]).arg(target_dir()).arg(RECORDER);
-        operator_binary::remove_package_variables(command);
-    })
-    .await?;
-    recording.metadata().with_context(|| format!("the test {RECORDER} has not written {}", recording.display()))?;
+    suite::recorded().await?;
+    let found = cases::of(&recording::read(&calls::path())?)?;
+    for line in &found.summary {
+        say(line);
+    }
+    let file = target_dir().join("iam-calls.json");
+    process::write(&file, json!({ "cases": found.cases }).to_string())?;
     let dir = workspace().join("tests/support/iam-simulate");
     install(&npm, &dir).await?;
     let said = process::output(&npm, |command| {
-        command.current_dir(&dir).args(["run", "--silent", "check"]);
+        command.current_dir(&dir).args(["run", "--silent", "check", "--"]).arg(&file);
     });
     say(said.await?.trim());
     Ok(())

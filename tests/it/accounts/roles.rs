@@ -1,0 +1,141 @@
+//! The roles that `deploy/` offers to people, on the real API server: what each may do, and who gets nothing by accident.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use aurora_test_support::wait::wait_for;
+use serde_json::{Value, json};
+
+use super::bench::{Bench, LIMIT};
+
+/// A person in a namespace, by a token of their own.
+async fn person(bench: &Bench, namespace: &str, name: &str, binding: &str, role: &str) -> Result<PathBuf> {
+    let unique = format!("{name}-{namespace}");
+    let scope = if binding == "RoleBinding" { format!(", namespace: {namespace}") } else { String::new() };
+    let yaml = format!(
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {name}, namespace: {namespace}}}\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\nkind: {binding}\nmetadata: {{name: {unique}{scope}}}\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}\n\
+         subjects: [{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}]\n"
+    );
+    bench.env.apply_yaml(&yaml).await?;
+    bench.env.kubeconfig_for(namespace, name).await
+}
+
+/// Requests of each kind, as kubectl arguments and text for `-f -`.
+fn requests(own: &str, other: &str, account: &str) -> Vec<(&'static str, Vec<String>, Option<String>)> {
+    let policy = |namespace: &str| {
+        json!({ "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AuroraLogExportPolicy",
+                "metadata": { "name": "new", "namespace": namespace }, "spec": { "suspend": true } })
+    };
+    let new_account = json!({ "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AwsAccount",
+                              "metadata": { "name": format!("new-{own}") }, "spec": { "accountId": "333333333333" } });
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let create = || words("create --dry-run=server -f -");
+    let text = |object: Value| Some(object.to_string());
+    vec![
+        ("read own", words(&format!("get alep orders -n {own}")), None),
+        ("watch own", words(&format!("get alep -n {own} -w --request-timeout=1s")), None),
+        ("create own", create(), text(policy(own))),
+        (
+            "edit own",
+            words(&format!(
+                r#"patch alep orders -n {own} --dry-run=server --type=merge -p {{"spec":{{"suspend":true}}}}"#
+            )),
+            None,
+        ),
+        ("delete own", words(&format!("delete alep orders -n {own} --dry-run=server")), None),
+        (
+            "forge status",
+            words(&format!(
+                r#"patch alep orders -n {own} --subresource=status --dry-run=server --type=merge -p {{"status":{{"accountId":"333333333333"}}}}"#
+            )),
+            None,
+        ),
+        ("read others", words(&format!("get alep -n {other}")), None),
+        ("create for others", create(), text(policy(other))),
+        ("read accounts", words(&format!("get awsaccount {account}")), None),
+        ("create accounts", create(), text(new_account)),
+        (
+            "open accounts",
+            words(&format!(
+                r#"patch awsaccount {account} --dry-run=server --type=merge -p {{"spec":{{"allowedNamespaces":{{"selector":{{}}}}}}}}"#
+            )),
+            None,
+        ),
+        ("delete accounts", words(&format!("delete awsaccount {account} --dry-run=server")), None),
+        ("read secrets", words(&format!("get secrets -n {own}")), None),
+        (
+            "grant rights",
+            words(&format!("create rolebinding x --clusterrole=cluster-admin --user=x -n {own} --dry-run=server")),
+            None,
+        ),
+    ]
+}
+
+/// Which of the requests are let in.
+async fn let_in(bench: &Bench, kubeconfig: &std::path::Path, account: &str) -> Result<Vec<&'static str>> {
+    let mut allowed = Vec::new();
+    for (what, arguments, text) in requests(&bench.namespaces[0], &bench.namespaces[1], account) {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        match bench.env.kubectl_with(kubeconfig, &arguments, text.as_deref()).await {
+            Ok(_) => allowed.push(what),
+            Err(error) => {
+                let said = format!("{error:#}").to_lowercase();
+                // A watch ends by its time limit, not by a refusal.
+                if what == "watch own" && !said.contains("forbidden") {
+                    allowed.push(what);
+                } else {
+                    ensure!(said.contains("forbidden"), "{what}: {said}");
+                }
+            }
+        }
+    }
+    Ok(allowed)
+}
+
+#[tokio::test]
+async fn admins_editors_and_viewers_may_do_what_the_docs_say_and_no_more() -> Result<()> {
+    let bench = Bench::start(2, &[]).await?;
+    let ns = bench.ns().to_owned();
+    let account = bench.account("prod", "111111111111", json!({})).await?;
+    bench.policy(&ns, "orders", json!({ "accountRef": { "name": account } })).await?;
+    bench.wait_policy(&ns, "orders", "InSync").await?;
+    let looks = ["read own", "watch own"];
+    let edits = [&looks[..], &["create own", "edit own", "delete own"]].concat();
+    let rules =
+        ["read others", "create for others", "read accounts", "create accounts", "open accounts", "delete accounts"];
+    let cases = [
+        ("viewer", "RoleBinding", looks.to_vec()),
+        ("editor", "RoleBinding", edits.clone()),
+        ("admin", "ClusterRoleBinding", [&edits[..], &rules].concat()),
+    ];
+    for (who, binding, expected) in cases {
+        let role = format!("aurora-log-export-operator-{who}");
+        let kubeconfig = person(&bench, &ns, who, binding, &role).await?;
+        assert_eq!(let_in(&bench, &kubeconfig, &account).await?, expected, "{who}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_built_in_roles_of_a_namespace_give_no_right_to_our_kinds() -> Result<()> {
+    let bench = Bench::start(2, &[]).await?;
+    let ns = bench.ns().to_owned();
+    bench.policy(&ns, "orders", json!({ "suspend": true })).await?;
+    for role in ["view", "edit", "admin"] {
+        let kubeconfig = person(&bench, &ns, role, "RoleBinding", role).await?;
+        // What is aggregated into it is there, so that its rights are what they are in any cluster.
+        wait_for(&format!("the rights of {role}"), LIMIT, async || {
+            bench.env.kubectl_with(&kubeconfig, &["get", "configmaps", "-n", &ns], None).await.map(|_| ())
+        })
+        .await?;
+        let ours = let_in(&bench, &kubeconfig, "any").await?;
+        let expected: &[&str] = match role {
+            "view" => &[],
+            _ => &["read secrets"],
+        };
+        assert_eq!(ours, expected, "{role}");
+    }
+    Ok(())
+}
