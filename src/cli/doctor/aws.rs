@@ -23,6 +23,8 @@ const POLICY_FILE: &str = "deploy/aws/operator-policy.json";
 const PROBE: &str = "alep-doctor-probe";
 /// Share of a quota from which on it is a finding.
 const NEARLY: f64 = 0.9;
+/// What is being done, as progress tells it.
+pub(super) const STAGE: &str = "examining the account in AWS";
 /// At most so many policies are asked for their tags, one call each.
 const MAX_POLICIES: usize = 60;
 
@@ -359,9 +361,7 @@ async fn orphans(
                     .skip(Check::Orphans, format!("only {MAX_POLICIES} of {} policies were looked at", suspects.len()));
                 suspects.truncate(MAX_POLICIES);
             }
-            if !suspects.is_empty() {
-                patient.progress.stage("policies without a known object looked at", suspects.len());
-            }
+            patient.progress.stage("policies without a known object looked at", suspects.len());
             for arn in suspects {
                 patient.progress.advance();
                 let Ok(Some(policy)) = iam.policy(&PolicyArn::from_aws(&arn)).await else {
@@ -372,6 +372,7 @@ async fn orphans(
                     found_orphan(report, "policy", &arn, &owner);
                 }
             }
+            patient.progress.stage(STAGE, None);
         }
         Err(error) => report.skip(Check::Orphans, format!("policies: {}", error.for_people())),
     }

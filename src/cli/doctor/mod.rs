@@ -133,7 +133,7 @@ async fn examine(args: &DoctorArgs, progress: &Progress) -> anyhow::Result<(Repo
         principal: args.operator_principal.as_deref(),
         progress,
     };
-    progress.stage("examining the account in AWS", None);
+    progress.stage(aws::STAGE, None);
     let identity = Box::pin(aws::examine(&patient, &mut report)).await;
     about.account = identity.map(|identity| identity.account.to_string());
     Ok((report, about))

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use aurora_test_support::wait::wait_for;
 use serde_json::json;
 
-use super::bench::{Bench, HUB, LIMIT};
+use super::bench::{Bench, HUB, LIMIT, start_operator};
 
 const ID: &str = "111111111111";
 
@@ -125,7 +125,13 @@ async fn an_account_name_that_comes_to_mean_another_account_gets_no_writes_there
 
 #[tokio::test]
 async fn an_account_in_another_partition_has_its_arns_documents_and_managed_policies_there() -> Result<()> {
-    let bench = Bench::start(1, &[]).await?;
+    let mut bench = Bench::start(1, &[]).await?;
+    // No role is assumed across partitions: the operator's own credentials are of that one as well.
+    let hub = "777788889999";
+    bench.server.world().account_in(hub, "aws-us-gov");
+    bench.server.world().add_key("test", hub);
+    let next = start_operator(bench.env, &bench.namespaces, &bench.server, &[]).await?;
+    std::mem::replace(&mut bench.operator, next).stop().await?;
     let ns = bench.ns().to_owned();
     let role = "arn:aws-us-gov:iam::444455556666:role/aurora-log-export-operator-member";
     let there = json!({ "assumeRole": { "roleArn": role }, "guardrails": { "allowFullAccess": true } });

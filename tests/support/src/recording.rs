@@ -58,8 +58,8 @@ pub fn start(environment: &Environment) -> Result<()> {
     // Of no whole run until the end of this function, and of none at all if these are few.
     let _ = std::fs::remove_file(identity_path());
     calls::start()?;
+    let _ = std::fs::remove_file(audit_path());
     if let Some(log) = environment.control_plane().ok().and_then(ControlPlane::audit_log) {
-        let _ = std::fs::remove_file(audit_path());
         // A second name of the same file: it outlives the directory of the run.
         std::fs::hard_link(&log, audit_path()).with_context(|| format!("cannot link {}", audit_path().display()))?;
     }
