@@ -129,8 +129,9 @@ impl Controller {
         };
         if let Some(key) = self.tasks.remove(&id) {
             self.queue.done(&key, again.map(|next| (Instant::now() + next.pause, next.priority)));
-            if again.is_none() {
-                self.finished_passed_over(&key);
+            // Not idle if it went while it was being looked at: its deletion is still to come.
+            if self.queue.is_idle(&key) && self.is_passed_over(&key) {
+                self.gone(&key);
             }
         }
     }
@@ -154,7 +155,9 @@ impl Controller {
                 let Source::Policies(namespace) = &source else { return };
                 let seen = self.listed.remove(&source).unwrap_or_default();
                 for key in self.context.index.missing_from(namespace.as_deref(), &seen) {
-                    self.gone(&key);
+                    if !self.is_passed_over(&key) {
+                        self.gone(&key);
+                    }
                 }
                 self.progressed(source, Progress::Listed);
             }
@@ -254,17 +257,15 @@ impl Controller {
         self.changed(object);
     }
 
-    /// One of those that went unseen is done with, unless there is a new object of its name.
-    fn finished_passed_over(&mut self, key: &Owner) {
-        if let Some(uid) = self.passed_over.remove(key)
-            && self.context.index.get(key).is_some_and(|object| object.uid() == uid)
-        {
-            self.gone(key);
-        }
+    /// Is what is known under this name one that is no more, and not a new object?
+    fn is_passed_over(&self, key: &Owner) -> bool {
+        let known = self.passed_over.get(key).zip(self.context.index.get(key));
+        known.is_some_and(|(uid, object)| object.uid() == uid)
     }
 
     fn gone(&mut self, key: &Owner) {
         self.queue.remove(key);
+        self.passed_over.remove(key);
         let gone = self.context.index.get(key);
         for rival in self.context.index.remove(key) {
             self.look_at(&rival, Priority::Change);

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use aurora_test_support::apiserver_proxy::{ApiserverProxy, Ending, Fault, Record, Rule, Verb};
 use aurora_test_support::controlplane::ControlPlaneOptions;
 use aurora_test_support::environment::Environment;
+use aurora_test_support::iam_model::faults::{self, Effect, FaultPlan};
 use aurora_test_support::link::Link;
 use aurora_test_support::operator::Operator;
 use aurora_test_support::wait::wait_for;
@@ -251,6 +252,39 @@ async fn a_watch_or_a_list_that_goes_silent_is_asked_for_anew() -> Result<()> {
     proxy.set_rules(vec![Rule::new(Fault::Hang, Verb::Patch, POLICIES).about("unwritten").times(1)]);
     site.apply("unwritten", json!({})).await?;
     site.ready("unwritten").await.with_context(|| operator.log().display().to_string())?;
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_an_object_that_went_unseen_has_in_aws_is_pursued_through_a_list_made_anew() -> Result<()> {
+    let site = Site::start().await?;
+    let (operator, proxy) = site.behind_proxy(&[RARELY]).await?;
+    site.apply("unseen", json!({})).await?;
+    site.ready("unseen").await?;
+    let broken = faults::Rule::new(Effect::ServiceFailure, &["DeleteRole"]);
+    site.aws.gate().set_faults(FaultPlan::of(1, vec![broken]));
+    let mark = site.mark();
+    // As where its finalizer came in the instant in which it was deleted.
+    let key = format!("auroralogexport.dev/{POLICIES}/{}/unseen", site.namespace);
+    site.env.control_plane()?.remove_from_etcd(&key).await?;
+    wait_for("a deletion in AWS that fails", LIMIT, async || {
+        ensure!(site.writes(mark).iter().any(|call| call.action == "DeleteRole"), "none");
+        Ok(())
+    })
+    .await?;
+    let listed = proxy.mark();
+    proxy.end_watches(POLICIES, Ending::Error(410));
+    site.apply("seen", json!({})).await?;
+    site.ready("seen").await?;
+    ensure!(proxy.count(listed, Verb::List, POLICIES) > 0, "nothing was listed");
+    site.aws.gate().clear_faults();
+    wait_for("nothing of it to be left", LIMIT, async || {
+        ensure!(site.iam().get_role(&site.name("unseen")).is_err() && site.document("unseen").is_err(), "it is there");
+        Ok(())
+    })
+    .await
+    .with_context(|| operator.log().display().to_string())?;
     operator.stop().await?;
     Ok(())
 }
