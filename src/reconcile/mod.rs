@@ -211,15 +211,19 @@ async fn run(
         ensure::ensure(context, object, memory, caller).await?
     };
     match conclude::conclude(context, object, &conclusion).await {
-        // The object is no more; what it has in AWS may well be, and is gone after as long as it is known here.
-        Err(error) if error.is_not_found() && object.is_deleting() => {}
+        // The object is no more; what it has in AWS may well be, and is pursued for as long as the object is known here.
+        Err(error) if error.is_not_found() && object.is_deleting() => {
+            if let Some(Outcome::Deleting(failure)) = &conclusion.outcome {
+                tracing::warn!(reason = failure.reason.as_str(), "{}", failure.message);
+            }
+        }
         result => result?,
     }
     Ok(conclusion)
 }
 
 fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) -> Option<Duration> {
-    let interval = interval(context, object);
+    let interval = context.pace(object).interval();
     let slowest = interval.clamp(Duration::from_secs(10), LONGEST_SLOWLY);
     match again {
         Again::Interval => {
@@ -245,11 +249,6 @@ fn pause(context: &Context, object: &Object, memory: &mut Memory, again: Again) 
             None
         }
     }
-}
-
-/// How often an object wants to be looked at, and how often it may.
-fn interval(context: &Context, object: &Object) -> Duration {
-    context.pace(object).interval()
 }
 
 /// When an object in sync is read by itself again: rarely where sweeps look at it, unless it asks for more.

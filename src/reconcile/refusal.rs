@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::memory::Memory;
-use super::{Again, Conclusion, Context, LAG, interval};
+use super::{Again, Conclusion, Context, LAG};
 use crate::account::credentials::CallerIdentity;
 use crate::api::Reason;
 use crate::iam::{ErrorClass, IamError, Operation};
@@ -28,7 +28,7 @@ pub(super) fn refused_by_aws(
         ErrorClass::NotLeader => Conclusion::leave(Again::Soon, ReconcileResult::Fenced),
         ErrorClass::Throttled | ErrorClass::Transient => {
             let seen = memory.last_good_look.unwrap_or(context.started);
-            if was_ready && seen.elapsed() < interval(context, object) * 3 {
+            if was_ready && seen.elapsed() < context.pace(object).interval() * 3 {
                 return Conclusion::leave(Again::Soon, ReconcileResult::NotReady(reason));
             }
             let failure = Failure { reason, message: error.for_people(), affected: Affected::default() };
