@@ -7,6 +7,7 @@ use crate::desired::Desired;
 use crate::documents::Meaning;
 use crate::documents::meaning::Fingerprint;
 use crate::iam::{Iam, Policy, PolicyVersion, Result, Role};
+use crate::names::PolicyArn;
 use crate::ownership::{Ownership, Standing, Tags};
 
 /// What IAM has of one object.
@@ -247,14 +248,10 @@ async fn find_matching_version<I: Iam>(
     // What the status says was right is most likely there; it is read all the same, for the status licenses no write.
     let hinted = memory.hinted.clone().filter(|(id, print)| *print == wanted && *id != observed.default_version);
     if let Some((version, _)) = hinted
-        && let Some(text) = iam.policy_document(arn, &version).await?
+        && fingerprint_of(iam, arn, &observed.id, &version, memory).await? == Some(wanted)
     {
-        let print = Meaning::of(&text).fingerprint();
-        memory.remember(&observed.id, &version, print);
-        if print == wanted {
-            observed.matching_version = Some(version);
-            return Ok(());
-        }
+        observed.matching_version = Some(version);
+        return Ok(());
     }
     observed.versions = iam.policy_versions(arn).await?;
     memory.forget_missing(&observed.versions);
@@ -262,21 +259,27 @@ async fn find_matching_version<I: Iam>(
         if version.id == observed.default_version {
             continue;
         }
-        let print = match memory.read_before(&observed.id, &version.id) {
-            Some(print) => print,
-            None => match iam.policy_document(arn, &version.id).await? {
-                Some(text) => {
-                    let print = Meaning::of(&text).fingerprint();
-                    memory.remember(&observed.id, &version.id, print);
-                    print
-                }
-                None => continue,
-            },
-        };
-        if print == wanted {
+        if fingerprint_of(iam, arn, &observed.id, &version.id, memory).await? == Some(wanted) {
             observed.matching_version = Some(version.id.clone());
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// What a version says, read once; `None` if it is gone.
+async fn fingerprint_of<I: Iam>(
+    iam: &I,
+    arn: &PolicyArn,
+    policy: &str,
+    version: &str,
+    memory: &mut VersionMemory,
+) -> Result<Option<Fingerprint>> {
+    if let Some(print) = memory.read_before(policy, version) {
+        return Ok(Some(print));
+    }
+    let Some(text) = iam.policy_document(arn, version).await? else { return Ok(None) };
+    let print = Meaning::of(&text).fingerprint();
+    memory.remember(policy, version, print);
+    Ok(Some(print))
 }

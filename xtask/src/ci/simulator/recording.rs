@@ -6,6 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value};
 
+use super::process;
+
 /// What `tests/support/src/calls.rs` wrote.
 #[derive(Debug, Default)]
 pub(super) struct Recording {
@@ -86,7 +88,7 @@ impl Call {
 
 /// Reads a recording.
 pub(super) fn read(path: &Path) -> Result<Recording> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = process::read(path)?;
     let mut recording = Recording::default();
     for line in text.lines() {
         let line: Value = serde_json::from_str(line).with_context(|| format!("{}: {line}", path.display()))?;
