@@ -10,7 +10,7 @@ use aurora_test_support::apply;
 use aurora_test_support::controlplane::{ControlPlane, ControlPlaneOptions};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::paths::{RunDir, workspace};
-use aurora_test_support::wait::wait_for;
+use aurora_test_support::wait::{wait_for, wait_gone};
 use aurora_test_support::{kubeconfig, moto};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
@@ -220,12 +220,7 @@ async fn objects_stored_by_the_first_release_load_in_this_one() -> Result<()> {
     let status = minimal.get("minimal").await?.data["status"].to_string();
     ensure!(!status.contains("of the first release") && !status.contains("ANPAEXAMPLE"), "{status}");
     minimal.delete("minimal", &DeleteParams::default()).await?;
-    wait_for("an object of the first release to be deleted", LIMIT, async || {
-        ensure!(minimal.get_opt("minimal").await?.is_none(), "it is still there");
-        Ok(())
-    })
-    .await
-    .with_context(|| operator.log_text().unwrap_or_default())?;
+    wait_gone(&minimal, "minimal", LIMIT).await.with_context(|| operator.log_text().unwrap_or_default())?;
     operator.stop().await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use aurora_log_export_operator::api::AuroraLogExportPolicy;
 use aurora_test_support::controlplane::{ControlPlane, ControlPlaneOptions};
 use aurora_test_support::paths::RunDir;
-use aurora_test_support::wait::wait_for;
+use aurora_test_support::wait::{wait_for, wait_gone};
 use aurora_test_support::{kubeconfig, moto};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{Api, DeleteParams, ListParams};
@@ -68,11 +68,7 @@ async fn a_deleted_namespace_goes_with_its_content() -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(env.client().await?);
     namespaces.delete(&name, &DeleteParams::default()).await?;
     let config_maps: Api<ConfigMap> = Api::namespaced(env.client().await?, &name);
-    wait_for("the namespace to go", Duration::from_mins(1), async || {
-        ensure!(namespaces.get_opt(&name).await?.is_none(), "it is still there");
-        Ok(())
-    })
-    .await?;
+    wait_gone(&namespaces, &name, Duration::from_mins(1)).await?;
     assert!(config_maps.list(&ListParams::default()).await?.items.is_empty());
     Ok(())
 }

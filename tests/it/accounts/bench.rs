@@ -11,7 +11,7 @@ use aurora_test_support::iam_model::call_log::CallRecord;
 use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::iam_model::{Action, Bystander};
 use aurora_test_support::operator::{Operator, OperatorOptions};
-use aurora_test_support::wait::wait_for;
+use aurora_test_support::wait::{wait_for, wait_gone};
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -134,12 +134,7 @@ impl Bench {
     pub(super) async fn delete_policy(&self, namespace: &str, name: &str) -> Result<()> {
         let api = self.policies(namespace);
         api.delete(name, &DeleteParams::default()).await?;
-        wait_for(&format!("{namespace}/{name} to go"), LIMIT, async || {
-            ensure!(api.get_opt(name).await?.is_none(), "it is still there");
-            Ok(())
-        })
-        .await
-        .with_context(|| self.log())
+        wait_gone(&api, name, LIMIT).await.with_context(|| self.log())
     }
 
     /// Deletes an account and waits until it is gone.
@@ -149,12 +144,7 @@ impl Bench {
     }
 
     pub(super) async fn wait_account_gone(&self, name: &str) -> Result<()> {
-        wait_for(&format!("account {name} to go"), LIMIT, async || {
-            ensure!(self.accounts().get_opt(name).await?.is_none(), "it is still there");
-            Ok(())
-        })
-        .await
-        .with_context(|| self.log())
+        wait_gone(&self.accounts(), name, LIMIT).await.with_context(|| self.log())
     }
 
     /// Calls that change IAM, since a mark of the call log.

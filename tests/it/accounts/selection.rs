@@ -1,7 +1,7 @@
 //! Which account an object works in, and never another.
 
 use anyhow::{Result, ensure};
-use aurora_test_support::wait::wait_for;
+use aurora_test_support::wait::{wait_for, wait_gone};
 use serde_json::json;
 
 use super::bench::{Bench, HUB, LIMIT, start_operator};
@@ -86,11 +86,7 @@ async fn an_account_that_vanished_by_force_stops_its_policies_until_it_is_back()
     assert!(bench.writes_since(mark).is_empty());
     // Back again: the deletion goes on by itself.
     bench.account("prod", ID, json!({})).await?;
-    wait_for("the policy to go", LIMIT, async || {
-        ensure!(bench.policies(&ns).get_opt("orders").await?.is_none(), "it is still there");
-        Ok(())
-    })
-    .await?;
+    wait_gone(&bench.policies(&ns), "orders", LIMIT).await?;
     assert_eq!((bench.holds(ID), bench.holds(HUB)), ((0, 0), (0, 0)));
     bench.delete_account(&account).await
 }

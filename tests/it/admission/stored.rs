@@ -9,7 +9,7 @@ use aurora_test_support::apply;
 use aurora_test_support::controlplane::{ControlPlane, ControlPlaneOptions};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::paths::{RunDir, workspace};
-use aurora_test_support::wait::wait_for;
+use aurora_test_support::wait::{wait_for, wait_gone};
 use aurora_test_support::{kubeconfig, moto};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceValidation, JSONSchemaProps,
@@ -193,12 +193,7 @@ async fn an_object_that_became_unreadable_is_kept_until_it_is_abandoned() -> Res
     ensure!(condition["message"].as_str().is_some_and(|message| message.contains("spec.description")), "{condition}");
     let abandon = json!({ "metadata": { "annotations": { "auroralogexport.dev/abandon": "true" } } });
     objects.patch("orders", &PatchParams::default(), &Patch::Merge(abandon)).await?;
-    wait_for("the abandoned object to go", LIMIT, async || {
-        ensure!(objects.get_opt("orders").await?.is_none(), "it is still there");
-        Ok(())
-    })
-    .await
-    .with_context(|| operator.log_text().unwrap_or_default())?;
+    wait_gone(&objects, "orders", LIMIT).await.with_context(|| operator.log_text().unwrap_or_default())?;
     ensure!(server.gate().calls_since(0).iter().all(|call| call.action == "GetCallerIdentity"));
     operator.stop().await?;
     Ok(())

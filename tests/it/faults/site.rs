@@ -14,7 +14,7 @@ use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::iam_model::{Iam, PageRequest};
 use aurora_test_support::kubeconfig;
 use aurora_test_support::operator::{Operator, OperatorOptions};
-use aurora_test_support::wait::wait_for;
+use aurora_test_support::wait::{wait_for, wait_gone};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -209,13 +209,7 @@ impl<'a> Site<'a> {
     }
 
     pub(super) async fn gone(&self, name: &str) -> Result<()> {
-        let api = self.api();
-        wait_for(&format!("{name} to go"), LIMIT, async || {
-            let left = api.get_opt(name).await?;
-            ensure!(left.is_none(), "{}", left.map(|it| it.data).unwrap_or_default());
-            Ok(())
-        })
-        .await
+        wait_gone(&self.api(), name, LIMIT).await
     }
 }
 

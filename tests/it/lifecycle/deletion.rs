@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use aurora_test_support::iam_model::CreateRole;
 use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
-use aurora_test_support::wait::wait_for;
+use aurora_test_support::wait::{wait_for, wait_gone};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams};
 use serde_json::json;
@@ -233,11 +233,7 @@ async fn a_deleted_namespace_goes_and_so_does_what_it_had_in_aws() -> Result<()>
     }
     let namespaces: Api<Namespace> = Api::all(stage.client.clone());
     namespaces.delete(&stage.namespace, &DeleteParams::default()).await?;
-    wait_for("the namespace to go", LIMIT, async || {
-        ensure!(namespaces.get_opt(&stage.namespace).await?.is_none(), "it is still there");
-        Ok(())
-    })
-    .await?;
+    wait_gone(&namespaces, &stage.namespace, LIMIT).await?;
     assert_eq!(stage.iam().snapshot(), before);
     stage.finish().await
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::paths::workspace;
-use aurora_test_support::wait::wait_for;
+use aurora_test_support::wait::{wait_for, wait_gone};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -34,11 +34,7 @@ async fn published(stage: &Stage, name: &str) -> Result<ConfigMap> {
 }
 
 async fn removed(stage: &Stage, name: &str) -> Result<()> {
-    wait_for(&format!("ConfigMap {name} to go"), LIMIT, async || {
-        ensure!(config_maps(stage).get_opt(name).await?.is_none(), "it is still there");
-        Ok(())
-    })
-    .await
+    wait_gone(&config_maps(stage), name, LIMIT).await
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
+use kube::Api;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 const POLL: Duration = Duration::from_millis(50);
 /// One look that hangs (a frozen server, say) must not outlast the whole wait by much.
@@ -48,6 +51,22 @@ pub async fn wait_for<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut(
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Waits until there is no object of that name; the error shows what is left of it.
+///
+/// # Errors
+/// If it is still there when `limit` is over.
+pub async fn wait_gone<K>(api: &Api<K>, name: &str, limit: Duration) -> Result<()>
+where
+    K: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
+{
+    wait_for(&format!("{name} to go"), limit, async || {
+        let left = api.get_opt(name).await?;
+        ensure!(left.is_none(), "{}", serde_json::to_string(&left)?);
+        Ok(())
+    })
+    .await
 }
 
 #[cfg(test)]

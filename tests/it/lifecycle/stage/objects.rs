@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, anyhow, ensure};
 use aurora_log_export_operator::api::AuroraLogExportPolicy;
-use aurora_test_support::wait::wait_for;
+use aurora_test_support::wait::{wait_for, wait_gone};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -119,13 +119,7 @@ impl Stage {
     }
 
     pub(in crate::lifecycle) async fn gone(&self, name: &str) -> Result<()> {
-        let api = self.api();
-        wait_for(&format!("{name} to go"), LIMIT, async || {
-            let left = api.get_opt(name).await?;
-            ensure!(left.is_none(), "{}", left.map(|it| it.data).unwrap_or_default());
-            Ok(())
-        })
-        .await
+        wait_gone(&self.api(), name, LIMIT).await
     }
 
     pub(in crate::lifecycle) async fn deleted(&self, name: &str) -> Result<()> {
