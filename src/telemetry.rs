@@ -9,6 +9,8 @@
 //! Logs go to standard error: standard output belongs to what commands print. Every destination filters for itself, so an
 //! [`Exporter`] (OTLP, say) may want spans that the log does not show.
 
+#[cfg(test)]
+pub(crate) mod buffer;
 mod json;
 pub mod otlp;
 pub mod trace;

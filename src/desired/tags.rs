@@ -59,5 +59,5 @@ pub(super) fn tags(
 
 /// Source: botocore's IAM model, `[\p{L}\p{Z}\p{N}_.:/=+\-@]`.
 fn is_tag_character(c: char) -> bool {
-    c.is_alphanumeric() || c == ' ' || c == '\u{a0}' || (c.is_whitespace() && !c.is_control()) || "_.:/=+-@".contains(c)
+    c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || "_.:/=+-@".contains(c)
 }

@@ -1,33 +1,19 @@
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use tracing::{debug, error, field, info, info_span, warn};
 
+use super::buffer::Buffer;
 use super::*;
-
-#[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Buffer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 fn logged(format: LogFormat, filter: &str, run: impl FnOnce()) -> String {
     let buffer = Buffer::default();
     let writer = buffer.clone();
     let subscriber = subscriber(format, filter, false, move || writer.clone(), Vec::new()).unwrap();
     tracing::subscriber::with_default(subscriber, run);
-    let bytes = buffer.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
+    buffer.text()
 }
 
 fn json_lines(run: impl FnOnce()) -> Vec<Value> {
@@ -145,7 +131,7 @@ fn an_exporter_sees_spans_of_its_own_choice() {
         info!("hidden");
     });
     assert_eq!(spans.load(Ordering::SeqCst), 1);
-    assert!(buffer.0.lock().unwrap().is_empty());
+    assert!(buffer.text().is_empty());
 
     let flushed = Arc::new(AtomicUsize::new(0));
     let count = flushed.clone();

@@ -1,33 +1,16 @@
 //! What the rest of the program and the log hear of the election: every change, once.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use super::*;
 use crate::lease::elector::Observed;
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::telemetry::buffer::Buffer;
 
 /// The lines that are logged meanwhile.
 fn logged(run: impl FnOnce()) -> Vec<String> {
-    let log = Log::default();
+    let log = Buffer::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     tracing::subscriber::with_default(subscriber, run);
-    let bytes = log.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    log.text().lines().map(str::to_owned).collect()
 }
 
 fn announcer() -> (Announcer, watch::Receiver<bool>) {
