@@ -2,10 +2,11 @@
 //! must neither lose nor double anything. And an object that its account does not admit claims no name in it.
 
 use anyhow::{Result, ensure};
+use aurora_test_support::wait::wait_gone;
 use kube::api::DeleteParams;
 use serde_json::json;
 
-use super::bench::Bench;
+use super::bench::{Bench, LIMIT};
 
 const ID: &str = "111111111111";
 const OTHER_TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
@@ -31,6 +32,10 @@ async fn a_changed_path_or_prefix_of_an_account_stops_its_objects_until_it_is_ch
         let role = format!("{ns}.stays");
         bench.server.world().account(ID).lock().update_assume_role_policy(&role, OTHER_TRUST)?;
         let (before, mark) = (bench.snapshot(ID), bench.server.gate().last_seq());
+        let mut again = spec.clone();
+        again["description"] = json!("looked at once more");
+        bench.policy(&ns, "stays", again).await?;
+        bench.wait_policy(&ns, "stays", "IdentityChanged").await?;
         bench.policies(&ns).delete("goes", &DeleteParams::default()).await?;
         bench.wait_policy(&ns, "goes", "IdentityChanged").await?;
         // A new object lives under the new rule, which shows that the operator goes on.
@@ -56,11 +61,7 @@ async fn a_changed_path_or_prefix_of_an_account_stops_its_objects_until_it_is_ch
         assert_eq!(status.role.unwrap_or_default().arn, arn);
         let trust = bench.snapshot(ID)["roles"][about("stays")]["trust"].as_str().unwrap_or_default().to_owned();
         ensure!(trust.contains("rds.amazonaws.com"), "what was changed meanwhile is repaired: {trust}");
-        aurora_test_support::wait::wait_for("the deleted one to go", super::bench::LIMIT, async || {
-            ensure!(bench.policies(&ns).get_opt("goes").await?.is_none(), "it is still there");
-            Ok(())
-        })
-        .await?;
+        wait_gone(&bench.policies(&ns), "goes", LIMIT).await?;
         bench.delete_policy(&ns, "stays").await?;
         assert_eq!(bench.holds(ID), (0, 0));
     }

@@ -81,7 +81,11 @@ func TestTheRuleForConfigMapsIsBoundWheneverOutputsAreOn(t *testing.T) {
 		}
 	}
 	// Without outputs there is nothing to hold: no right to write ConfigMaps.
-	for what, rendered := range map[string]map[string]object{"base": kustomize(t, "deploy/kustomize/base")} {
+	chart, err = helm(t, object{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, rendered := range map[string]map[string]object{"base": kustomize(t, "deploy/kustomize/base"), "the chart": chart} {
 		for id, value := range rendered {
 			if strings.Contains(id, "Role ") && strings.Contains(fmt.Sprint(value["rules"]), "configmaps") {
 				t.Errorf("%s lets %s at ConfigMaps", what, id)

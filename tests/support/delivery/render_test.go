@@ -39,7 +39,8 @@ func objects(t *testing.T, stream string) map[string]object {
 	return found
 }
 
-func helm(t *testing.T, values object) (map[string]object, error) {
+// templates are the chart's files with these values, by path.
+func templates(t *testing.T, values object) (map[string]string, error) {
 	t.Helper()
 	loaded, err := loader.Load(filepath.Join(root, chart))
 	if err != nil {
@@ -50,7 +51,12 @@ func helm(t *testing.T, values object) (map[string]object, error) {
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := engine.Render(loaded, all)
+	return engine.Render(loaded, all)
+}
+
+func helm(t *testing.T, values object) (map[string]object, error) {
+	t.Helper()
+	rendered, err := templates(t, values)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -9,9 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"helm.sh/helm/v3/pkg/chart/loader"
-	"helm.sh/helm/v3/pkg/chartutil"
-	"helm.sh/helm/v3/pkg/engine"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
@@ -70,16 +66,7 @@ func TestEveryValueHasADefaultAndADescription(t *testing.T) {
 
 func notes(t *testing.T, values object) string {
 	t.Helper()
-	loaded, err := loader.Load(filepath.Join(root, chart))
-	if err != nil {
-		t.Fatal(err)
-	}
-	options := chartutil.ReleaseOptions{Name: release, Namespace: namespace, IsInstall: true}
-	all, err := chartutil.ToRenderValues(loaded, values, options, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rendered, err := engine.Render(loaded, all)
+	rendered, err := templates(t, values)
 	if err != nil {
 		t.Fatal(err)
 	}
