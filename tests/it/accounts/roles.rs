@@ -113,6 +113,11 @@ async fn admins_editors_and_viewers_may_do_what_the_docs_say_and_no_more() -> Re
     for (who, binding, expected) in cases {
         let role = format!("aurora-log-export-operator-{who}");
         let kubeconfig = person(&bench, &ns, who, binding, &role).await?;
+        // The API server hears of a binding by a watch of its own.
+        wait_for(&format!("the rights of {who}"), LIMIT, async || {
+            bench.env.kubectl_with(&kubeconfig, &["get", "auroralogexportpolicies", "-n", &ns], None).await
+        })
+        .await?;
         assert_eq!(let_in(&bench, &kubeconfig, &account).await?, expected, "{who}");
     }
     Ok(())

@@ -40,7 +40,9 @@ impl Stage {
         wait_for("the contested object to be refused", LIMIT, async || {
             let status = api.get(CONTESTED).await?.data["status"].clone();
             let ready = condition(&status, "Ready").context("no Ready yet")?;
-            ensure!(ready["status"] == "False", "{status}");
+            // Where the operator itself is in the wrong account, it gets no further.
+            let heard = ready["reason"] == "Conflict" || ready["reason"] == "AccountNotReady";
+            ensure!(ready["status"] == "False" && heard, "{status}");
             Ok(())
         })
         .await

@@ -106,6 +106,7 @@ async fn in_bulk_mode_it_asks_for_more_looks_and_never_for_more_account_scans() 
     .await?;
     let swept = sweeps(mark);
     ensure!(swept > 0, "the first sweep is in the call log");
+    // 30 s is the shortest interval; twice, as the looks have to go on after a repair.
     for round in 0..2 {
         for name in ["often", "rarely"] {
             let name = stage.name(name);
