@@ -2,20 +2,23 @@
 //! `spec` or labels.
 
 pub mod client;
+mod events;
 
-use std::fmt::Display;
+use std::borrow::Cow;
+use std::fmt::{Debug, Display};
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
-use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, Resource, ResourceExt};
+use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-use crate::api::{FIELD_MANAGER, FINALIZER};
+use crate::api::account::AwsAccountStatus;
+use crate::api::{AuroraLogExportPolicyStatus, FIELD_MANAGER, FINALIZER};
 use crate::aws_account::AccountObject;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
@@ -24,10 +27,6 @@ use crate::telemetry::trace;
 
 /// No call to the API server takes longer.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
-/// A note of an event has at most 1,024 bytes (Kubernetes API reference, events.k8s.io/v1).
-const MAX_NOTE: usize = 1000;
-/// How often an event is sent to an API server that is busy.
-const EVENT_TRIES: usize = 2;
 
 /// Why a call to Kubernetes failed.
 #[derive(Debug, thiserror::Error)]
@@ -95,12 +94,15 @@ fn describe(error: &kube::Error) -> String {
 }
 
 /// The kinds that the operator writes to: the finalizer, the status, and events about them.
-pub trait Managed: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned {
+pub trait Managed: Resource<DynamicType = ()> + Clone + Debug + serde::de::DeserializeOwned {
+    /// What it says of itself.
+    type Status: Serialize + PartialEq + Debug;
+
     /// Where the object lives.
     fn api(&self, client: &Client) -> Api<Self>;
 
-    /// Its status as JSON, for comparison.
-    fn status(&self) -> Value;
+    /// Its status.
+    fn status(&self) -> &Self::Status;
 
     /// What it is called in errors: kind and name.
     fn describe(&self) -> String {
@@ -113,22 +115,26 @@ pub trait Managed: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde:
 }
 
 impl Managed for Object {
+    type Status = AuroraLogExportPolicyStatus;
+
     fn api(&self, client: &Client) -> Api<Self> {
         Api::namespaced(client.clone(), &self.namespace().unwrap_or_default())
     }
 
-    fn status(&self) -> Value {
-        serde_json::to_value(&self.status).unwrap_or_default()
+    fn status(&self) -> &Self::Status {
+        &self.status
     }
 }
 
 impl Managed for AccountObject {
+    type Status = AwsAccountStatus;
+
     fn api(&self, client: &Client) -> Api<Self> {
         Api::all(client.clone())
     }
 
-    fn status(&self) -> Value {
-        serde_json::to_value(&self.status).unwrap_or_default()
+    fn status(&self) -> &Self::Status {
+        &self.status
     }
 }
 
@@ -143,12 +149,15 @@ pub struct Kubernetes {
     metrics: Metrics,
     /// Name of this replica, for events.
     instance: String,
+    /// Places for events under way.
+    events: Arc<Semaphore>,
 }
 
 impl Kubernetes {
     /// A way to the API server for this replica.
     pub fn new(client: Client, fence: Fence, metrics: Metrics, instance: String) -> Self {
-        Self { client, fence, metrics, instance }
+        let events = Arc::new(Semaphore::new(events::AT_ONCE));
+        Self { client, fence, metrics, instance, events }
     }
 
     /// The client, for watches.
@@ -214,14 +223,14 @@ impl Kubernetes {
     ///
     /// # Errors
     /// A conflict if the object is another one by now.
-    pub async fn write_status<K: Managed>(&self, object: &K, status: &impl serde::Serialize) -> Result<K> {
+    pub async fn write_status<K: Managed>(&self, object: &K, status: &K::Status) -> Result<K> {
         self.fenced()?;
-        let body = json!({
-            "apiVersion": K::api_version(&()),
-            "kind": K::kind(&()),
-            "metadata": { "name": object.meta().name, "uid": object.meta().uid },
-            "status": status,
-        });
+        let body = Applied {
+            api_version: K::api_version(&()),
+            kind: K::kind(&()),
+            metadata: AppliedTo { name: object.meta().name.as_deref(), uid: object.meta().uid.as_deref() },
+            status,
+        };
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let what = format!("status of {}", object.describe());
         let api = object.api(&self.client);
@@ -230,9 +239,9 @@ impl Kubernetes {
         let written = match applied {
             // The API server cannot apply to an object whose spec was stored under another schema than today's
             // ("failed to create typed live object"), which is when its owner must be told.
-            Err(error) if error.status() == Some(500) => self.replace_status(object, &body["status"]).await?,
+            Err(error) if error.status() == Some(500) => self.replace_status(object, status).await?,
             // What such a replacement wrote, or anybody else, an apply leaves in place.
-            Ok(written) if written.status() != body["status"] => self.replace_status(&written, &body["status"]).await?,
+            Ok(written) if written.status() != status => self.replace_status(&written, status).await?,
             applied => applied?,
         };
         self.metrics.status_written();
@@ -240,7 +249,7 @@ impl Kubernetes {
     }
 
     /// The same by JSON Patch, which asks nothing of the rest of the object.
-    async fn replace_status<K: Managed>(&self, object: &K, status: &Value) -> Result<K> {
+    async fn replace_status<K: Managed>(&self, object: &K, status: &K::Status) -> Result<K> {
         let operations = vec![
             json!({ "op": "test", "path": "/metadata/uid", "value": object.meta().uid }),
             json!({ "op": "add", "path": "/status", "value": status }),
@@ -251,58 +260,26 @@ impl Kubernetes {
         bounded("patch", &what, api.patch_status(&object.name_any(), &updating(), &patch)).await
     }
 
-    /// Publishes an event. Never fails: an event that cannot be published is logged.
-    ///
-    /// Events are made directly, not through kube's `Recorder`, which keeps the first note of an action and reason for
-    /// six minutes: ours come on transitions only and carry the object at hand in their note.
-    pub async fn event<K: Managed>(&self, object: &K, warning: bool, reason: &str, action: &str, note: &str) {
-        let metadata = object.meta();
-        let reference = ObjectReference {
-            api_version: Some(K::api_version(&()).into_owned()),
-            kind: Some(K::kind(&()).into_owned()),
-            name: metadata.name.clone(),
-            namespace: metadata.namespace.clone(),
-            uid: metadata.uid.clone(),
-            resource_version: metadata.resource_version.clone(),
-            field_path: None,
-        };
-        // Events about cluster-scoped objects live in the namespace default.
-        let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
-        let event = Event {
-            metadata: ObjectMeta {
-                generate_name: Some(format!("{}-", object.name_any())),
-                namespace: Some(namespace.clone()),
-                ..ObjectMeta::default()
-            },
-            action: Some(action.to_owned()),
-            event_time: Some(MicroTime(Timestamp::now())),
-            note: Some(note.chars().take(MAX_NOTE).collect()),
-            reason: Some(reason.to_owned()),
-            regarding: Some(reference),
-            reporting_controller: Some(FIELD_MANAGER.to_owned()),
-            reporting_instance: Some(self.instance.clone()),
-            type_: Some(if warning { "Warning" } else { "Normal" }.to_owned()),
-            ..Event::default()
-        };
-        let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        let what = format!("event {reason} of {}", object.describe());
-        let mut published = Ok(event.clone());
-        // Nothing else repeats it.
-        for _ in 0..EVENT_TRIES {
-            published = bounded("create", &what, api.create(&PostParams::default(), &event)).await;
-            let busy = published.as_ref().is_err_and(|error| matches!(error.status(), Some(429 | 503)));
-            if !busy {
-                break;
-            }
-        }
-        if let Err(error) = published {
-            tracing::warn!(%error, "an event could not be published");
-        }
-    }
-
     pub(crate) fn fenced(&self) -> Result<()> {
         if self.fence.may_write(Duration::ZERO) { Ok(()) } else { Err(KubernetesError::NotLeader) }
     }
+}
+
+/// What server-side apply sends for a status.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Applied<'a, S> {
+    api_version: Cow<'static, str>,
+    kind: Cow<'static, str>,
+    metadata: AppliedTo<'a>,
+    status: &'a S,
+}
+
+/// Which object: with its UID, so that another one of that name is refused.
+#[derive(Debug, Serialize)]
+struct AppliedTo<'a> {
+    name: Option<&'a str>,
+    uid: Option<&'a str>,
 }
 
 /// For writes that are no server-side apply.

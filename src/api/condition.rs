@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -28,6 +29,11 @@ pub struct Condition {
     /// The generation of the spec that it speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+}
+
+/// A moment as conditions keep it: `metav1.Time` has whole seconds, so that what is written equals what is read back.
+pub fn whole_seconds(moment: Timestamp) -> Time {
+    Time(Timestamp::from_second(moment.as_second()).unwrap_or(moment))
 }
 
 /// A word of a condition. One that another version or another writer chose is kept as it is.

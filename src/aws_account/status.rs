@@ -2,8 +2,8 @@
 //! is written. `Reconciling` and `Stalled` follow kstatus: never both, absent otherwise.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::api::condition::whole_seconds;
 use crate::api::{AwsAccountStatus as Status, Condition, ConditionType, Reason};
 use crate::iam::{ErrorClass, IamError};
 
@@ -76,7 +76,7 @@ pub fn next(old: &Status, outcome: &Outcome, facts: &Facts, generation: i64, now
     let set = |type_: ConditionType, status: &'static str, reason: Reason, message: &str| {
         let since = condition(old, type_)
             .filter(|old| old.status == status)
-            .map_or_else(|| Time(now), |old| old.last_transition_time.clone());
+            .map_or_else(|| whole_seconds(now), |old| old.last_transition_time.clone());
         Condition {
             type_: type_.into(),
             status: status.into(),

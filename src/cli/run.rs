@@ -35,6 +35,8 @@ use crate::telemetry::{self, LogFormat, otlp};
 const LIVE_LIMIT: Duration = Duration::from_secs(30);
 /// Between tries to reach the API server at start.
 const START_PAUSE: Duration = Duration::from_secs(2);
+/// At the end, so long is given to events under way.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// Run the operator.
 // Each flag is one independent switch of the command line.
@@ -294,9 +296,14 @@ async fn operate(
         leader_election = args.leader_elect,
         "operating"
     );
+    let kubernetes = context.kubernetes.clone();
     controller::run(context, &args.watch_namespace, usize::from(args.concurrency), leadership, until(stopped)).await;
+    // The next leader does not wait for what this one still has to tell.
     if let Some(election) = election {
         election.release().await;
+    }
+    if tokio::time::timeout(LAST_EVENTS, kubernetes.events_published()).await.is_err() {
+        tracing::warn!("some events could not be published in time");
     }
     Ok(())
 }

@@ -8,8 +8,8 @@ mod drift;
 mod tests;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use crate::api::condition::whole_seconds;
 use crate::api::{
     AuroraLogExportPolicyStatus as Status, Condition, ConditionType, OutputsStatus, PolicyStatus, Reason, RoleStatus,
 };
@@ -181,7 +181,7 @@ impl Conditions<'_> {
     fn set(&mut self, type_: ConditionType, status: &'static str, reason: Reason, message: &str) {
         let since = condition(self.old, type_)
             .filter(|old| old.status == status)
-            .map_or_else(|| Time(self.now), |old| old.last_transition_time.clone());
+            .map_or_else(|| whole_seconds(self.now), |old| old.last_transition_time.clone());
         self.new.push(Condition {
             type_: type_.into(),
             status: status.into(),
