@@ -14,7 +14,7 @@ use crate::api::policy::{
 use crate::api::{RESERVED_TAG_PREFIX, Reason};
 use crate::documents::meaning::Fingerprint;
 use crate::documents::permissions::MANAGED_POLICY_LIMIT;
-use crate::documents::{Document, Meaning, permissions, trust};
+use crate::documents::{Document, permissions, trust};
 use crate::names::{IamPath, NameError, Owner, PolicyArn, PolicyName, RoleArn, RoleName, default_name};
 use crate::ownership::{Ownership, Tags};
 use crate::settings::{AccountFacts, Settings};
@@ -104,8 +104,6 @@ pub struct Desired {
     pub policy: Option<DesiredPolicy>,
     /// Trust policy of the role.
     pub trust: Document,
-    /// What it means.
-    pub trust_meaning: Meaning,
     /// Description of both.
     pub description: String,
     /// Permissions boundary of the role.
@@ -222,7 +220,6 @@ pub fn desired(
     Ok(Desired {
         identity,
         policy,
-        trust_meaning: trust.meaning(),
         trust,
         description,
         boundary,

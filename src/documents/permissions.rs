@@ -1,5 +1,7 @@
 //! The customer-managed policy: the guide's three statements over a typed scope.
 
+use std::sync::OnceLock;
+
 use super::{Document, OneOrMany, Statement};
 use crate::names::Partition;
 
@@ -53,8 +55,12 @@ impl PermissionScope {
 /// Characters that [`document`] would count against IAM's quota, without making it: a scope within its limits can
 /// multiply out to two million ARNs.
 pub fn counted_size(scope: &PermissionScope, partition: &Partition) -> usize {
-    let default = PermissionScope::default();
-    let frame = document(&default, partition).counted_size().saturating_sub(lists_size(&default, partition));
+    // What stands around the lists is always the same, and the lists know the partition.
+    static FRAME: OnceLock<usize> = OnceLock::new();
+    let frame = *FRAME.get_or_init(|| {
+        let default = PermissionScope::default();
+        document(&default, partition).counted_size().saturating_sub(lists_size(&default, partition))
+    });
     frame.saturating_add(lists_size(scope, partition))
 }
 

@@ -196,7 +196,7 @@ impl Comparison<'_> {
                 (desired.boundary.as_deref().unwrap_or(NONE), actual.boundary.as_deref().unwrap_or(NONE));
             self.differs(Part::Role, Field::PermissionsBoundary, None, expected, found, vec![action]);
         }
-        if Meaning::of(&actual.trust) != desired.trust_meaning {
+        if Meaning::of(&actual.trust) != desired.trust.meaning() {
             let document = desired.trust.to_json();
             let action = Action::UpdateTrust { role: role.clone(), document: document.clone() };
             self.differs(Part::Role, Field::Trust, None, &document, &actual.trust, vec![action]);

@@ -338,7 +338,7 @@ fn prove(
     });
     let same = same_policy
         && desired.identity.role_arn.as_str() == found.role.arn
-        && desired.trust_meaning == Meaning::of(&found.role.trust)
+        && desired.trust.meaning() == Meaning::of(&found.role.trust)
         && desired.boundary == found.role.boundary
         && desired.description == found.role.description;
     let tags = |actual: &Tags| {

@@ -18,7 +18,6 @@ fn an_empty_spec_is_the_guide_under_default_names() {
     assert!(policy.document.to_json().contains("arn:aws:logs:*:*:log-group:/aws/rds/*:log-stream:*"));
     assert_eq!(policy.fingerprint, policy.document.meaning().fingerprint());
     assert!(desired.trust.to_json().contains(r#""aws:SourceAccount":"123456789012""#));
-    assert_eq!(desired.trust_meaning, desired.trust.meaning());
     assert_eq!(desired.boundary, None);
     assert_eq!(desired.attachment(), &identity.policy_arn);
     assert_eq!(desired.superseded_attachment(), &identity.full_access_arn);

@@ -232,7 +232,7 @@ impl World {
         let identity = &self.desired.identity;
         let role = &snapshot["roles"][identity.role_name.as_str()];
         assert_eq!(role["arn"], identity.role_arn.as_str());
-        assert_eq!(Meaning::of(role["trust"].as_str().unwrap_or_default()), self.desired.trust_meaning, "trust");
+        assert_eq!(Meaning::of(role["trust"].as_str().unwrap_or_default()), self.desired.trust.meaning(), "trust");
         assert_eq!(role["boundary"].as_str(), self.desired.boundary.as_deref(), "boundary");
         assert_eq!(role["description"].as_str().unwrap_or_default(), self.desired.description);
         let attached = |arn: &str| role["attached"].as_array().is_some_and(|arns| arns.iter().any(|held| held == arn));

@@ -230,7 +230,7 @@ impl Life {
             &AccountFacts { id: AccountId::parse(ACCOUNT)?, partition: Partition::parse("aws")?, via: None },
         )?;
         let role = stage.role(&self.name)?;
-        ensure!(Meaning::of(role.trust.as_str()) == wanted.trust_meaning, "trust {:?}", role.trust);
+        ensure!(Meaning::of(role.trust.as_str()) == wanted.trust.meaning(), "trust {:?}", role.trust);
         ensure!(role.boundary == wanted.boundary, "boundary {:?}", role.boundary);
         ensure!(role.description.unwrap_or_default() == wanted.description, "description");
         has_tags(&role.tags, &wanted.tags)?;
