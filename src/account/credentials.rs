@@ -6,19 +6,16 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_sts::types::Tag;
-use aws_smithy_http_client::tls;
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_types::retry::RetryConfig;
 
 use super::budget::{Caller, Priority};
+use super::sdk;
 use crate::api::account::AssumeRole;
-use crate::iam::gate::Gate;
+use crate::iam::gate::{Gate, READ_TIMEOUT};
 use crate::iam::{ErrorClass, IamError, Operation};
 use crate::names::{AccountId, Partition};
 
@@ -33,8 +30,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 const RENEW_BEFORE: Duration = Duration::from_mins(2);
 /// Where STS cannot be reached they serve until this long before their end, in which a call still ends.
 const LAST_USE: Duration = Duration::from_secs(10);
-/// Where nothing names a Region: IAM is global in the commercial partition, and signs for this one.
-const DEFAULT_REGION: &str = "us-east-1";
 /// Session name of assumed roles, seen in CloudTrail.
 const SESSION_NAME: &str = "aurora-log-export-operator";
 
@@ -47,29 +42,6 @@ pub struct CallerIdentity {
     pub partition: Partition,
     /// ARN of the caller.
     pub arn: String,
-}
-
-/// The SDK's configuration: its own chain of credentials, Region and endpoints, one HTTP client, no retries of its
-/// own (they would go around the budget).
-pub async fn sdk_config() -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-        .build_https();
-    load(SharedHttpClient::new(http)).await
-}
-
-async fn load(http: SharedHttpClient) -> SdkConfig {
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http)
-        .retry_config(RetryConfig::disabled())
-        // Every call has a timeout of its own.
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .load()
-        .await;
-    if config.region().is_some() {
-        return config;
-    }
-    config.into_builder().region(aws_config::Region::from_static(DEFAULT_REGION)).build()
 }
 
 /// Verified credentials, and whose they are.
@@ -296,11 +268,13 @@ impl Session {
                     let Some(http) = self.config.http_client() else {
                         return Err(no_credentials("no HTTP client"));
                     };
-                    let provider = load(http).await.credentials_provider();
+                    let provider = sdk::load(http).await.credentials_provider();
                     provider.ok_or_else(|| no_credentials("the chain of credential providers is empty"))?
                 };
                 state.chain = Some(chain.clone());
-                chain.provide_credentials().await.map_err(|error| no_credentials(&root_cause(&error)))
+                // Whom it asks, and how long it waits, is the SDK's affair; for STS (web identity) it waits without end.
+                let provided = tokio::time::timeout(READ_TIMEOUT, chain.provide_credentials()).await;
+                provided.map_err(|_| none_in_time())?.map_err(|error| no_credentials(&root_cause(&error)))
             }
             Source::Same(base) => {
                 let caller = Box::pin(base.identity()).await?;
@@ -390,6 +364,15 @@ fn no_credentials(message: &str) -> IamError {
         resource: "the operator's credentials".into(),
         code: "NoCredentials".into(),
         message: crate::iam::error::stable_message(message),
+    }
+}
+
+fn none_in_time() -> IamError {
+    IamError {
+        class: ErrorClass::Transient,
+        code: "Timeout".into(),
+        message: format!("no credentials came within {} s", READ_TIMEOUT.as_secs()),
+        ..no_credentials("")
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod credentials;
 pub mod registry;
+pub mod sdk;
 mod service_linked;
 
 use std::sync::{Arc, Mutex, PoisonError};

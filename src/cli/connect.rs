@@ -15,8 +15,8 @@ use kube::{Client, ResourceExt};
 use super::run::{deletion_policy, rate};
 use crate::account::Accounts;
 use crate::account::budget::{Caller, Priority, Rates};
-use crate::account::credentials::sdk_config;
 use crate::account::registry::Ways;
+use crate::account::sdk;
 use crate::api::policy::DeletionPolicy;
 use crate::aws_account::AccountObject;
 use crate::index::Index;
@@ -160,7 +160,7 @@ impl OperatorArgs {
         // The fence stays shut: whatever the code above does, no write leaves this process.
         let rates = Rates { reads_per_second: self.iam_reads_per_second, writes_per_second: 1.0 };
         let ways = Ways::new(rates, Fence::shut(), Metrics::new());
-        let accounts = Accounts::new(sdk_config().await, self.account_id.clone(), settings.cluster.name.clone(), ways);
+        let accounts = Accounts::new(sdk::config().await, self.account_id.clone(), settings.cluster.name.clone(), ways);
         Ok(State { settings, accounts, index: Index::default(), notes: Vec::new() })
     }
 }

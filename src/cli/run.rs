@@ -13,8 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::account::budget::Rates;
-use crate::account::credentials::sdk_config;
 use crate::account::registry::{Accounts, Ways};
+use crate::account::sdk;
 use crate::api::account::DriftScan;
 use crate::api::policy::DeletionPolicy;
 use crate::api::{ConditionType, FIELD_MANAGER, Reason};
@@ -267,7 +267,7 @@ async fn operate(
     };
     let kubernetes = Kubernetes::new(client, fence.clone(), metrics.clone(), instance);
     // AWS's configuration is read while the API server answers.
-    let (uid, config) = tokio::join!(cluster_uid(&kubernetes, stopped.clone()), sdk_config());
+    let (uid, config) = tokio::join!(cluster_uid(&kubernetes, stopped.clone()), sdk::config());
     let Some(uid) = uid else { return Ok(()) };
     api_server.ok();
 

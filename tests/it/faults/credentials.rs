@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
 use aurora_test_support::iam_model::http::KeyState;
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
@@ -75,6 +76,29 @@ async fn credentials_that_are_missing_at_first_are_taken_up_when_they_come() -> 
     contains(&message(&status), &["sts:GetCallerIdentity", "check the operator's AWS credentials"])?;
     ensure!(condition(&status, "Stalled").is_some(), "{status}");
     keys.write("test")?;
+    site.ready("waiting").await?;
+    operator.stop().await?;
+    Ok(())
+}
+
+/// As on EKS with IAM roles for service accounts: the SDK itself asks STS for credentials, and waits without end.
+#[tokio::test]
+async fn a_source_of_credentials_that_does_not_answer_is_told_and_asked_again() -> Result<()> {
+    let keys = Keys::start().await?;
+    let site = &keys.site;
+    let token = keys.file.with_extension("token");
+    std::fs::write(&token, "of the service account")?;
+    let options = keys
+        .options(&FLAGS)
+        .env("AWS_WEB_IDENTITY_TOKEN_FILE", &token.display().to_string())
+        .env("AWS_ROLE_ARN", &format!("arn:aws:iam::{ACCOUNT}:role/operator"));
+    let silent = Rule::new(Effect::Latency { ms: 120_000, jitter_ms: 0 }, &["AssumeRoleWithWebIdentity"]);
+    site.aws.gate().set_faults(FaultPlan::of(1, vec![silent]));
+    let operator = Operator::start(site.env, options).await?;
+    site.apply("waiting", json!({})).await?;
+    let status = site.until("waiting", "False", "AwsUnavailable").await?;
+    contains(&message(&status), &["no credentials came within 20 s"])?;
+    site.aws.gate().clear_faults();
     site.ready("waiting").await?;
     operator.stop().await?;
     Ok(())
