@@ -235,9 +235,11 @@ mod tests {
             log_groups in proptest::collection::vec("[a-z/*]{1,30}", 1..4),
             log_streams in proptest::collection::vec("[a-z \\\\é*]{1,30}", 1..4),
             creation_limited_to_groups in proptest::bool::ANY,
+            partition in proptest::sample::select(vec!["aws", "aws-cn", "aws-us-gov"]),
         ) {
             let scope = PermissionScope { regions, account_ids, log_groups, log_streams, creation_limited_to_groups };
-            proptest::prop_assert_eq!(counted_size(&scope, &aws()), document(&scope, &aws()).counted_size());
+            let partition = Partition::parse(partition).unwrap();
+            proptest::prop_assert_eq!(counted_size(&scope, &partition), document(&scope, &partition).counted_size());
         }
     }
 

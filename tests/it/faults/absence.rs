@@ -111,6 +111,7 @@ async fn endure(site: &Site<'_>, operator: &Operator, plan: Plan, base: Vitals) 
     while round < plan.rounds || began.elapsed() < plan.lasts {
         round += 1;
         change_all(site, plan, round).await?;
+        // The pace of the changes: nothing is waited for.
         tokio::time::sleep(plan.pause).await;
         let now = Vitals::of(operator)?;
         if round % (plan.rounds / 4) == 0 {

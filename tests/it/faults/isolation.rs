@@ -147,6 +147,7 @@ async fn the_absence_of_aws_makes_no_storm_and_neither_does_its_return() -> Resu
     assert_eq!(written(&site).await?, before);
     site.aws.gate().clear_faults();
     let mark = site.mark();
+    // Calls are counted over a time that is known.
     tokio::time::sleep(AFTERMATH).await;
     within_budget(reads(&site, mark).len(), AFTERMATH)?;
     site.all_ready(OBJECTS).await?;
@@ -165,6 +166,7 @@ async fn the_absence_of_the_api_server_makes_no_storm_and_neither_does_its_retur
     // What happens meanwhile is not lost.
     site.apply("late", json!({})).await?;
     site.delete("o0").await?;
+    // Calls are counted over a time that is known.
     tokio::time::sleep(ABSENCE).await;
     // Drift in AWS is still looked for: what is in sync needs no API server.
     let looks = reads(&site, mark).len();
@@ -172,6 +174,7 @@ async fn the_absence_of_the_api_server_makes_no_storm_and_neither_does_its_retur
     within_budget(looks, ABSENCE)?;
     link.mend();
     let mark = site.mark();
+    // Calls are counted over a time that is known.
     tokio::time::sleep(AFTERMATH).await;
     within_budget(reads(&site, mark).len(), AFTERMATH)?;
     site.ready("late").await?;
