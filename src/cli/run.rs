@@ -184,14 +184,15 @@ pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
     // keeps one arena.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let telemetry = start_telemetry(&args, runtime.handle())?;
-    let ended = runtime.block_on(run(args));
+    // As a task of its own: the future that a runtime is entered with is woken through a file descriptor.
+    let ended = runtime.block_on(async { tokio::spawn(run(args)).await });
     // The last traces go out by the runtime, which has to run meanwhile; nothing else is waited for.
     let flushed = runtime.block_on(async { tokio::task::spawn_blocking(|| drop(telemetry)).await });
     if let Err(error) = flushed {
         tracing::warn!(%error, "the last traces were not sent");
     }
     runtime.shutdown_background();
-    ended
+    ended.context("the operator ended unexpectedly")?
 }
 
 fn start_telemetry(args: &RunArgs, runtime: &Handle) -> anyhow::Result<telemetry::Guard> {
