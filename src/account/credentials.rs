@@ -302,7 +302,7 @@ impl Session {
     ) -> Result<Credentials, IamError> {
         let mut config = base.client_config(from).to_builder();
         config.set_region(self.config.region().cloned());
-        let client = aws_sdk_sts::Client::new(&config.build());
+        let client = sdk::sts(&config.build());
         let label = format!("role {}", role.role_arn);
         let session_tags: Vec<Tag> =
             tags.iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect();
@@ -332,7 +332,7 @@ impl Session {
     async fn ask_who_we_are(&self, credentials: &Credentials) -> Result<CallerIdentity, IamError> {
         let config =
             self.config.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials.clone())).build();
-        let client = aws_sdk_sts::Client::new(&config);
+        let client = sdk::sts(&config);
         let resource = "the operator's credentials";
         let answer = self
             .gate

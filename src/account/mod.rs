@@ -92,7 +92,7 @@ impl Account {
             _ => {
                 let made = Open {
                     account: identity.account.to_string(),
-                    client: aws_sdk_iam::Client::new(&self.session.client_config(&identity.account)),
+                    client: sdk::iam(&self.session.client_config(&identity.account)),
                     gate: Arc::new((self.make_gate)(identity)),
                 };
                 *open = Some(made.clone());

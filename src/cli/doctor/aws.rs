@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::clock::{self, DateOf};
 use super::report::{Check, Report};
 use crate::account::credentials::CallerIdentity;
-use crate::account::{Account, SERVICE_LINKED_ROLE};
+use crate::account::{Account, SERVICE_LINKED_ROLE, sdk};
 use crate::api::{TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
 use crate::cli::connect::asking;
 use crate::cli::progress::Progress;
@@ -85,7 +85,7 @@ fn credentials(error: &IamError, report: &mut Report) {
 
 async fn aws_clock(account: &Account, identity: &CallerIdentity, report: &mut Report) {
     let date = DateOf::default();
-    let client = aws_sdk_sts::Client::new(&account.session().client_config(&identity.account));
+    let client = sdk::sts(&account.session().client_config(&identity.account));
     let call = client.get_caller_identity().customize().interceptor(date.clone());
     // Its failure is another check's business; its answer has a date all the same.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(3), call.send()).await;

@@ -49,6 +49,25 @@ async fn a_session_is_asked_for_with_the_external_id_and_tags_that_say_for_whom(
     bench.delete_account(&account).await
 }
 
+/// CloudTrail keeps it as `userAgent`: whoever reads there who made a role finds the operator.
+#[tokio::test]
+async fn every_call_to_aws_names_the_operator() -> Result<()> {
+    let bench = Bench::start(1, &[]).await?;
+    let ns = bench.ns().to_owned();
+    let account = bench.account("prod", ID, json!({})).await?;
+    bench.policy(&ns, "named", json!({ "accountRef": { "name": account } })).await?;
+    bench.wait_policy(&ns, "named", "InSync").await?;
+    let calls = bench.server.gate().calls_since(0);
+    for action in ["GetCallerIdentity", "AssumeRole", "GetRole", "CreateRole"] {
+        ensure!(calls.iter().any(|call| call.action == action), "no {action} in {calls:?}");
+    }
+    let name = concat!("aurora-log-export-operator/", env!("CARGO_PKG_VERSION"), " aws-sdk-rust/");
+    let unnamed: Vec<_> = calls.iter().filter(|call| !call.user_agent.starts_with(name)).collect();
+    ensure!(unnamed.is_empty(), "{unnamed:?}");
+    bench.delete_policy(&ns, "named").await?;
+    bench.delete_account(&account).await
+}
+
 #[tokio::test]
 async fn many_objects_of_an_account_share_one_session() -> Result<()> {
     let bench = Bench::start(1, &[]).await?;

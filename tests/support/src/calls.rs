@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use anyhow::{Context, Result};
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, USER_AGENT};
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
@@ -85,6 +85,11 @@ pub(crate) fn object(object: &DynamicObject) {
     let told =
         json!({ "kind": kind, "namespace": metadata.namespace, "name": metadata.name, "spec": object.data["spec"] });
     write(&json!({ "object": told }));
+}
+
+/// What a call says it was made by.
+pub(crate) fn user_agent(headers: &HeaderMap) -> String {
+    headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
 /// The application id of a call by one of our programs, if calls are being recorded.

@@ -18,6 +18,9 @@ pub struct CallRecord {
     pub account: String,
     /// The access key id it was signed with; tells replicas apart.
     pub access_key: String,
+    /// By what it was made, as CloudTrail's `userAgent` has it.
+    #[serde(default)]
+    pub user_agent: String,
     /// The operation.
     pub action: String,
     /// The name or ARN it was about; empty for account-wide calls.
@@ -38,6 +41,8 @@ pub struct CallInfo {
     pub account: String,
     /// See [`CallRecord::access_key`].
     pub access_key: String,
+    /// See [`CallRecord::user_agent`].
+    pub user_agent: String,
     /// See [`CallRecord::action`].
     pub action: String,
     /// See [`CallRecord::resource`].
@@ -83,6 +88,7 @@ impl CallLog {
                 done_ms: None,
                 account: info.account,
                 access_key: info.access_key,
+                user_agent: info.user_agent,
                 action: info.action,
                 resource: info.resource,
                 parameters: info.parameters,

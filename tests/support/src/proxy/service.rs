@@ -62,6 +62,7 @@ impl Service {
             action: query.action.clone(),
             resource: query.resource().to_owned(),
             parameters: query.conditions(),
+            user_agent: calls::user_agent(&head.headers),
         };
         if let Some(program) = calls::caller(&head.headers) {
             let entity = self.entity(&head, &query).await;

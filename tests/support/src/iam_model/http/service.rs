@@ -37,6 +37,7 @@ pub(super) async fn serve(world: World, gate: Gate, request: Request<Incoming>) 
         action: query.action.clone(),
         resource: query.resource().to_owned(),
         parameters: query.conditions(),
+        user_agent: calls::user_agent(&head.headers),
     };
     if let (Some(program), Ok(caller)) = (calls::caller(&head.headers), &caller) {
         record(&world, &program, caller, &query);
