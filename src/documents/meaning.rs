@@ -68,9 +68,15 @@ impl Meaning {
             Value::Array(statements) => statements.iter().collect(),
             statement => vec![statement],
         };
+        let parts = statements.into_iter().map(|statement| Parts::read(statement.as_object()?));
+        Self::multiplied(version, parts)
+    }
+
+    /// Multiplies statements out; `None` if one cannot be read, or if they grant too much.
+    pub(super) fn multiplied(version: &str, statements: impl Iterator<Item = Option<Parts>>) -> Option<Self> {
         let mut grants = BTreeSet::new();
-        for statement in statements {
-            add_grants(statement.as_object()?, &mut grants)?;
+        for parts in statements {
+            parts?.multiply(&mut grants)?;
         }
         Some(Self::Grants { version: version.to_owned(), grants })
     }
@@ -142,52 +148,73 @@ impl std::fmt::Display for Fingerprint {
     }
 }
 
-fn add_grants(statement: &Map<String, Value>, grants: &mut BTreeSet<Grant>) -> Option<()> {
-    let mut effect = None;
-    let mut principals = Vec::new();
-    let mut actions = Vec::new();
-    let mut resources = Vec::new();
-    let mut rest = BTreeMap::new();
-    for (key, value) in statement {
-        match key.as_str() {
-            "Sid" => {}
-            "Effect" => effect = Some(value.as_str()?.to_owned()),
-            "Principal" => principals.extend(principals_of(value, "")?),
-            "NotPrincipal" => principals.extend(principals_of(value, "Not:")?),
-            "Action" => actions.extend(strings(value)?.iter().map(|action| action.to_lowercase())),
-            "NotAction" => {
-                actions.extend(strings(value)?.iter().map(|action| format!("Not:{}", action.to_lowercase())));
-            }
-            "Resource" => resources.extend(strings(value)?),
-            "NotResource" => resources.extend(strings(value)?.iter().map(|resource| format!("Not:{resource}"))),
-            "Condition" => {
-                rest.insert("Condition".to_owned(), condition(value)?);
-            }
-            _ => {
-                rest.insert(key.clone(), value.clone());
-            }
-        }
-    }
-    let effect = effect?;
-    let condition = if rest.is_empty() { String::new() } else { serde_json::to_string(&rest).ok()? };
-    let count = principals.len().max(1).checked_mul(actions.len().max(1))?.checked_mul(resources.len().max(1))?;
-    if grants.len().checked_add(count)? > MAX_GRANTS {
-        return None;
-    }
-    for principal in optional(&principals) {
-        for action in optional(&actions) {
-            for resource in optional(&resources) {
-                grants.insert(Grant {
-                    effect: effect.clone(),
-                    principal: principal.cloned(),
-                    action: action.cloned(),
-                    resource: resource.cloned(),
-                    condition: condition.clone(),
-                });
+/// A statement, each part as a [`Grant`] has it.
+#[derive(Default)]
+pub(super) struct Parts {
+    pub(super) effect: String,
+    pub(super) principals: Vec<String>,
+    pub(super) actions: Vec<String>,
+    pub(super) resources: Vec<String>,
+    /// The condition, and elements that are not known.
+    pub(super) rest: BTreeMap<String, Value>,
+}
+
+impl Parts {
+    fn read(statement: &Map<String, Value>) -> Option<Self> {
+        let mut parts = Self::default();
+        let mut effect = None;
+        for (key, value) in statement {
+            match key.as_str() {
+                "Sid" => {}
+                "Effect" => effect = Some(value.as_str()?.to_owned()),
+                "Principal" => parts.principals.extend(principals_of(value, "")?),
+                "NotPrincipal" => parts.principals.extend(principals_of(value, "Not:")?),
+                "Action" => parts.actions.extend(strings(value)?.iter().map(|action| action.to_lowercase())),
+                "NotAction" => {
+                    let not = |action: &String| format!("Not:{}", action.to_lowercase());
+                    parts.actions.extend(strings(value)?.iter().map(not));
+                }
+                "Resource" => parts.resources.extend(strings(value)?),
+                "NotResource" => {
+                    parts.resources.extend(strings(value)?.iter().map(|resource| format!("Not:{resource}")));
+                }
+                "Condition" => parts.condition(value)?,
+                _ => {
+                    parts.rest.insert(key.clone(), value.clone());
+                }
             }
         }
+        Some(Self { effect: effect?, ..parts })
     }
-    Some(())
+
+    /// `None`: it is none.
+    pub(super) fn condition(&mut self, value: &Value) -> Option<()> {
+        self.rest.insert("Condition".to_owned(), condition(value)?);
+        Some(())
+    }
+
+    fn multiply(self, grants: &mut BTreeSet<Grant>) -> Option<()> {
+        let Self { effect, principals, actions, resources, rest } = self;
+        let condition = if rest.is_empty() { String::new() } else { serde_json::to_string(&rest).ok()? };
+        let count = principals.len().max(1).checked_mul(actions.len().max(1))?.checked_mul(resources.len().max(1))?;
+        if grants.len().checked_add(count)? > MAX_GRANTS {
+            return None;
+        }
+        for principal in optional(&principals) {
+            for action in optional(&actions) {
+                for resource in optional(&resources) {
+                    grants.insert(Grant {
+                        effect: effect.clone(),
+                        principal: principal.cloned(),
+                        action: action.cloned(),
+                        resource: resource.cloned(),
+                        condition: condition.clone(),
+                    });
+                }
+            }
+        }
+        Some(())
+    }
 }
 
 /// The items, or one `None` where there are none, so that products never vanish.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 pub use meaning::Meaning;
+use meaning::Parts;
 
 /// The version of the policy language that the guide's document declares.
 pub const LANGUAGE_VERSION: &str = "2012-10-17";
@@ -57,6 +58,30 @@ impl OneOrMany {
             }
         }
     }
+
+    fn values(&self) -> &[String] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Many(values) => values,
+        }
+    }
+}
+
+impl Statement {
+    fn parts(&self) -> Option<Parts> {
+        let Self { sid: _, effect, principal, action, resource, condition } = self;
+        let mut parts = Parts {
+            effect: (*effect).to_owned(),
+            principals: principal.iter().flatten().map(|(kind, name)| format!("{kind}:{name}")).collect(),
+            actions: action.values().iter().map(|action| action.to_lowercase()).collect(),
+            resources: resource.as_ref().map(|resource| resource.values().to_vec()).unwrap_or_default(),
+            ..Parts::default()
+        };
+        if !condition.is_empty() {
+            parts.condition(&serde_json::to_value(condition).ok()?)?;
+        }
+        Some(parts)
+    }
 }
 
 impl Document {
@@ -75,9 +100,10 @@ impl Document {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
-    /// What the document grants.
+    /// What the document grants: the meaning of what is written, without reading it back.
     pub fn meaning(&self) -> Meaning {
-        Meaning::of(&self.to_json())
+        let statements = self.statement.iter().map(Statement::parts);
+        Meaning::multiplied(self.version, statements).unwrap_or_else(|| Meaning::of(&self.to_json()))
     }
 
     /// Characters that count against IAM's quotas: all but whitespace.

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::Meaning;
 use super::meaning::Fingerprint;
 use super::permissions::{PermissionScope, document};
+use super::trust;
 use crate::iam::aws::decode_document;
-use crate::names::Partition;
+use crate::names::{AccountId, Partition};
 
 /// One statement as lists, before it is written down in some way.
 #[derive(Clone, Debug)]
@@ -154,6 +155,27 @@ proptest! {
         let (one, other) = (Meaning::of(&written(&one, &style)), Meaning::of(&written(&other, &style)));
         prop_assert_eq!(one == other, same);
         prop_assert_eq!(one.fingerprint() == other.fingerprint(), same);
+    }
+
+    #[test]
+    fn a_document_of_ours_means_what_is_written(
+        regions in prop::collection::vec("[a-z*]{1,6}", 1..4),
+        log_groups in prop::collection::vec("[a-zA-Z/*]{1,9}", 1..4),
+        log_streams in prop::collection::vec("[a-z \\\\é*]{1,9}", 1..4),
+        creation_limited_to_groups in any::<bool>(),
+        source_account in prop::option::of("[0-9]{12}"),
+        source_arns in prop::collection::vec("arn:aws:rds:[a-z*]{1,4}:[A-Za-z:*]{1,9}", 0..4),
+    ) {
+        let scope = PermissionScope {
+            regions, log_groups, log_streams, creation_limited_to_groups, ..PermissionScope::default()
+        };
+        let source_account = source_account.map(|id| AccountId::parse(id).unwrap());
+        let partition = Partition::parse("aws").unwrap();
+        for ours in [document(&scope, &partition), trust::document(source_account.as_ref(), &source_arns)] {
+            let meaning = Meaning::of(&ours.to_json());
+            prop_assert!(matches!(meaning, Meaning::Grants { .. }), "not understood");
+            prop_assert_eq!(ours.meaning(), meaning);
+        }
     }
 
     #[test]
