@@ -20,7 +20,7 @@ pub struct Observed {
 }
 
 /// A role. `None` in a field: not looked at (an account scan does not say).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObservedRole {
     /// ARN as AWS says it.
     pub arn: String,

@@ -1,6 +1,8 @@
 //! What is remembered of an object between looks. It saves reads and tells lag from absence; losing it costs a look.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::num::NonZeroU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,7 +23,14 @@ pub struct Memories {
     /// The last `reconcile-at` that was honoured, and when: asked for also while the object is at work and its memory
     /// is out.
     honoured: Mutex<HashMap<Owner, (String, Instant)>>,
+    /// Its key is this process's own: nobody can make what looks like something else.
+    hasher: RandomState,
 }
+
+/// What an account scan shows of a part of an object, and all else that its verdict depends on, hashed: eight bytes an
+/// object and part, so that the next scan needs not work out what must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Shown(NonZeroU64);
 
 /// What is remembered of one object.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +58,8 @@ pub struct Memory {
     pub role_seen: bool,
     /// What `spec.outputs` has published.
     pub outputs: Option<Box<Published>>,
+    /// What account scans showed of the policy and of the role when they were as the spec says.
+    right: [Option<Shown>; 2],
     /// Failures in a row.
     pub failures: u32,
     failed_generation: i64,
@@ -74,6 +85,25 @@ impl Memories {
     pub fn knows_version(&self, key: &Owner, policy_id: &str, version: &str, wanted: Fingerprint) -> bool {
         let memories = self.of.lock().unwrap_or_else(PoisonError::into_inner);
         memories.get(key).is_some_and(|memory| memory.versions.says(policy_id, version, wanted))
+    }
+
+    /// What an account scan shows of a part of an object, to be compared with what other scans show of it.
+    pub fn shown(&self, what: impl Hash) -> Shown {
+        Shown(NonZeroU64::new(self.hasher.hash_one(what)).unwrap_or(NonZeroU64::MIN))
+    }
+
+    /// Did a scan show this part just so when it was as the spec says?
+    pub fn knows_right(&self, key: &Owner, part: Part, shown: Shown) -> bool {
+        let memories = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        memories.get(key).is_some_and(|memory| memory.right[part as usize] == Some(shown))
+    }
+
+    /// A scan showed this part just so, and it is as the spec says.
+    pub fn remember_right(&self, key: &Owner, part: Part, shown: Shown) {
+        let mut memories = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(memory) = memories.get_mut(key) {
+            memory.right[part as usize] = Some(shown);
+        }
     }
 
     /// When the operator last wrote to AWS for an object; `None`: never, as far as is known.

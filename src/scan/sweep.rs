@@ -1,11 +1,13 @@
 //! One sweep: pages are judged as they come and dropped; of an object only two bits are kept.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{is_judged_by_sweeps, verdict};
 use crate::account::budget::{Caller, Priority};
+use crate::api::policy::Access;
 use crate::api::{TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
 use crate::desired::desired;
 use crate::iam::IamError;
@@ -14,8 +16,10 @@ use crate::names::Owner;
 use crate::object::Object;
 use crate::observe::ObservedRole;
 use crate::orphans::is_orphan;
+use crate::plan::Part;
 use crate::queue::Lane;
 use crate::reconcile::Context;
+use crate::reconcile::memory::Shown;
 use crate::settings::{AccountFacts, Cluster};
 
 /// A page that was asked for before, or this shortly after, an object's last write says nothing about it.
@@ -42,6 +46,8 @@ struct Sweep<'a> {
     context: &'a Context,
     lane: &'a Lane,
     facts: AccountFacts,
+    /// The facts, hashed.
+    under: Shown,
     seen: HashMap<Owner, Seen>,
     orphans: u64,
     /// When the page at hand was asked for.
@@ -68,7 +74,8 @@ pub(super) async fn sweep(context: &Context, lane: &Lane) -> Result<Swept, IamEr
         via: context.accounts.via(lane.as_deref()),
     };
     let began = Instant::now();
-    let mut sweep = Sweep { context, lane, facts, seen: HashMap::new(), orphans: 0, asked: began };
+    let under = context.memories.shown(format!("{facts:?}"));
+    let mut sweep = Sweep { context, lane, facts, under, seen: HashMap::new(), orphans: 0, asked: began };
     let (mut pages, mut marker) = (0, None);
     loop {
         sweep.asked = Instant::now();
@@ -106,14 +113,37 @@ impl Sweep<'_> {
             return;
         }
         let Ok(spec) = &object.spec else { return };
-        let Ok(desired) = desired(&owner, spec, &self.context.settings, &self.facts) else {
-            return;
-        };
-        let in_sync = verdict::role_in_sync(&desired, &object.status, role);
+        let verdict = self.verdict(&owner, &object, Part::Role, role, || {
+            let desired = desired(&owner, spec, &self.context.settings, &self.facts).ok()?;
+            Some(verdict::role_in_sync(&desired, &object.status, role))
+        });
+        let Some(in_sync) = verdict else { return };
         let seen = self.seen.entry(owner).or_default();
         seen.role = in_sync;
-        // FullAccess manages no policy that a page could show.
-        seen.policy |= desired.policy.is_none();
+        // It manages no policy that a page could show.
+        seen.policy |= spec.access == Some(Access::FullAccess);
+    }
+
+    /// Is a part of an object in sync? What a page showed before, when it was, still is: then what must be there is not
+    /// worked out again. `None`: the page says nothing about it.
+    fn verdict(
+        &self,
+        owner: &Owner,
+        object: &Object,
+        part: Part,
+        shown: impl Hash,
+        judge: impl FnOnce() -> Option<bool>,
+    ) -> Option<bool> {
+        let memories = &self.context.memories;
+        let shown = memories.shown((self.under, object.uid(), &object.metadata.resource_version, shown));
+        if memories.knows_right(owner, part, shown) {
+            return Some(true);
+        }
+        let verdict = judge();
+        if verdict == Some(true) {
+            memories.remember_right(owner, part, shown);
+        }
+        verdict
     }
 
     fn policy(&mut self, policy: &ScannedPolicy) {
@@ -124,20 +154,24 @@ impl Sweep<'_> {
             let Some(object) = self.context.index.get(&owner).filter(|object| self.concerns(object)) else {
                 continue;
             };
-            let Ok(spec) = &object.spec else { continue };
-            let Ok(desired) = desired(&owner, spec, &self.context.settings, &self.facts) else {
-                continue;
-            };
-            let Some(wanted) = &desired.policy else { continue };
-            if desired.identity.policy_arn.as_str() != policy.arn {
-                continue;
+            // A version's document never changes.
+            let shown = (&policy.arn, &policy.id, &policy.default_version);
+            let judge = || self.judge_policy(&owner, &object, policy);
+            if let Some(in_sync) = self.verdict(&owner, &object, Part::Policy, shown, judge) {
+                self.seen.entry(owner).or_default().policy = in_sync;
             }
-            let known =
-                self.context.memories.knows_version(&owner, &policy.id, &policy.default_version, wanted.fingerprint);
-            let in_sync =
-                verdict::policy_in_sync(&object.status, wanted.fingerprint, &policy.id, known, || policy.document());
-            self.seen.entry(owner).or_default().policy = in_sync;
         }
+    }
+
+    fn judge_policy(&self, owner: &Owner, object: &Object, policy: &ScannedPolicy) -> Option<bool> {
+        let spec = object.spec.as_ref().ok()?;
+        let desired = desired(owner, spec, &self.context.settings, &self.facts).ok()?;
+        let wanted = desired.policy.as_ref()?.fingerprint;
+        if desired.identity.policy_arn.as_str() != policy.arn {
+            return None;
+        }
+        let known = self.context.memories.knows_version(owner, &policy.id, &policy.default_version, wanted);
+        Some(verdict::policy_in_sync(&object.status, wanted, &policy.id, known, || policy.document()))
     }
 
     /// Is it an object of this account that a sweep can judge?
