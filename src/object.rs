@@ -10,7 +10,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
-use serde::de::Error as _;
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -95,11 +95,7 @@ impl Object {
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Raw { metadata, spec, status } = Raw::deserialize(deserializer).map_err(D::Error::custom)?;
-        Ok(Self {
-            metadata: metadata.into(),
-            spec: read_spec(spec),
-            status: serde_json::from_value(status).unwrap_or_default(),
-        })
+        Ok(Self { metadata: metadata.into(), spec: read_spec(spec), status: status.or_default() })
     }
 }
 
@@ -118,13 +114,37 @@ pub(crate) fn read_spec<T: serde::de::DeserializeOwned>(spec: Value) -> Result<B
 
 /// An object of either kind as JSON has it.
 #[derive(Deserialize)]
-pub(crate) struct Raw {
+#[serde(bound = "S: Deserialize<'de>")]
+pub(crate) struct Raw<S> {
     #[serde(default)]
     pub(crate) metadata: Metadata,
     #[serde(default)]
     pub(crate) spec: Value,
     #[serde(default)]
-    pub(crate) status: Value,
+    pub(crate) status: Lenient<S>,
+}
+
+/// What cannot be read counts as absent.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Lenient<T> {
+    Read(T),
+    Unreadable(IgnoredAny),
+}
+
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Self::Unreadable(IgnoredAny)
+    }
+}
+
+impl<T: Default> Lenient<T> {
+    pub(crate) fn or_default(self) -> T {
+        match self {
+            Self::Read(read) => read,
+            Self::Unreadable(IgnoredAny) => T::default(),
+        }
+    }
 }
 
 /// What is kept of the metadata. `managedFields`, often the largest part of an object, is skipped, not built and dropped.
@@ -214,6 +234,15 @@ mod tests {
         assert_eq!(object.key(), Owner::new("shop", "orders"));
         assert!(object.has_finalizer());
         assert_eq!(object.status.account_id.as_deref(), Some("123456789012"));
+    }
+
+    #[test]
+    fn a_status_that_cannot_be_read_counts_as_none() {
+        let status = |status: Value| read(json!({ "metadata": {}, "spec": {}, "status": status })).status;
+        assert_eq!(status(json!({ "observedGeneration": 7, "unknown": [{}] })).observed_generation, 7);
+        for unreadable in [Value::Null, json!(7), json!([]), json!({ "observedGeneration": "7", "accountId": "1" })] {
+            assert_eq!(status(unreadable.clone()), AuroraLogExportPolicyStatus::default(), "{unreadable}");
+        }
     }
 
     #[test]

@@ -48,11 +48,7 @@ impl AccountObject {
 impl<'de> Deserialize<'de> for AccountObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Raw { metadata, spec, status } = Raw::deserialize(deserializer).map_err(D::Error::custom)?;
-        Ok(Self {
-            metadata: metadata.into(),
-            spec: read_spec(spec),
-            status: serde_json::from_value(status).unwrap_or_default(),
-        })
+        Ok(Self { metadata: metadata.into(), spec: read_spec(spec), status: status.or_default() })
     }
 }
 
