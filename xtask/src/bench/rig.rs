@@ -171,6 +171,13 @@ impl Rig {
     }
 
     async fn wait_ready(&self) -> Result<()> {
+        // Listing ten thousand objects again and again would slow down what is measured; the model is in this process.
+        wait_for("every role to have its policy", LIMIT, async || {
+            let attached = self.aws.gate().counts().get("AttachRolePolicy").copied().unwrap_or_default();
+            ensure!(attached >= self.objects as u64, "{attached} of {}", self.objects);
+            Ok(())
+        })
+        .await?;
         let client = self.env.client().await?;
         wait_for("every object to be ready", LIMIT, async || {
             let mut ready = 0;
