@@ -28,7 +28,6 @@ use crate::names::{AccountId, ClusterName, IamPath};
 use crate::reconcile::Context;
 use crate::reconcile::memory::Memories;
 use crate::scan::Modes;
-use crate::scheduling;
 use crate::settings::{Cluster, Settings};
 use crate::telemetry::{self, LogFormat, otlp};
 
@@ -185,7 +184,8 @@ pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
     // keeps one arena.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let telemetry = start_telemetry(&args, runtime.handle())?;
-    scheduling::let_others_finish();
+    #[cfg(target_os = "linux")]
+    crate::scheduling::let_others_finish();
     // As a task of its own: the future that a runtime is entered with is woken through a file descriptor.
     let ended = runtime.block_on(async { tokio::spawn(run(args)).await });
     // The last traces go out by the runtime, which has to run meanwhile; nothing else is waited for.
