@@ -10,12 +10,14 @@ use hyper::{Request, Response, StatusCode};
 use kube::client::ClientBuilder;
 use tower::Service;
 use tower::layer::layer_fn;
+use tower::timeout::TimeoutLayer;
+use tower_http::timeout::ResponseBodyTimeoutLayer;
 
 /// The API server's own limit to what it asks for, with priority and fairness.
 const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
-/// A client for the cluster that the environment names; nothing is asked of it yet. A connection on which nothing comes for
-/// `silence`, although something is awaited, is closed.
+/// A client for the cluster that the environment names; nothing is asked of it yet. A request that nothing comes of for
+/// `silence`, an answer or the next part of it, fails and its connection is closed.
 ///
 /// # Errors
 /// If the environment names none, or nothing that makes sense.
@@ -23,7 +25,8 @@ pub async fn connect(silence: Duration) -> anyhow::Result<kube::Client> {
     let mut config = kube::Config::infer()
         .await
         .context("no access to Kubernetes: run in a Pod with a service account, or set KUBECONFIG")?;
-    config.read_timeout = Some(silence);
+    // Its timer is set to the present whenever something comes, and fires: it wakes the connection for nothing.
+    config.read_timeout = None;
     // kube would repeat a refused request up to 15 times, a few milliseconds later at first and minutes later at last.
     // Watches, reconciles and the lease have pauses of their own.
     config.default_retry = false;
@@ -31,7 +34,9 @@ pub async fn connect(silence: Duration) -> anyhow::Result<kube::Client> {
     config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
     let builder =
         ClientBuilder::try_from(config).context("Kubernetes' client cannot be made from its configuration")?;
-    Ok(builder.with_layer(&layer_fn(HeedRetryAfter)).build())
+    let begun = TimeoutLayer::new(silence);
+    let goes_on = ResponseBodyTimeoutLayer::new(silence);
+    Ok(builder.with_layer(&goes_on).with_layer(&begun).with_layer(&layer_fn(HeedRetryAfter)).build())
 }
 
 /// Holds an answer back that says when to ask again, until then: whoever asked asks again later than that.
