@@ -26,6 +26,7 @@ pub mod plan;
 pub mod queue;
 pub mod reconcile;
 pub mod scan;
+pub mod runtime;
 #[cfg(target_os = "linux")]
 pub mod scheduling;
 pub mod settings;

@@ -180,9 +180,7 @@ pub(super) fn deletion_policy(text: &str) -> Result<DeletionPolicy, String> {
 }
 
 pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
-    // The work is waiting, for AWS and for the API server: on one thread no wake-up crosses to another, and the allocator
-    // keeps one heap.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = crate::runtime::resting()?;
     let telemetry = start_telemetry(&args, runtime.handle())?;
     #[cfg(target_os = "linux")]
     crate::scheduling::let_others_finish();
