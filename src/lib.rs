@@ -25,8 +25,8 @@ pub mod ownership;
 pub mod plan;
 pub mod queue;
 pub mod reconcile;
-pub mod scan;
 pub mod runtime;
+pub mod scan;
 #[cfg(target_os = "linux")]
 pub mod scheduling;
 pub mod settings;
