@@ -5,7 +5,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Nothing that arrives waits longer than this until it is looked at.
+/// Probes and leases have seconds, AWS takes longer to answer.
 const LONGEST_REST: Duration = Duration::from_millis(10);
 
 /// A runtime that rests after it has worked, twenty times as long and at most 10 ms: what arrives meanwhile is worked on in
