@@ -10,9 +10,10 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
-use serde::de::{Error as _, IgnoredAny};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::api::{
     ABANDON, AuroraLogExportPolicy, AuroraLogExportPolicySpec, AuroraLogExportPolicyStatus, FINALIZER, RECONCILE_AT,
@@ -95,7 +96,7 @@ impl Object {
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Raw { metadata, spec, status } = Raw::deserialize(deserializer).map_err(D::Error::custom)?;
-        Ok(Self { metadata: metadata.into(), spec: read_spec(spec), status: status.or_default() })
+        Ok(Self { metadata: metadata.into(), spec: read_spec(spec), status: read_status(status.as_deref()) })
     }
 }
 
@@ -112,39 +113,21 @@ pub(crate) fn read_spec<T: serde::de::DeserializeOwned>(spec: Value) -> Result<B
     })
 }
 
+/// The status; what cannot be read counts as absent.
+pub(crate) fn read_status<T: Default + serde::de::DeserializeOwned>(status: Option<&RawValue>) -> T {
+    status.and_then(|status| serde_json::from_str(status.get()).ok()).unwrap_or_default()
+}
+
 /// An object of either kind as JSON has it.
 #[derive(Deserialize)]
-#[serde(bound = "S: Deserialize<'de>")]
-pub(crate) struct Raw<S> {
+pub(crate) struct Raw {
     #[serde(default)]
     pub(crate) metadata: Metadata,
     #[serde(default)]
     pub(crate) spec: Value,
+    /// Its text: it is read straight into its type, and may be unreadable.
     #[serde(default)]
-    pub(crate) status: Lenient<S>,
-}
-
-/// What cannot be read counts as absent.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Lenient<T> {
-    Read(T),
-    Unreadable(IgnoredAny),
-}
-
-impl<T> Default for Lenient<T> {
-    fn default() -> Self {
-        Self::Unreadable(IgnoredAny)
-    }
-}
-
-impl<T: Default> Lenient<T> {
-    pub(crate) fn or_default(self) -> T {
-        match self {
-            Self::Read(read) => read,
-            Self::Unreadable(IgnoredAny) => T::default(),
-        }
-    }
+    pub(crate) status: Option<Box<RawValue>>,
 }
 
 /// What is kept of the metadata. `managedFields`, often the largest part of an object, is skipped, not built and dropped.

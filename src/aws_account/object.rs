@@ -9,7 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::api::{AwsAccount, AwsAccountSpec, AwsAccountStatus, FINALIZER};
-use crate::object::{Raw, Unreadable, read_spec};
+use crate::object::{Raw, Unreadable, read_spec, read_status};
 
 /// An account, read leniently.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +48,7 @@ impl AccountObject {
 impl<'de> Deserialize<'de> for AccountObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Raw { metadata, spec, status } = Raw::deserialize(deserializer).map_err(D::Error::custom)?;
-        Ok(Self { metadata: metadata.into(), spec: read_spec(spec), status: status.or_default() })
+        Ok(Self { metadata: metadata.into(), spec: read_spec(spec), status: read_status(status.as_deref()) })
     }
 }
 
