@@ -28,6 +28,7 @@ use crate::names::{AccountId, ClusterName, IamPath};
 use crate::reconcile::Context;
 use crate::reconcile::memory::Memories;
 use crate::scan::Modes;
+use crate::scan::taken::TakenNames;
 use crate::settings::{Cluster, Settings};
 use crate::telemetry::{self, LogFormat, otlp};
 
@@ -286,6 +287,7 @@ async fn operate(
         drift_scan: args.drift_scan,
         watched: args.watch_namespace.clone(),
         modes: Modes::default(),
+        taken: TakenNames::default(),
         started,
     });
     count_resources(&metrics, &context);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::memory::Memory;
-use super::refusal::{LAG_PAUSE, failed, identity_changed, other_account, refused_by_aws};
-use super::{Again, Conclusion, Context, LAG, View, claims, conclude};
+use super::refusal::{clash, failed, identity_changed, other_account, refused_by_aws};
+use super::{Again, Conclusion, Context, View, claims, conclude};
 use crate::account::Account;
 use crate::account::budget::Caller;
 use crate::account::credentials::CallerIdentity;
@@ -14,7 +14,7 @@ use crate::api::{EventReason, PolicyStatus, Reason, RoleStatus};
 use crate::apply::{Applied, ApplyError, apply};
 use crate::desired::{Desired, desired};
 use crate::iam::aws::AwsIam;
-use crate::iam::{ErrorClass, IamError, Operation};
+use crate::iam::{ErrorClass, IamError};
 use crate::kubernetes::KubernetesError;
 use crate::metrics::ReconcileResult;
 use crate::object::Object;
@@ -115,12 +115,7 @@ impl Work<'_> {
         let rivals = claims::rivals(self.context.view(), self.object, &self.desired.identity, &self.caller);
         let mut claimed = self.object.has_finalizer();
         for closely in [!new, true] {
-            let looked = if closely {
-                observe(&self.iam, &self.desired, &mut self.memory.versions).await
-            } else {
-                observe_new(&self.iam, &self.desired, &mut self.memory.versions).await
-            };
-            let observed = match looked {
+            let observed = match self.observed(closely).await {
                 Ok(observed) => observed,
                 Err(error) => return Ok(self.aws_error(&error).await),
             };
@@ -157,13 +152,25 @@ impl Work<'_> {
                 }
                 Err(ApplyError { error, .. }) if error.class == ErrorClass::AlreadyExists => {
                     if closely {
-                        return Ok(self.clash(&error));
+                        return Ok(clash(self.object, &self.desired, self.memory, &error, self.was_ready));
                     }
                 }
                 Err(ApplyError { error, .. }) => return Ok(self.aws_error(&error).await),
             }
         }
         Ok(Conclusion::leave(Again::Soon, ReconcileResult::Waiting))
+    }
+
+    async fn observed(&mut self, closely: bool) -> std::result::Result<Observed, IamError> {
+        let versions = &mut self.memory.versions;
+        if closely {
+            return observe(&self.iam, &self.desired, versions).await;
+        }
+        let free = self.context.taken.lack(&self.caller.account, &self.desired.identity.role_name);
+        if free && self.desired.policy.is_some() {
+            return Ok(Observed::default());
+        }
+        observe_new(&self.iam, &self.desired, versions).await
     }
 
     /// Makes sure that deletion passes by here.
@@ -359,38 +366,5 @@ impl Work<'_> {
             return Conclusion::leave(Again::Soon, ReconcileResult::NotReady(error.class.reason()));
         }
         refused_by_aws(self.context, self.object, self.memory, error, self.was_ready)
-    }
-
-    /// IAM says that the name is taken and shows nothing of that ARN: lag if we may have made it, else somebody's.
-    fn clash(&mut self, error: &IamError) -> Conclusion {
-        let part = if error.operation == Operation::CreateRole { Part::Role } else { Part::Policy };
-        let may_be_ours = self.memory.created(part).is_some_and(|at| at.elapsed() < LAG);
-        let since = *self.memory.clash_since.get_or_insert_with(Instant::now);
-        if may_be_ours && since.elapsed() < LAG {
-            return self.lagging(error);
-        }
-        let (what, other) = match part {
-            Part::Role => (format!("role {}", self.desired.identity.role_arn), "role"),
-            Part::Policy => (format!("policy {}", self.desired.identity.policy_arn), "policy"),
-        };
-        let affected = Affected { policy: part == Part::Policy, role: part == Part::Role, attachment: false };
-        let message = format!(
-            "{what} cannot be made: the account has another {other} of that name, under another path or in other case; choose \
-             another name in a new object, or remove that {other}"
-        );
-        failed(Reason::Conflict, message, affected)
-    }
-
-    fn lagging(&self, error: &IamError) -> Conclusion {
-        if self.was_ready {
-            return Conclusion::leave(Again::After(LAG_PAUSE), ReconcileResult::Waiting);
-        }
-        let message = format!("waiting for IAM to show {}", error.resource);
-        let mut tag_keys = self.object.status.tag_keys.clone();
-        tag_keys.extend(self.desired.own_tag_keys());
-        tag_keys.sort_unstable();
-        tag_keys.dedup();
-        let outcome = Some(Outcome::Progressing { message, tag_keys });
-        Conclusion { outcome, again: Again::After(LAG_PAUSE), result: ReconcileResult::Waiting }
     }
 }

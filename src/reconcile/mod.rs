@@ -24,6 +24,7 @@ use crate::metrics::{Metrics, ReconcileResult};
 use crate::names::Owner;
 use crate::object::Object;
 use crate::queue::backoff;
+use crate::scan::taken::TakenNames;
 use crate::scan::{Mode, Modes};
 use crate::settings::Settings;
 use crate::status::Outcome;
@@ -56,6 +57,8 @@ pub struct Context {
     pub drift_scan: DriftScan,
     /// How each account is looked at now.
     pub modes: Modes,
+    /// Which names each account had when it was last swept.
+    pub taken: TakenNames,
     /// The namespaces that are watched; none: all.
     pub watched: Vec<String>,
     /// When this process began: before that, nothing is remembered.

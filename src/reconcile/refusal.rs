@@ -6,13 +6,15 @@ use super::memory::Memory;
 use super::{Again, Conclusion, Context, LAG};
 use crate::account::credentials::CallerIdentity;
 use crate::api::Reason;
+use crate::desired::{Desired, Identity};
 use crate::iam::{ErrorClass, IamError, Operation};
 use crate::metrics::ReconcileResult;
 use crate::object::Object;
+use crate::plan::Part;
 use crate::status::{Affected, Failure, Outcome};
 
 /// Between tries while IAM does not show yet what was made.
-pub(super) const LAG_PAUSE: Duration = Duration::from_secs(2);
+const LAG_PAUSE: Duration = Duration::from_secs(2);
 
 /// What an error of AWS means for the object.
 pub(super) fn refused_by_aws(
@@ -96,7 +98,7 @@ pub(super) fn other_account(object: &Object, caller: &CallerIdentity) -> Option<
 }
 
 /// Would the object be about other resources than those it made?
-pub(super) fn identity_changed(object: &Object, identity: &crate::desired::Identity) -> Option<String> {
+pub(super) fn identity_changed(object: &Object, identity: &Identity) -> Option<String> {
     let made = |made: Option<&String>, derived: &str| {
         made.filter(|made| **made != derived).map(|made| (made.clone(), derived.to_owned()))
     };
@@ -107,4 +109,43 @@ pub(super) fn identity_changed(object: &Object, identity: &crate::desired::Ident
         "this object made {old}, but now it would be {new}; restore the operator's --iam-path (or the account's iamPath or \
          namePrefix), or delete the object with the annotation auroralogexport.dev/abandon: \"true\" and make it anew"
     ))
+}
+
+/// IAM says that the name is taken and shows nothing of that ARN: lag if we may have made it, else somebody's.
+pub(super) fn clash(
+    object: &Object,
+    desired: &Desired,
+    memory: &mut Memory,
+    error: &IamError,
+    was_ready: bool,
+) -> Conclusion {
+    let part = if error.operation == Operation::CreateRole { Part::Role } else { Part::Policy };
+    let may_be_ours = memory.created(part).is_some_and(|at| at.elapsed() < LAG);
+    let since = *memory.clash_since.get_or_insert_with(Instant::now);
+    if may_be_ours && since.elapsed() < LAG {
+        return lagging(object, desired, error, was_ready);
+    }
+    let (what, other) = match part {
+        Part::Role => (format!("role {}", desired.identity.role_arn), "role"),
+        Part::Policy => (format!("policy {}", desired.identity.policy_arn), "policy"),
+    };
+    let affected = Affected { policy: part == Part::Policy, role: part == Part::Role, attachment: false };
+    let message = format!(
+        "{what} cannot be made: the account has another {other} of that name, under another path or in other case; choose \
+         another name in a new object, or remove that {other}"
+    );
+    failed(Reason::Conflict, message, affected)
+}
+
+fn lagging(object: &Object, desired: &Desired, error: &IamError, was_ready: bool) -> Conclusion {
+    if was_ready {
+        return Conclusion::leave(Again::After(LAG_PAUSE), ReconcileResult::Waiting);
+    }
+    let message = format!("waiting for IAM to show {}", error.resource);
+    let mut tag_keys = object.status.tag_keys.clone();
+    tag_keys.extend(desired.own_tag_keys());
+    tag_keys.sort_unstable();
+    tag_keys.dedup();
+    let outcome = Some(Outcome::Progressing { message, tag_keys });
+    Conclusion { outcome, again: Again::After(LAG_PAUSE), result: ReconcileResult::Waiting }
 }

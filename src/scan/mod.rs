@@ -1,10 +1,12 @@
 //! The drift scan: one sweep over an account answers, for all its objects at once, whether anything is worth a look.
 //!
 //! It is a hint and never more: a sweep may conclude *in sync*; a suspicion is confirmed by fresh reads of that one
-//! object, and only these lead to a plan. What a sweep lacks (policy tags, role description) is read per object at a
+//! object, and only these lead to a plan. Of an object that is new it saves the one read that asks whether its name is free,
+//! which IAM itself checks. What a sweep lacks (policy tags, role description) is read per object at a
 //! slower pace. A page says nothing about an object that was written to while the page was on its way.
 
 mod sweep;
+pub mod taken;
 mod verdict;
 
 use std::collections::HashMap;

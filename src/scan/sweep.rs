@@ -50,6 +50,8 @@ struct Sweep<'a> {
     under: Shown,
     seen: HashMap<Owner, Seen>,
     orphans: u64,
+    /// Names of roles, ours and others', hashed.
+    taken: Vec<u64>,
     /// When the page at hand was asked for.
     asked: Instant,
 }
@@ -75,7 +77,8 @@ pub(super) async fn sweep(context: &Context, lane: &Lane) -> Result<Swept, IamEr
     };
     let began = Instant::now();
     let under = context.memories.shown(format!("{facts:?}"));
-    let mut sweep = Sweep { context, lane, facts, under, seen: HashMap::new(), orphans: 0, asked: began };
+    let mut sweep =
+        Sweep { context, lane, facts, under, seen: HashMap::new(), orphans: 0, taken: Vec::new(), asked: began };
     let (mut pages, mut marker) = (0, None);
     loop {
         sweep.asked = Instant::now();
@@ -94,6 +97,7 @@ pub(super) async fn sweep(context: &Context, lane: &Lane) -> Result<Swept, IamEr
             None => break,
         }
     }
+    context.taken.swept(&identity.account, began, std::mem::take(&mut sweep.taken));
     context.metrics.scanned(identity.account.as_str(), Instant::now());
     context.metrics.orphans(identity.account.as_str(), sweep.orphans);
     Ok(sweep.conclude(pages, began))
@@ -101,6 +105,7 @@ pub(super) async fn sweep(context: &Context, lane: &Lane) -> Result<Swept, IamEr
 
 impl Sweep<'_> {
     fn role(&mut self, role: &ObservedRole) {
+        self.taken.extend(role.arn.rsplit('/').next().map(|name| self.context.taken.hash(name)));
         let cluster = &self.context.settings.cluster;
         // Namespaces that others watch are theirs to judge.
         let exists = |owner: &Owner| !self.context.watches(&owner.namespace) || self.context.index.get(owner).is_some();

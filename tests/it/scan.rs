@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
 use aurora_test_support::iam_model::http::Server;
+use aurora_test_support::iam_model::{CreateRole, Role};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
 
@@ -17,6 +18,8 @@ const LIMIT: Duration = Duration::from_mins(1);
 const BEFORE_THE_SLOW_LOOK: Duration = Duration::from_secs(20);
 const ACCOUNT: &str = "222233334444";
 const OBJECTS: usize = 30;
+const OTHER_TRUST: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}"#;
 const SWEEP: &str = "GetAccountAuthorizationDetails";
 
 /// An account in the model, an operator that sweeps it every second, and objects that are in sync.
@@ -55,15 +58,7 @@ impl Swept<'_> {
     }
 
     async fn objects(&self) -> Result<()> {
-        let documents: Vec<String> = (0..OBJECTS)
-            .map(|number| {
-                format!(
-                    "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\n\
-                     metadata: {{name: o{number}, namespace: {}}}\nspec: {{}}\n",
-                    self.namespace
-                )
-            })
-            .collect();
+        let documents: Vec<String> = (0..OBJECTS).map(|number| self.manifest(&format!("o{number}"))).collect();
         self.env.apply_yaml(&documents.join("---\n")).await?;
         self.env
             .kubectl(&["wait", "--for=condition=Ready", "alep", "--all", "-n", &self.namespace, "--timeout=60s"])
@@ -71,8 +66,43 @@ impl Swept<'_> {
         Ok(())
     }
 
+    async fn object(&self, name: &str) -> Result<()> {
+        self.env.apply_yaml(&self.manifest(name)).await.map(drop)
+    }
+
+    fn manifest(&self, name: &str) -> String {
+        format!(
+            "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\n\
+             metadata: {{name: {name}, namespace: {}}}\nspec: {{}}\n",
+            self.namespace
+        )
+    }
+
+    async fn ready(&self, object: &str, status: &str) -> Result<()> {
+        let condition = format!("--for=condition=Ready={status}");
+        self.env.kubectl(&["wait", &condition, "alep", object, "-n", &self.namespace, "--timeout=60s"]).await.map(drop)
+    }
+
+    /// A role made by hand under an object's name.
+    fn foreign_role(&self, object: &str) -> Result<Role> {
+        let name = format!("{}.{object}", self.namespace);
+        let request = CreateRole { name, trust: OTHER_TRUST.to_owned(), ..CreateRole::default() };
+        Ok(self.aws.world().account(ACCOUNT).lock().create_role(&request)?)
+    }
+
+    /// What was called about an object's own policy and role, in order.
+    fn calls_about(&self, object: &str) -> Vec<String> {
+        let name = format!("{}.{object}", self.namespace);
+        let calls = self.aws.gate().calls_since(0).into_iter().filter(|call| call.resource.ends_with(&name));
+        calls.map(|call| call.action).collect()
+    }
+
     fn role(&self, number: usize) -> String {
         format!("{}.o{number}", self.namespace)
+    }
+
+    fn policy(&self, name: &str) -> String {
+        format!("arn:aws:iam::{ACCOUNT}:policy/aurora-log-export/{name}")
     }
 
     /// Waits for so many more sweeps that are over.
@@ -101,13 +131,12 @@ impl Swept<'_> {
 
     /// One edit of every kind that a sweep can see, each to another object.
     fn edit_by_hand(&self) -> Result<()> {
-        let trust = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}"#;
         let document = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
-        let policy = |number| format!("arn:aws:iam::{ACCOUNT}:policy/aurora-log-export/{}", self.role(number));
+        let policy = |number| self.policy(&self.role(number));
         let account = self.aws.world().account(ACCOUNT);
         let mut iam = account.lock();
         let edited = iam
-            .update_assume_role_policy(&self.role(7), trust)
+            .update_assume_role_policy(&self.role(7), OTHER_TRUST)
             .and_then(|()| iam.put_role_permissions_boundary(&self.role(8), &policy(1)))
             .and_then(|()| iam.detach_role_policy(&self.role(9), &policy(9)))
             .and_then(|()| iam.create_policy_version(&policy(10), document, true).map(drop))
@@ -167,6 +196,44 @@ async fn a_restart_in_sync_costs_no_read_per_object() -> Result<()> {
     Ok(())
 }
 
+/// What a sweep has seen is not asked for again; what it cannot have seen is found by trying.
+#[tokio::test]
+async fn a_new_object_of_a_swept_account_is_made_without_a_read_and_touches_nothing_of_others() -> Result<()> {
+    let swept = Swept::new().await?;
+    let operator = swept.operator("bulk").await?;
+    swept.object("first").await?;
+    swept.ready("first", "True").await?;
+    let before = swept.foreign_role("before")?;
+    swept.sweeps(1).await?;
+    for object in ["new", "before"] {
+        swept.object(object).await?;
+    }
+    swept.ready("new", "True").await?;
+    let made = swept.calls_about("new");
+    assert_eq!(made[..3], ["CreatePolicy", "CreateRole", "AttachRolePolicy"], "{made:?}");
+    // The taken name was known: nothing was made beside it.
+    swept.ready("before", "False").await?;
+    let refused = swept.calls_about("before");
+    ensure!(!refused.is_empty() && refused.iter().all(|action| action.starts_with("Get")), "{refused:?}");
+
+    // No sweep from now on: the last one is still believed, and knows nothing of this role.
+    swept.aws.gate().set_faults(FaultPlan::of(1, vec![Rule::new(Effect::AccessDenied, &[SWEEP])]));
+    let since = swept.foreign_role("since")?;
+    swept.object("since").await?;
+    swept.ready("since", "False").await?;
+    let tried = swept.calls_about("since");
+    assert_eq!(tried[..2], ["CreatePolicy", "CreateRole"], "{tried:?}");
+    swept.env.kubectl(&["delete", "alep", "before", "since", "-n", &swept.namespace, "--timeout=60s"]).await?;
+    let account = swept.aws.world().account(ACCOUNT);
+    let iam = account.lock().clone();
+    for role in [before, since] {
+        assert_eq!(iam.get_role(&role.name)?, role);
+        ensure!(iam.get_policy(&swept.policy(&role.name)).is_err(), "the policy {} is left", role.name);
+    }
+    operator.stop().await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn without_the_permission_objects_are_read_one_by_one() -> Result<()> {
     let swept = Swept::new().await?;
@@ -174,10 +241,7 @@ async fn without_the_permission_objects_are_read_one_by_one() -> Result<()> {
     let operator = swept.operator("bulk").await?;
     swept.objects().await?;
     let (role, account) = (swept.role(3), swept.aws.world().account(ACCOUNT));
-    account
-        .lock()
-        .detach_role_policy(&role, &format!("arn:aws:iam::{ACCOUNT}:policy/aurora-log-export/{role}"))
-        .map_err(|error| anyhow!("{error:?}"))?;
+    account.lock().detach_role_policy(&role, &swept.policy(&role)).map_err(|error| anyhow!("{error:?}"))?;
     wait_for("the policy to be attached again", LIMIT, async || {
         ensure!(!account.lock().attached_to(&role).is_empty(), "nothing is attached");
         Ok(())
