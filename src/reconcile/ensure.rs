@@ -110,8 +110,10 @@ pub(super) async fn prepare(
 impl Work<'_> {
     async fn pipeline(mut self) -> Result<Conclusion> {
         // Without our finalizer nothing was ever written: one read is enough to begin, and a name that turns out to be
-        // taken is looked at closely.
-        let new = !self.object.has_finalizer() && self.object.status.role.is_none();
+        // taken is looked at closely. What only reports does not find that out by trying.
+        let new = !self.object.has_finalizer()
+            && self.object.status.role.is_none()
+            && self.desired.management == ManagementPolicy::Enforce;
         let rivals = claims::rivals(self.context.view(), self.object, &self.desired.identity, &self.caller);
         let mut claimed = self.object.has_finalizer();
         for closely in [!new, true] {

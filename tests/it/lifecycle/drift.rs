@@ -197,6 +197,17 @@ async fn observe_of_something_that_is_not_there_says_so_and_makes_nothing() -> R
 }
 
 #[tokio::test]
+async fn observe_sees_the_policy_also_where_there_is_no_role() -> Result<()> {
+    let stage = Stage::still().await?;
+    stage.foreign_policy("a", &tags(&[]))?;
+    stage.apply("a", json!({ "managementPolicy": "Observe" })).await?;
+    let status = stage.until("a", "Ready", "False", "Conflict").await?;
+    ensure!(message(&status, "Ready").contains(&stage.policy_arn("a")), "{status}");
+    stage.deleted("a").await?;
+    stage.finish().await
+}
+
+#[tokio::test]
 async fn a_policys_description_is_reported_and_not_touched_while_the_roles_follows() -> Result<()> {
     let stage = Stage::start().await?;
     stage.applied("a", json!({ "description": "first" })).await?;
