@@ -20,8 +20,10 @@ const ACCOUNT: &str = "111122223333";
 pub(super) const SWEEP: &str = "GetAccountAuthorizationDetails";
 const NAMESPACES: usize = 10;
 const SWEEPS: u64 = 3;
-/// Between sweeps, shorter than the default so that a run does not wait for minutes.
-const INTERVAL: Duration = Duration::from_secs(10);
+/// Between sweeps by default.
+const INTERVAL: Duration = Duration::from_mins(1);
+/// Between sweeps where a phase only waits for them.
+const QUICK: &str = "--drift-check-interval=10s";
 const LIMIT: Duration = Duration::from_mins(30);
 
 pub(super) struct Rig {
@@ -36,8 +38,10 @@ pub(super) struct Rig {
 /// Flags of the operator.
 #[derive(Clone, Copy)]
 enum Flags {
-    /// Sweeps follow quickly, and the budget is not what is measured: the emulator answers at once.
+    /// The budget is not what is measured: the emulator answers at once.
     Unbound,
+    /// Sweeps follow quickly, too.
+    Quick,
     /// The same, but objects are read one by one.
     OneByOne,
     /// As a user gets it.
@@ -74,15 +78,15 @@ impl Rig {
     }
 
     async fn start_operator(&mut self, chosen: Flags) -> Result<()> {
-        let interval = format!("--drift-check-interval={}s", INTERVAL.as_secs());
         let mut flags = vec!["--cluster-name=bench", "--log-filter=warn"];
-        let scan = match chosen {
-            Flags::Unbound => Some("--drift-scan=bulk"),
-            Flags::OneByOne => Some("--drift-scan=per-resource"),
-            Flags::Defaults => None,
-        };
-        if let Some(scan) = scan {
-            flags.extend([interval.as_str(), scan, "--iam-reads-per-second=100000", "--iam-writes-per-second=100000"]);
+        flags.extend(match chosen {
+            Flags::Unbound => &["--drift-scan=bulk"][..],
+            Flags::Quick => &["--drift-scan=bulk", QUICK],
+            Flags::OneByOne => &["--drift-scan=per-resource", QUICK],
+            Flags::Defaults => &[],
+        });
+        if !matches!(chosen, Flags::Defaults) {
+            flags.extend(["--iam-reads-per-second=100000", "--iam-writes-per-second=100000"]);
         }
         let options = OperatorOptions::new(&self.binary).arguments(flags).aws_endpoint(&self.aws.url());
         self.operator = Some(Operator::start(&self.env, options).await?);
@@ -225,7 +229,7 @@ impl Rig {
     /// Also how long it took from the start of the process to its first call of IAM.
     pub(super) async fn restart(&mut self) -> Result<(Phase, Duration)> {
         let before = self.sweeps();
-        let (first_call, mark) = self.start_again(Flags::Unbound).await?;
+        let (first_call, mark) = self.start_again(Flags::Quick).await?;
         self.wait_sweeps_since(before, 1).await?;
         // What a sweep suspects would be read right after it.
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -258,7 +262,7 @@ impl Rig {
         self.wait_reconciles(2 * self.objects).await?;
         let phase = self.since(&mark).await?;
         let before = self.sweeps();
-        self.start_again(Flags::Unbound).await?;
+        self.start_again(Flags::Quick).await?;
         self.wait_sweeps_since(before, 1).await?;
         Ok(phase)
     }
@@ -324,7 +328,7 @@ impl Rig {
 
     pub(super) async fn delete(&mut self) -> Result<Phase> {
         let before = self.sweeps();
-        self.start_again(Flags::Unbound).await?;
+        self.start_again(Flags::Quick).await?;
         self.wait_sweeps_since(before, 1).await?;
         let mark = self.mark().await?;
         let client = self.env.client().await?;
