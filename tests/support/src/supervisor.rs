@@ -10,7 +10,7 @@ use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -25,6 +25,7 @@ exec "$0" "$@"
 "#;
 
 const POLL: Duration = Duration::from_millis(20);
+const FREEZE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A command for [`Supervised::spawn`]; arguments, environment and directory are added as to any [`Command`].
 pub fn command(program: impl AsRef<OsStr>) -> Command {
@@ -114,9 +115,29 @@ impl Supervised {
         self.end().with_context(|| format!("cannot kill {}", self.name))
     }
 
-    /// SIGSTOP: the process freezes as a whole, as on a suspended machine.
+    /// SIGSTOP: the process freezes as a whole, as on a suspended machine. On a busy machine its threads run on for a
+    /// while after the signal: this returns when the last of them stands still.
     pub fn pause(&mut self) -> Result<()> {
-        self.signal(Signal::Stop)
+        self.signal(Signal::Stop)?;
+        let deadline = Instant::now() + FREEZE_LIMIT;
+        while !self.stands_still()? {
+            ensure!(Instant::now() < deadline, "{} does not stop within {FREEZE_LIMIT:?} of SIGSTOP", self.name);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Is every thread stopped, as proc(5) has it?
+    fn stands_still(&self) -> Result<bool> {
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            // It is gone by now if that cannot be read.
+            let Ok(stat) = std::fs::read_to_string(thread?.path().join("stat")) else { continue };
+            // The name in parentheses may hold anything; the state follows it.
+            if !stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T')) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// SIGCONT after [`Supervised::pause`].
@@ -259,6 +280,33 @@ mod tests {
         let error = child.stop(Duration::from_millis(100)).await.expect_err("it ignores SIGTERM");
         assert!(format!("{error:#}").contains("did not obey SIGTERM"), "{error:#}");
         assert!(!runs(id));
+    }
+
+    #[tokio::test]
+    async fn a_paused_child_does_nothing_from_then_on_until_it_is_resumed() {
+        let mut busy = command("sh");
+        busy.args(["-c", "while :; do echo; done"]);
+        let log = log("busy");
+        let mut child = Supervised::spawn("busy", busy, &log).expect("sh starts");
+        let size = || std::fs::metadata(&log).map_or(0, |log| log.len());
+        let grows = async |size_before: u64| {
+            crate::wait::wait_for("lines", Duration::from_secs(5), async || {
+                anyhow::ensure!(size() > size_before, "{} bytes", size());
+                Ok(())
+            })
+            .await
+        };
+        for _ in 0..50 {
+            grows(size()).await.expect("it writes");
+            child.pause().expect("it stops");
+            let paused = size();
+            for _ in 0..100 {
+                std::thread::yield_now();
+                assert_eq!(size(), paused);
+            }
+            child.resume().expect("it goes on");
+        }
+        child.stop(Duration::from_secs(5)).await.expect("it ends");
     }
 
     #[test]
