@@ -154,13 +154,22 @@ pub async fn observe<I: Iam>(iam: &I, desired: &Desired, memory: &mut VersionMem
 }
 
 /// The first look at an object that never reached AWS: is its role there? Nothing more is read if not, because
-/// `CreatePolicy` itself tells whether the policy's name is free.
+/// `CreatePolicy` itself tells whether the policy's name is free. `free`: an account scan has told that the role is not
+/// there, and nothing is read.
 ///
 /// # Errors
 /// Any error of a reading call.
-pub async fn observe_new<I: Iam>(iam: &I, desired: &Desired, memory: &mut VersionMemory) -> Result<Observed> {
+pub async fn observe_new<I: Iam>(
+    iam: &I,
+    desired: &Desired,
+    memory: &mut VersionMemory,
+    free: bool,
+) -> Result<Observed> {
     if desired.policy.is_none() {
         return observe(iam, desired, memory).await;
+    }
+    if free {
+        return Ok(Observed::default());
     }
     let Some(role) = iam.role(&desired.identity.role_name).await? else {
         return Ok(Observed::default());

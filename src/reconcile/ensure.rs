@@ -169,10 +169,7 @@ impl Work<'_> {
             return observe(&self.iam, &self.desired, versions).await;
         }
         let free = self.context.taken.lack(&self.caller.account, &self.desired.identity.role_name);
-        if free && self.desired.policy.is_some() {
-            return Ok(Observed::default());
-        }
-        observe_new(&self.iam, &self.desired, versions).await
+        observe_new(&self.iam, &self.desired, versions, free).await
     }
 
     /// Makes sure that deletion passes by here.

@@ -161,22 +161,20 @@ impl World {
 
     /// The first reconcile of an object that never reached AWS.
     pub(super) fn first_pass(&mut self) -> Pass {
-        match now(observe_new(&self.iam, &self.desired, &mut self.memory)) {
-            Ok(observed) => self.begin_from(&observed),
-            Err(error) => Pass::Failed(error),
-        }
+        self.begin(false)
     }
 
     /// The same where an account scan has told that the name is free: whatever has come since, it does not show.
     pub(super) fn first_pass_unread(&mut self) -> Pass {
-        if self.desired.policy.is_none() {
-            return self.first_pass();
-        }
-        self.begin_from(&Observed::default())
+        self.begin(true)
     }
 
-    fn begin_from(&mut self, observed: &Observed) -> Pass {
-        match self.conclude(observed) {
+    fn begin(&mut self, free: bool) -> Pass {
+        let observed = match now(observe_new(&self.iam, &self.desired, &mut self.memory, free)) {
+            Ok(observed) => observed,
+            Err(error) => return Pass::Failed(error),
+        };
+        match self.conclude(&observed) {
             Pass::Failed(error) if error.class == ErrorClass::AlreadyExists => self.pass(),
             pass => pass,
         }
