@@ -3,6 +3,7 @@
 
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_runtime::invocation_id::InvocationIdInterceptor;
 use aws_runtime::request_info::RequestInfoInterceptor;
 use aws_runtime::user_agent::UserAgentInterceptor;
 use aws_smithy_http_client::tls;
@@ -66,7 +67,7 @@ pub fn sts(config: &SdkConfig) -> aws_sdk_sts::Client {
 /// Names the operator in the header that CloudTrail records as `userAgent`.
 ///
 /// The SDK names itself, its machine and its settings there, and puts that together anew for every call, out of some sixty
-/// pieces; and it counts attempts in another header, where there is only ever one.
+/// pieces; and it counts attempts in another header and ties them together by a third, where there is only ever one.
 #[derive(Debug)]
 struct Named(String);
 
@@ -93,6 +94,7 @@ impl Intercept for Named {
     ) -> Result<(), BoxError> {
         call.interceptor_state().store_put(disable_interceptor::<UserAgentInterceptor>("the operator names itself"));
         call.interceptor_state().store_put(disable_interceptor::<RequestInfoInterceptor>("nothing is tried again"));
+        call.interceptor_state().store_put(disable_interceptor::<InvocationIdInterceptor>("nothing is tried again"));
         Ok(())
     }
 
