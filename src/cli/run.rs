@@ -21,7 +21,8 @@ use crate::api::{ConditionType, FIELD_MANAGER, Reason};
 use crate::controller;
 use crate::http::{self, Health};
 use crate::index::Index;
-use crate::kubernetes::{Kubernetes, client};
+use crate::kubernetes::Kubernetes;
+use crate::kubernetes::client::{ApiServer, Connections};
 use crate::lease::{Election, Fence, LeaseConfig};
 use crate::metrics::Metrics;
 use crate::names::{AccountId, ClusterName, IamPath};
@@ -255,12 +256,15 @@ async fn operate(
 ) -> anyhow::Result<()> {
     let api_server = health.check("api-server");
     api_server.failing("not reached yet");
-    let client = client::connect(args.api_server_silence).await?;
+    let cluster = ApiServer::infer(args.api_server_silence).await?;
+    let client = cluster.client(Connections::Shared)?;
     let namespace = args.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let instance = args.pod_name.clone().unwrap_or_else(|| format!("{FIELD_MANAGER}-{}", std::process::id()));
 
     let (election, fence, leadership) = if args.leader_elect {
-        let (election, leadership) = Election::start(client.clone(), LeaseConfig::new(&namespace, &instance));
+        // A dead connection is found soon enough for the work, not for the lease.
+        let client = cluster.client(Connections::Own)?;
+        let (election, leadership) = Election::start(client, LeaseConfig::new(&namespace, &instance));
         let fence = election.fence();
         (Some(election), fence, leadership)
     } else {

@@ -1,42 +1,108 @@
-//! The client for the API server: which one, for how long silence is borne, and that it is asked again only when it says.
+//! The client for the API server: by which protocol, for how long silence is borne, and that it is asked again only when it
+//! says.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
-use kube::client::ClientBuilder;
-use tower::Service;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{Body, ConfigExt};
 use tower::layer::layer_fn;
 use tower::timeout::TimeoutLayer;
+use tower::{BoxError, Service, ServiceBuilder};
 use tower_http::timeout::ResponseBodyTimeoutLayer;
 
 /// The API server's own limit to what it asks for, with priority and fairness.
 const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
-/// A client for the cluster that the environment names; nothing is asked of it yet. A request that nothing comes of for
-/// `silence`, an answer or the next part of it, fails and its connection is closed.
-///
-/// # Errors
-/// If the environment names none, or nothing that makes sense.
-pub async fn connect(silence: Duration) -> anyhow::Result<kube::Client> {
-    let mut config = kube::Config::infer()
-        .await
-        .context("no access to Kubernetes: run in a Pod with a service account, or set KUBECONFIG")?;
-    // Its timer is set to the present whenever something comes, and fires: it wakes the connection for nothing.
-    config.read_timeout = None;
-    // kube would repeat a refused request up to 15 times, a few milliseconds later at first and minutes later at last.
-    // Watches, reconciles and the lease have pauses of their own.
-    config.default_retry = false;
-    let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
-    config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
-    let builder =
-        ClientBuilder::try_from(config).context("Kubernetes' client cannot be made from its configuration")?;
-    let begun = TimeoutLayer::new(silence);
-    let goes_on = ResponseBodyTimeoutLayer::new(silence);
-    Ok(builder.with_layer(&goes_on).with_layer(&begun).with_layer(&layer_fn(HeedRetryAfter)).build())
+/// TCP and TLS; as kube's own client has it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A shared connection that nothing has come from for this part of the longest silence is pinged, and is dead if as much
+/// again passes without an answer. The requests that share it fail one by one without closing it.
+const PINGS: u32 = 12;
+
+/// How the API server that the environment names is spoken to.
+pub struct ApiServer {
+    config: kube::Config,
+    silence: Duration,
+}
+
+/// What requests have their connections for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Connections {
+    /// All of them share one, by HTTP/2, if the API server speaks that.
+    Shared,
+    /// Each has one while it lasts, by HTTP/1: a request that is given up closes it, and the next begins anew at once.
+    Own,
+}
+
+impl ApiServer {
+    /// Of the kubeconfig, or of the Pod's service account; nothing is asked of it yet. A request that nothing comes of for
+    /// `silence`, an answer or the next part of it, fails.
+    ///
+    /// # Errors
+    /// If the environment names none, or nothing that makes sense.
+    pub async fn infer(silence: Duration) -> anyhow::Result<Self> {
+        let mut config = kube::Config::infer()
+            .await
+            .context("no access to Kubernetes: run in a Pod with a service account, or set KUBECONFIG")?;
+        ensure!(
+            config.proxy_url.is_none(),
+            "`run` cannot reach the API server by a proxy, which the kubeconfig (`proxy-url`) or HTTPS_PROXY asks for: remove it, \
+             or run in a Pod"
+        );
+        let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+        config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
+        Ok(Self { config, silence })
+    }
+
+    /// A client. It does not repeat what is refused: kube's own would, up to 15 times, a few milliseconds later at first and
+    /// minutes later at last; watches, reconciles and the lease have pauses of their own.
+    ///
+    /// # Errors
+    /// If certificates, keys or names in the configuration make no sense.
+    pub fn client(&self, connections: Connections) -> anyhow::Result<kube::Client> {
+        self.stack(connections).context("Kubernetes' client cannot be made from its configuration")
+    }
+
+    /// kube's stack knows HTTP/1 only; this is put together from its parts.
+    fn stack(&self, connections: Connections) -> anyhow::Result<kube::Client> {
+        let config = &self.config;
+        let mut tls = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_or_http();
+        if let Some(name) = &config.tls_server_name {
+            tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name.clone().try_into()?));
+        }
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let connector = match connections {
+            Connections::Shared => tls.enable_all_versions().wrap_connector(tcp),
+            Connections::Own => tls.enable_http1().wrap_connector(tcp),
+        };
+        let within = ServiceBuilder::new().map_future(Box::pin).layer(TimeoutLayer::new(CONNECT_TIMEOUT));
+        let pool: Pool<_, Body> = Pool::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .http2_keep_alive_interval(self.silence / PINGS)
+            .http2_keep_alive_timeout(self.silence / PINGS)
+            .build(within.service(connector));
+        let service = ServiceBuilder::new()
+            .layer(layer_fn(HeedRetryAfter))
+            .layer(TimeoutLayer::new(self.silence))
+            .layer(ResponseBodyTimeoutLayer::new(self.silence))
+            .layer(config.base_uri_layer())
+            .option_layer(config.auth_layer()?)
+            .layer(config.extra_headers_layer()?)
+            .map_err(BoxError::from)
+            .service(pool);
+        Ok(kube::Client::new(service, config.default_namespace.clone()))
+    }
 }
 
 /// Holds an answer back that says when to ask again, until then: whoever asked asks again later than that.

@@ -296,7 +296,7 @@ async fn history_that_etcd_has_compacted_away_is_made_up_for_by_a_list() -> Resu
     let access = env.install_rbac().await?;
     let site = Site::within(&env).await?;
     let link = Link::to(server_of(&access.kubeconfig)?).await?;
-    let mut options = site.options(&[RARELY]);
+    let mut options = site.options(&[RARELY, "--api-server-silence=12s"]);
     options.kubeconfig = Some(site.kubeconfig_via(link.addr()).await?);
     let operator = Operator::start(&env, options).await?;
     site.apply("changed", json!({})).await?;
@@ -314,6 +314,8 @@ async fn history_that_etcd_has_compacted_away_is_made_up_for_by_a_list() -> Resu
     control_plane.compact_etcd().await?;
     control_plane.kill_apiserver()?;
     control_plane.start_apiserver().await?;
+    // What was under way must not arrive after all.
+    link.kill_connections();
     link.mend();
     site.ready("changed").await.with_context(|| operator.log().display().to_string())?;
     ensure!(site.document("changed")?.contains("eu-west-1"), "the change was missed");
@@ -321,6 +323,24 @@ async fn history_that_etcd_has_compacted_away_is_made_up_for_by_a_list() -> Resu
     suspended(&operator, 0).await?;
     let log = operator.log_text()?;
     ensure!(log.contains("the watch is too old"), "nothing had been compacted away:\n{log}");
+    operator.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_connection_that_died_without_a_word_is_replaced() -> Result<()> {
+    let site = Site::start().await?;
+    let access = site.env.install_rbac().await?;
+    let link = Link::to(server_of(&access.kubeconfig)?).await?;
+    // Nothing but pings notices in time: the answers' own limit would be a minute, and close nothing.
+    let mut options = site.options(&[RARELY, "--api-server-silence=1m"]);
+    options.kubeconfig = Some(site.kubeconfig_via(link.addr()).await?);
+    let operator = Operator::start(site.env, options).await?;
+    site.apply("before", json!({})).await?;
+    site.ready("before").await?;
+    link.kill_connections();
+    site.apply("after", json!({})).await?;
+    site.ready("after").await.with_context(|| operator.log().display().to_string())?;
     operator.stop().await?;
     Ok(())
 }

@@ -284,6 +284,19 @@ async fn a_leader_cut_off_from_the_api_server_writes_nothing_once_another_may() 
 }
 
 #[tokio::test]
+async fn a_leader_whose_connections_died_without_a_word_keeps_its_lease() -> Result<()> {
+    let pair = Pair::start(1).await?;
+    let end = pair.lease_end().await?;
+    pair.link.kill_connections();
+    wait_for("the leader to renew its lease once the old one is over", LIMIT, async || {
+        ensure!(pair.lease_end().await? > end + millis(LEASE_DURATION), "not yet");
+        Ok(())
+    })
+    .await?;
+    pair.finish().await
+}
+
+#[tokio::test]
 async fn a_leader_that_was_frozen_for_longer_than_its_lease_does_not_go_on() -> Result<()> {
     let mut pair = Pair::start(1).await?;
     let mark = pair.site.mark();

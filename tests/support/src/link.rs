@@ -1,4 +1,5 @@
-//! A wire between a program and a server, to be cut and mended: a network partition of that one program.
+//! A wire between a program and a server, to be cut and mended: a network partition of that one program, or the loss of
+//! the server behind a load balancer.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -16,6 +17,8 @@ use tokio::task::{AbortHandle, JoinSet};
 pub struct Link {
     addr: SocketAddr,
     whole: watch::Sender<bool>,
+    /// Says something when connections die.
+    deaths: watch::Sender<()>,
     task: AbortHandle,
 }
 
@@ -25,8 +28,9 @@ impl Link {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on 127.0.0.1")?;
         let addr = listener.local_addr()?;
         let (whole, is_whole) = watch::channel(true);
-        let task = tokio::spawn(accept(listener, server, is_whole)).abort_handle();
-        Ok(Self { addr, whole, task })
+        let deaths = watch::Sender::new(());
+        let task = tokio::spawn(accept(listener, server, is_whole, deaths.clone())).abort_handle();
+        Ok(Self { addr, whole, deaths, task })
     }
 
     /// Where to connect instead of to the server.
@@ -43,6 +47,12 @@ impl Link {
     pub fn mend(&self) {
         self.whole.send_replace(true);
     }
+
+    /// What is open now stays open and silent for ever, as if the server behind a load balancer had died; new connections
+    /// go through.
+    pub fn kill_connections(&self) {
+        self.deaths.send_replace(());
+    }
 }
 
 impl Drop for Link {
@@ -51,33 +61,43 @@ impl Drop for Link {
     }
 }
 
-async fn accept(listener: TcpListener, server: SocketAddr, whole: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, server: SocketAddr, whole: watch::Receiver<bool>, deaths: watch::Sender<()>) {
     // Dropped with this task, and every connection with it.
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
-        let whole = whole.clone();
+        let (whole, deaths) = (whole.clone(), deaths.subscribe());
         connections.spawn(async move {
             // An end of either side ends both; there is nobody to tell about an error.
-            let _ = forward(client, server, whole).await;
+            let _ = forward(client, server, whole, deaths).await;
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn forward(client: TcpStream, server: SocketAddr, mut whole: watch::Receiver<bool>) -> Result<()> {
+async fn forward(
+    client: TcpStream,
+    server: SocketAddr,
+    mut whole: watch::Receiver<bool>,
+    mut deaths: watch::Receiver<()>,
+) -> Result<()> {
     whole.wait_for(|whole| *whole).await?;
     let server = TcpStream::connect(server).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
     tokio::select! {
-        ended = copy(from_client, to_server, whole.clone()) => ended,
-        ended = copy(from_server, to_client, whole) => ended,
+        ended = copy(&mut from_client, &mut to_server, whole.clone()) => ended,
+        ended = copy(&mut from_server, &mut to_client, whole) => ended,
+        died = deaths.changed() => match died {
+            // The sockets are kept.
+            Ok(()) => std::future::pending().await,
+            Err(_) => Ok(()),
+        },
     }
 }
 
-async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut whole: watch::Receiver<bool>) -> Result<()> {
+async fn copy(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, mut whole: watch::Receiver<bool>) -> Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let count = from.read(&mut buffer).await?;
@@ -132,6 +152,21 @@ mod tests {
         link.mend();
         assert_eq!(said(&mut stream).await, b'b');
         assert_eq!(said(&mut late).await, b'c');
+    }
+
+    #[tokio::test]
+    async fn connections_that_died_stay_silent_and_new_ones_go_through() {
+        let link = Link::to(echo().await).await.expect("a port");
+        let mut stream = TcpStream::connect(link.addr()).await.expect("it listens");
+        stream.write_all(b"a").await.expect("it is open");
+        assert_eq!(said(&mut stream).await, b'a');
+        link.kill_connections();
+        stream.write_all(b"b").await.expect("nothing is closed");
+        let mut new = TcpStream::connect(link.addr()).await.expect("a new connection opens");
+        new.write_all(b"c").await.expect("it is open");
+        assert_eq!(said(&mut new).await, b'c');
+        let silent = tokio::time::timeout(SOON, said(&mut stream)).await;
+        assert!(silent.is_err(), "an answer came through");
     }
 
     #[tokio::test]
