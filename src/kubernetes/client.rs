@@ -6,8 +6,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use http_body_util::Either;
 use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,7 +17,7 @@ use kube::client::{Body, ConfigExt};
 use tower::layer::layer_fn;
 use tower::timeout::TimeoutLayer;
 use tower::{BoxError, Service, ServiceBuilder};
-use tower_http::timeout::ResponseBodyTimeoutLayer;
+use tower_http::timeout::TimeoutBody;
 
 /// The API server's own limit to what it asks for, with priority and fairness.
 const LONGEST_PAUSE: Duration = Duration::from_secs(32);
@@ -44,8 +45,8 @@ pub enum Connections {
 }
 
 impl ApiServer {
-    /// Of the kubeconfig, or of the Pod's service account; nothing is asked of it yet. A request that nothing comes of for
-    /// `silence`, an answer or the next part of it, fails.
+    /// Of the kubeconfig, or of the Pod's service account; nothing is asked of it yet. A list or watch that
+    /// nothing comes of for `silence`, an answer or the next part of it, fails.
     ///
     /// # Errors
     /// If the environment names none, or nothing that makes sense.
@@ -93,9 +94,7 @@ impl ApiServer {
             .http2_keep_alive_timeout(self.silence / PINGS)
             .build(within.service(connector));
         let service = ServiceBuilder::new()
-            .layer(layer_fn(HeedRetryAfter))
-            .layer(TimeoutLayer::new(self.silence))
-            .layer(ResponseBodyTimeoutLayer::new(self.silence))
+            .layer(layer_fn(|inner| Patient { inner, silence: self.silence }))
             .layer(config.base_uri_layer())
             .option_layer(config.auth_layer()?)
             .layer(config.extra_headers_layer()?)
@@ -105,32 +104,44 @@ impl ApiServer {
     }
 }
 
-/// Holds an answer back that says when to ask again, until then: whoever asked asks again later than that.
-struct HeedRetryAfter<S>(S);
+/// Gives up lists and watches that stay silent: whatever else is asked has shorter limits of its own. Holds an answer back
+/// that says when to ask again, until then: whoever asked asks again later than that.
+struct Patient<S> {
+    inner: S,
+    silence: Duration,
+}
 
-impl<S, Q, A> Service<Request<Q>> for HeedRetryAfter<S>
+impl<S, Q, A> Service<Request<Q>> for Patient<S>
 where
     S: Service<Request<Q>, Response = Response<A>>,
     S::Future: Send + 'static,
-    S::Error: Send,
+    S::Error: Into<BoxError> + Send,
     A: Send,
 {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+    type Response = Response<Either<Pin<Box<TimeoutBody<A>>>, A>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let answer = self.0.call(request);
+        let silence = (request.method() == Method::GET).then_some(self.silence);
+        let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = answer.await?;
+            let answer = match silence {
+                Some(silence) => tokio::time::timeout(silence, answer).await?,
+                None => answer.await,
+            };
+            let answer = answer.map_err(Into::into)?;
             if let Some(pause) = pause(answer.status(), answer.headers()) {
                 tokio::time::sleep(pause).await;
             }
-            Ok(answer)
+            Ok(answer.map(|body| match silence {
+                Some(silence) => Either::Left(Box::pin(TimeoutBody::new(silence, body))),
+                None => Either::Right(body),
+            }))
         })
     }
 }
