@@ -137,12 +137,18 @@ mod tests {
         byte[0]
     }
 
-    #[tokio::test]
-    async fn what_was_sent_while_it_was_cut_arrives_once_it_is_mended() {
-        let link = Link::to(echo().await).await.expect("a port");
+    /// A new connection through which an answer has come.
+    async fn answered(link: &Link) -> TcpStream {
         let mut stream = TcpStream::connect(link.addr()).await.expect("it listens");
         stream.write_all(b"a").await.expect("it is open");
         assert_eq!(said(&mut stream).await, b'a');
+        stream
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_while_it_was_cut_arrives_once_it_is_mended() {
+        let link = Link::to(echo().await).await.expect("a port");
+        let mut stream = answered(&link).await;
         link.cut();
         stream.write_all(b"b").await.expect("nothing is closed");
         let mut late = TcpStream::connect(link.addr()).await.expect("a new connection opens");
@@ -157,14 +163,10 @@ mod tests {
     #[tokio::test]
     async fn connections_that_died_stay_silent_and_new_ones_go_through() {
         let link = Link::to(echo().await).await.expect("a port");
-        let mut stream = TcpStream::connect(link.addr()).await.expect("it listens");
-        stream.write_all(b"a").await.expect("it is open");
-        assert_eq!(said(&mut stream).await, b'a');
+        let mut stream = answered(&link).await;
         link.kill_connections();
         stream.write_all(b"b").await.expect("nothing is closed");
-        let mut new = TcpStream::connect(link.addr()).await.expect("a new connection opens");
-        new.write_all(b"c").await.expect("it is open");
-        assert_eq!(said(&mut new).await, b'c');
+        answered(&link).await;
         let silent = tokio::time::timeout(SOON, said(&mut stream)).await;
         assert!(silent.is_err(), "an answer came through");
     }
@@ -172,9 +174,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_the_link_ends_its_connections() {
         let link = Link::to(echo().await).await.expect("a port");
-        let mut stream = TcpStream::connect(link.addr()).await.expect("it listens");
-        stream.write_all(b"a").await.expect("it is open");
-        assert_eq!(said(&mut stream).await, b'a');
+        let mut stream = answered(&link).await;
         drop(link);
         assert!(!matches!(stream.read(&mut [0]).await, Ok(count) if count > 0));
     }
