@@ -174,7 +174,8 @@ impl Session {
             return Err(error.clone());
         }
         state.failed = None;
-        let error = match self.refresh(&mut state).await {
+        // Rarely done, and large: every reconcile holds the room for this one's steps.
+        let error = match Box::pin(self.refresh(&mut state)).await {
             Ok(identity) => return Ok(identity),
             Err(error) => error,
         };
