@@ -95,7 +95,7 @@ impl Gate {
         if operation.writes() && !self.fence.may_write(limit) {
             return Err(fail(ErrorClass::NotLeader, "NotLeader", "this replica no longer holds the lease".to_owned()));
         }
-        tracing::trace!(%operation, resource, "calling AWS");
+        tracing::debug!(%operation, resource, "calling AWS");
         let span = trace::aws_call(operation, resource, &self.account);
         let result = match tokio::time::timeout(limit, send()).instrument(span.clone()).await {
             Ok(Ok(answer)) => Ok(answer),
