@@ -17,7 +17,7 @@ use crate::account::budget::Priority;
 use crate::aws_account::AccountObject;
 use crate::aws_account::AwsAccounts;
 use crate::names::Owner;
-use crate::object::Object;
+use crate::object::{Object, Unread};
 use crate::queue::Queue;
 use crate::reconcile::{Context, Next, reconcile};
 use crate::scan::{Report, Scans, is_judged_by_sweeps};
@@ -110,7 +110,8 @@ impl Controller {
             let task = {
                 let key = key.clone();
                 async move {
-                    let again = reconcile(&context, &key, priority).await;
+                    // Boxed: a task is moved when it begins, and its room is written over twice when it ends.
+                    let again = Box::pin(reconcile(&context, &key, priority)).await;
                     (key, again)
                 }
             };
@@ -149,7 +150,7 @@ impl Controller {
             }
             Ok(News::Policy(Event::InitApply(object))) => {
                 self.listed.entry(source).or_default().insert(object.key());
-                self.changed(object);
+                self.seen(object);
             }
             Ok(News::Policy(Event::InitDone)) => {
                 let Source::Policies(namespace) = &source else { return };
@@ -161,8 +162,8 @@ impl Controller {
                 }
                 self.progressed(source, Progress::Listed);
             }
-            Ok(News::Policy(Event::Apply(object))) => self.changed(object),
-            Ok(News::Policy(Event::Delete(object))) => self.deleted(object),
+            Ok(News::Policy(Event::Apply(object))) => self.seen(object),
+            Ok(News::Policy(Event::Delete(object))) => self.deleted(object.into()),
             Ok(News::Account(Event::InitApply(account))) => {
                 let key = Owner::new("", account.name());
                 self.listed.entry(source).or_default().insert(key);
@@ -207,6 +208,12 @@ impl Controller {
         let go = self.leads && complete;
         if self.accounts_go.send_replace(go) != go && go {
             self.accounts.reconsider();
+        }
+    }
+
+    fn seen(&mut self, object: Unread) {
+        if self.context.index.known(&object).is_none() {
+            self.changed(object.into());
         }
     }
 
@@ -330,7 +337,7 @@ impl Controller {
             // Its prefix may be another now: who claims which name follows from it.
             for object in self.context.index.users_of(&name) {
                 let prefix = self.context.name_prefix(&object);
-                self.context.index.upsert(object.as_ref().clone(), &prefix);
+                self.context.index.upsert(object, &prefix);
             }
             self.look_at_users(&name);
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::names::{Owner, default_name};
-use crate::object::Object;
+use crate::object::{Object, Unread};
 
 /// All objects, shared between the watch and the reconciles.
 #[derive(Default)]
@@ -41,7 +41,8 @@ pub struct Change {
 impl Index {
     /// Takes in an object, unless a newer state of it is known already (our own write answered before the watch).
     /// `prefix` stands before default names in its account.
-    pub fn upsert(&self, object: Object, prefix: &str) -> Change {
+    pub fn upsert(&self, object: impl Into<Arc<Object>>, prefix: &str) -> Change {
+        let object = object.into();
         let key = object.key();
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let change = match inner.objects.get(&key).map(|entry| &entry.object) {
@@ -61,12 +62,12 @@ impl Index {
             // Almost every name is wanted once: no room is kept for more.
             inner.names.entry(name.clone()).or_insert_with(|| Vec::with_capacity(1)).push(key.clone());
         }
-        inner.objects.insert(key, Entry { object: Arc::new(object), names });
+        inner.objects.insert(key, Entry { object, names });
         change
     }
 
     /// Takes in the answer to our own write, unless the object is gone or another one by now: it must not come back.
-    pub fn update(&self, object: Object, prefix: &str) {
+    pub fn update(&self, object: Arc<Object>, prefix: &str) {
         if self.get(&object.key()).is_some_and(|known| known.uid() == object.uid()) {
             self.upsert(object, prefix);
         }
@@ -101,6 +102,12 @@ impl Index {
     /// An object.
     pub fn get(&self, key: &Owner) -> Option<Arc<Object>> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner).objects.get(key).map(|entry| entry.object.clone())
+    }
+
+    /// What is known of an object, if that is this state of it or a newer one: our own writes are answered, and told of by
+    /// the watch, in any order.
+    pub fn known(&self, object: &Unread) -> Option<Arc<Object>> {
+        self.get(&object.key()).filter(|known| object.is_known_by(known))
     }
 
     /// All keys.
@@ -205,6 +212,29 @@ mod tests {
         stale.metadata.generation = Some(0);
         assert!(!index.upsert(stale, "").matters);
         assert_eq!(index.get(&Owner::new("a", "x")).unwrap().resource_version(), Some(5));
+    }
+
+    #[test]
+    fn what_comes_again_is_known_and_what_is_newer_or_another_object_is_not() {
+        let index = Index::default();
+        let seen = |uid: &str, version: Option<&str>| {
+            let metadata = json!({ "namespace": "a", "name": "x", "uid": uid, "resourceVersion": version });
+            let unread: Unread = serde_json::from_value(json!({ "metadata": metadata, "spec": {} })).unwrap();
+            index.known(&unread).and_then(|known| known.resource_version())
+        };
+        assert_eq!(seen("a/x", Some("5")), None, "nothing is known yet");
+        index.upsert(object("a", "x", 5, json!({})), "");
+        for version in ["4", "5"] {
+            assert_eq!(seen("a/x", Some(version)), Some(5), "{version}");
+        }
+        // As numbers: as text, 10 comes before 5.
+        assert_eq!(seen("a/x", Some("10")), None);
+        assert_eq!(seen("recreated", Some("5")), None);
+        let mut unversioned = object("a", "x", 0, json!({}));
+        unversioned.metadata.resource_version = None;
+        index.remove(&Owner::new("a", "x"));
+        index.upsert(unversioned, "");
+        assert_eq!(seen("a/x", None), None, "what has no version is read");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::api::{AuroraLogExportPolicyStatus, FIELD_MANAGER, FINALIZER};
 use crate::aws_account::AccountObject;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
-use crate::object::Object;
+use crate::object::{Object, Unread};
 use crate::telemetry::trace;
 
 /// No call to the API server takes longer.
@@ -94,12 +94,14 @@ fn describe(error: &kube::Error) -> String {
 }
 
 /// The kinds that the operator writes to: the finalizer, the status, and events about them.
-pub trait Managed: Resource<DynamicType = ()> + Clone + Debug + serde::de::DeserializeOwned {
+pub trait Managed: Resource<DynamicType = ()> + Sized {
     /// What it says of itself.
     type Status: Serialize + PartialEq + Debug;
 
-    /// Where the object lives.
-    fn api(&self, client: &Client) -> Api<Self>;
+    /// Requests about objects that live where this one does.
+    fn request(&self) -> kube::core::Request {
+        kube::core::Request::new(Self::url_path(&(), self.meta().namespace.as_deref()))
+    }
 
     /// Its status.
     fn status(&self) -> &Self::Status;
@@ -117,10 +119,6 @@ pub trait Managed: Resource<DynamicType = ()> + Clone + Debug + serde::de::Deser
 impl Managed for Object {
     type Status = AuroraLogExportPolicyStatus;
 
-    fn api(&self, client: &Client) -> Api<Self> {
-        Api::namespaced(client.clone(), &self.namespace().unwrap_or_default())
-    }
-
     fn status(&self) -> &Self::Status {
         &self.status
     }
@@ -128,10 +126,6 @@ impl Managed for Object {
 
 impl Managed for AccountObject {
     type Status = AwsAccountStatus;
-
-    fn api(&self, client: &Client) -> Api<Self> {
-        Api::all(client.clone())
-    }
 
     fn status(&self) -> &Self::Status {
         &self.status
@@ -179,7 +173,7 @@ impl Kubernetes {
     ///
     /// # Errors
     /// A conflict if it has changed since; the next event brings it again.
-    pub async fn add_finalizer<K: Managed>(&self, object: &K) -> Result<K> {
+    pub async fn add_finalizer(&self, object: &impl Managed) -> Result<Unread> {
         let mut operations = vec![json!({ "op": "test", "path": "/metadata/uid", "value": object.meta().uid })];
         match &object.meta().finalizers {
             Some(finalizers) if !finalizers.is_empty() => {
@@ -212,18 +206,23 @@ impl Kubernetes {
         }
     }
 
-    async fn patch_json<K: Managed>(&self, object: &K, operations: Vec<Value>) -> Result<K> {
+    async fn patch_json(&self, object: &impl Managed, operations: Vec<Value>) -> Result<Unread> {
         self.fenced()?;
         let patch = json_patch(object, operations)?;
-        let api = object.api(&self.client);
-        bounded("patch", &object.describe(), api.patch(&object.name_any(), &updating(), &patch)).await
+        self.patch(&object.describe(), object.request().patch(&object.name_any(), &updating(), &patch)).await
     }
 
-    /// Writes the complete status by server-side apply, so that nothing of an older one can linger.
+    /// Writes the complete status by server-side apply, so that nothing of an older one can linger. `read` takes in the
+    /// answer, and says what the object is like by it, or by what is known that is newer.
     ///
     /// # Errors
     /// A conflict if the object is another one by now.
-    pub async fn write_status<K: Managed>(&self, object: &K, status: &K::Status) -> Result<K> {
+    pub async fn write_status<K: Managed>(
+        &self,
+        object: &K,
+        status: &K::Status,
+        read: impl Fn(Unread) -> Arc<K>,
+    ) -> Result<Arc<K>> {
         self.fenced()?;
         let body = Applied {
             api_version: K::api_version(&()),
@@ -232,16 +231,13 @@ impl Kubernetes {
             status,
         };
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let what = format!("status of {}", object.describe());
-        let api = object.api(&self.client);
-        let applied =
-            bounded("patch", &what, api.patch_status(&object.name_any(), &params, &Patch::Apply(&body))).await;
-        let written = match applied {
+        let request = object.request().patch_subresource("status", &object.name_any(), &params, &Patch::Apply(&body));
+        let written = match self.patch(&format!("status of {}", object.describe()), request).await.map(&read) {
             // The API server cannot apply to an object whose spec was stored under another schema than today's
             // ("failed to create typed live object"), which is when its owner must be told.
-            Err(error) if error.status() == Some(500) => self.replace_status(object, status).await?,
+            Err(error) if error.status() == Some(500) => read(self.replace_status(object, status).await?),
             // What such a replacement wrote, or anybody else, an apply leaves in place.
-            Ok(written) if written.status() != status => self.replace_status(&written, status).await?,
+            Ok(written) if written.status() != status => read(self.replace_status(&*written, status).await?),
             applied => applied?,
         };
         self.metrics.status_written();
@@ -249,15 +245,24 @@ impl Kubernetes {
     }
 
     /// The same by JSON Patch, which asks nothing of the rest of the object.
-    async fn replace_status<K: Managed>(&self, object: &K, status: &K::Status) -> Result<K> {
+    async fn replace_status<K: Managed>(&self, object: &K, status: &K::Status) -> Result<Unread> {
         let operations = vec![
             json!({ "op": "test", "path": "/metadata/uid", "value": object.meta().uid }),
             json!({ "op": "add", "path": "/status", "value": status }),
         ];
         let patch = json_patch(object, operations)?;
-        let what = format!("status of {}", object.describe());
-        let api = object.api(&self.client);
-        bounded("patch", &what, api.patch_status(&object.name_any(), &updating(), &patch)).await
+        let request = object.request().patch_subresource("status", &object.name_any(), &updating(), &patch);
+        self.patch(&format!("status of {}", object.describe()), request).await
+    }
+
+    /// Sends a patch; the answer is the object as it is then.
+    async fn patch(
+        &self,
+        what: &str,
+        request: std::result::Result<hyper::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<Unread> {
+        let patch = async { self.client.request(request.map_err(kube::Error::BuildRequest)?).await };
+        bounded("patch", what, patch).await
     }
 
     pub(crate) fn fenced(&self) -> Result<()> {

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use kube::core::NamespaceResourceScope;
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -44,8 +43,7 @@ pub struct Unreadable {
 impl Object {
     /// `<namespace>/<name>`.
     pub fn key(&self) -> Owner {
-        let part = |text: &Option<String>| Arc::from(text.as_deref().unwrap_or_default());
-        Owner { namespace: part(&self.metadata.namespace), name: part(&self.metadata.name) }
+        key(&self.metadata)
     }
 
     /// UID; empty only in objects that no API server has seen.
@@ -89,14 +87,28 @@ impl Object {
 
     /// `resourceVersion` as a number: the API server's are ordered (KEP-5504), which tells an old event from a new.
     pub fn resource_version(&self) -> Option<u64> {
-        self.metadata.resource_version.as_ref()?.parse().ok()
+        resource_version(&self.metadata)
     }
+}
+
+fn key(metadata: &ObjectMeta) -> Owner {
+    let part = |text: &Option<String>| Arc::from(text.as_deref().unwrap_or_default());
+    Owner { namespace: part(&metadata.namespace), name: part(&metadata.name) }
+}
+
+fn resource_version(metadata: &ObjectMeta) -> Option<u64> {
+    metadata.resource_version.as_ref()?.parse().ok()
 }
 
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Raw { metadata, spec, status } = Raw::deserialize(deserializer).map_err(D::Error::custom)?;
-        Ok(Self { metadata: metadata.into(), spec: read_spec(spec), status: read_status(status.as_deref()) })
+        Unread::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl From<Unread> for Object {
+    fn from(Unread { metadata, spec, status }: Unread) -> Self {
+        Self { metadata, spec: read_spec(spec), status: read_status(status.as_deref()) }
     }
 }
 
@@ -118,11 +130,14 @@ pub(crate) fn read_status<T: Default + serde::de::DeserializeOwned>(status: Opti
     status.and_then(|status| serde_json::from_str(status.get()).ok()).unwrap_or_default()
 }
 
-/// An object of either kind as JSON has it.
-#[derive(Deserialize)]
-pub(crate) struct Raw {
-    #[serde(default)]
-    pub(crate) metadata: Metadata,
+/// An object of either kind with its metadata read only. Each of our own writes comes twice, as
+/// its answer and by the watch: the rest is read if the metadata say that it is news.
+#[derive(Clone, Debug, Deserialize, Resource)]
+#[resource(inherit = Object)]
+pub struct Unread {
+    /// Metadata, without what only other tools need.
+    #[serde(default, deserialize_with = "metadata")]
+    pub metadata: ObjectMeta,
     #[serde(default)]
     pub(crate) spec: Value,
     /// Its text: it is read straight into its type, and may be unreadable.
@@ -130,10 +145,27 @@ pub(crate) struct Raw {
     pub(crate) status: Option<Box<RawValue>>,
 }
 
+impl Unread {
+    /// `<namespace>/<name>`.
+    pub fn key(&self) -> Owner {
+        key(&self.metadata)
+    }
+
+    /// Is it this state of the object, or an older one?
+    pub fn is_known_by(&self, known: &Object) -> bool {
+        let version = known.resource_version();
+        known.metadata.uid == self.metadata.uid && version.is_some() && version >= resource_version(&self.metadata)
+    }
+}
+
+fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
+    Metadata::deserialize(deserializer).map(ObjectMeta::from)
+}
+
 /// What is kept of the metadata. `managedFields`, often the largest part of an object, is skipped, not built and dropped.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct Metadata {
+struct Metadata {
     annotations: Option<BTreeMap<String, String>>,
     creation_timestamp: Option<Time>,
     deletion_timestamp: Option<Time>,

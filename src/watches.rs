@@ -12,14 +12,14 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 
 use crate::aws_account::AccountObject;
-use crate::object::Object;
+use crate::object::Unread;
 
 /// What a watch brings.
 // It lives from the stream to the index.
 #[allow(clippy::large_enum_variant)]
 pub enum News {
     /// Of a policy.
-    Policy(Event<Object>),
+    Policy(Event<Unread>),
     /// Of an account.
     Account(Event<AccountObject>),
     /// Of a namespace.
@@ -57,7 +57,7 @@ pub fn watch_all(client: &Client, namespaces: &[String]) -> (SelectAll<NewsStrea
     let mut all: SelectAll<NewsStream> = SelectAll::new();
     let mut sources = BTreeSet::from([Source::Accounts, Source::Namespaces]);
     for scope in scopes {
-        let api: Api<Object> = match &scope {
+        let api: Api<Unread> = match &scope {
             None => Api::all(client.clone()),
             Some(namespace) => Api::namespaced(client.clone(), namespace),
         };

@@ -14,6 +14,7 @@ use crate::account::Account;
 use crate::account::budget::{Caller, Priority};
 use crate::api::{AwsAccountStatus, ConditionType, EventReason, Reason};
 use crate::kubernetes::KubernetesError;
+use crate::object::Unread;
 use crate::queue::backoff;
 use crate::reconcile::Context;
 use crate::scan;
@@ -78,7 +79,7 @@ impl Keeper {
             return self.let_go(&object).await;
         }
         if !object.has_finalizer() {
-            object = Arc::new(self.context.kubernetes.add_finalizer(&*object).await?);
+            object = read(self.context.kubernetes.add_finalizer(&*object).await?);
             self.written = Some(object.clone());
         }
         let outcome = self.outcome(&object).await;
@@ -172,8 +173,7 @@ impl Keeper {
         } else if object.status.policies.is_some() {
             self.counted = Some(Instant::now());
         }
-        let written = self.context.kubernetes.write_status(object, &wanted).await?;
-        self.written = Some(Arc::new(written));
+        self.written = Some(self.context.kubernetes.write_status(object, &wanted, read).await?);
         self.tell(object, &wanted).await;
         Ok(if wait.is_zero() { INTERVAL } else { wait })
     }
@@ -200,6 +200,10 @@ impl Keeper {
         self.failures = self.failures.saturating_add(1);
         backoff(self.failures, Duration::from_secs(2), SLOWEST)
     }
+}
+
+fn read(answer: Unread) -> Arc<AccountObject> {
+    Arc::new(answer.into())
 }
 
 async fn service_linked_role(

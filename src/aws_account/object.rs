@@ -5,11 +5,10 @@ use std::borrow::Cow;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::ClusterResourceScope;
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use crate::api::{AwsAccount, AwsAccountSpec, AwsAccountStatus, FINALIZER};
-use crate::object::{Raw, Unreadable, read_spec, read_status};
+use crate::object::{Unread, Unreadable, read_spec, read_status};
 
 /// An account, read leniently.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +46,13 @@ impl AccountObject {
 
 impl<'de> Deserialize<'de> for AccountObject {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Raw { metadata, spec, status } = Raw::deserialize(deserializer).map_err(D::Error::custom)?;
-        Ok(Self { metadata: metadata.into(), spec: read_spec(spec), status: read_status(status.as_deref()) })
+        Unread::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl From<Unread> for AccountObject {
+    fn from(Unread { metadata, spec, status }: Unread) -> Self {
+        Self { metadata, spec: read_spec(spec), status: read_status(status.as_deref()) }
     }
 }
 

@@ -1,12 +1,14 @@
 //! What a reconcile came to, told to users: the status if it changed, an event if `Ready` did.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{Conclusion, Context};
 use crate::api::{Condition, ConditionType, EventReason, Reason};
 use crate::desired::Desired;
 use crate::kubernetes::KubernetesError;
-use crate::object::Object;
+use crate::object::{Object, Unread};
 use crate::plan::Action;
 use crate::status::{Outcome, condition, next};
 
@@ -61,16 +63,20 @@ pub(super) async fn write(
     if status == object.status {
         return Ok(None);
     }
-    let written = context.kubernetes.write_status(object, &status).await?;
-    context.remember_written(&written);
+    context.kubernetes.write_status(object, &status, |answer| context.remember_written(answer)).await?;
     Ok(condition(&status, ConditionType::Ready).cloned())
 }
 
 impl Context {
-    /// Takes in the answer to our own write: the watch brings it later, and a reconcile in between must know.
-    pub(super) fn remember_written(&self, object: &Object) {
-        let prefix = self.name_prefix(object);
-        self.index.update(object.clone(), &prefix);
+    /// Takes in the answer to our own write, if the watch has not told of it before: a reconcile in between must know.
+    /// Returns what is known of the object.
+    pub(super) fn remember_written(&self, answer: Unread) -> Arc<Object> {
+        if let Some(known) = self.index.known(&answer) {
+            return known;
+        }
+        let object = Arc::new(Object::from(answer));
+        self.index.update(object.clone(), &self.name_prefix(&object));
+        object
     }
 
     /// What stands before default names in the object's account.

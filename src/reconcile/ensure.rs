@@ -175,8 +175,8 @@ impl Work<'_> {
     /// Makes sure that deletion passes by here.
     async fn claim(&self, claimed: &mut bool) -> Result<()> {
         if !*claimed {
-            let object = self.context.kubernetes.add_finalizer(self.object).await?;
-            self.context.remember_written(&object);
+            let answer = self.context.kubernetes.add_finalizer(self.object).await?;
+            self.context.remember_written(answer);
             *claimed = true;
         }
         Ok(())
