@@ -130,8 +130,8 @@ pub(crate) fn read_status<T: Default + serde::de::DeserializeOwned>(status: Opti
     status.and_then(|status| serde_json::from_str(status.get()).ok()).unwrap_or_default()
 }
 
-/// An object of either kind with its metadata read only. Each of our own writes comes twice, as
-/// its answer and by the watch: the rest is read if the metadata say that it is news.
+/// An object of either kind of which the metadata are read. Each of our own writes comes twice, as its answer and by the
+/// watch: the rest is read if the metadata say that it is news.
 #[derive(Clone, Debug, Deserialize, Resource)]
 #[resource(inherit = Object)]
 pub struct Unread {

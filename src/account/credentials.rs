@@ -174,7 +174,7 @@ impl Session {
             return Err(error.clone());
         }
         state.failed = None;
-        // Rarely done, and large: every reconcile holds the room for this one's steps.
+        // Boxed: it is rarely done, and every reconcile would hold the room for its steps.
         let error = match Box::pin(self.refresh(&mut state)).await {
             Ok(identity) => return Ok(identity),
             Err(error) => error,

@@ -111,7 +111,7 @@ impl Account {
     /// Has the account the service-linked role that overrides ours? Asked once an hour; `None` if it is not known.
     pub async fn service_linked_role(&self, iam: &AwsIam) -> Option<bool> {
         let name = RoleName::parse(SERVICE_LINKED_ROLE).ok()?;
-        // Boxed, as it is rarely done and every reconcile holds the room for this one's steps.
+        // Boxed: it is rarely done, and every reconcile would hold the room for its steps.
         let ask = Box::pin(async { Ok(iam.role(&name).await?.is_some()) });
         self.service_linked_role.look(Instant::now(), ask).await
     }
