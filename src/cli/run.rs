@@ -86,8 +86,9 @@ pub struct RunArgs {
     #[arg(long, env = "ALEP_IAM_WRITES_PER_SECOND", value_name = "RATE", default_value = "20", value_parser = rate)]
     iam_writes_per_second: f64,
 
+    // So many that work does not take longer for the pauses in which the runtime rests.
     /// Objects of one account that are reconciled at once.
-    #[arg(long, env = "ALEP_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, env = "ALEP_CONCURRENCY", value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
     /// What deleting an object does in AWS when its spec says nothing.

@@ -14,7 +14,7 @@ use super::{Kubernetes, Managed, Result, bounded};
 use crate::api::FIELD_MANAGER;
 
 /// So many are under way at most: with more, the work waits, and none is lost.
-pub(super) const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 32;
 /// Bytes of a note that the API server takes (Kubernetes API reference, events.k8s.io/v1).
 const MAX_NOTE: usize = 1024;
 /// How often an event is sent to an API server that is busy.
