@@ -98,3 +98,19 @@ fn middle(mut phases: Vec<Phase>) -> Option<Phase> {
     let middle = phases.len() / 2;
     (middle < phases.len()).then(|| phases.swap_remove(middle))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_run_in_the_middle_by_processor_time_counts() {
+        let of = |seconds: &[f64]| {
+            let runs = seconds.iter().map(|processor| Phase { processor: *processor, ..Phase::default() });
+            middle(runs.collect()).map(|phase| phase.processor)
+        };
+        assert_eq!(of(&[0.9, 1.4, 0.8, 1.0, 0.7]), Some(0.9));
+        assert_eq!(of(&[1.2]), Some(1.2));
+        assert_eq!(of(&[]), None);
+    }
+}
