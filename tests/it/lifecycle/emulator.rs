@@ -1,6 +1,8 @@
 //! The same against moto, which knows nothing of our model: the two must not agree by accident.
 
-use anyhow::{Result, ensure};
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
 use aurora_test_support::aws_query::{QueryClient, Service};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
@@ -13,16 +15,20 @@ use crate::emulators::MotoBystanders;
 async fn stage() -> Result<(Stage, QueryClient, MotoBystanders)> {
     let mut stage = Stage::without_operator(&[]).await?;
     let bystanders = MotoBystanders::before(stage.env, &stage.name("a")).await?;
-    let (watch, cluster) =
-        (format!("--watch-namespace={}", stage.namespace), format!("--cluster-name={}", stage.cluster()));
-    let options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator")).arguments([
-        watch.as_str(),
-        cluster.as_str(),
-        "--drift-check-interval=2s",
-    ]);
-    stage.operator = Some(Operator::start(stage.env, options).await?);
+    stage.operator = Some(Operator::start(stage.env, options(&stage, "--drift-check-interval=2s")).await?);
     let aws = stage.env.aws();
     Ok((stage, aws, bystanders))
+}
+
+/// An operator of this stage; where nothing else is said, its AWS is moto.
+fn options(stage: &Stage, interval: &str) -> OperatorOptions {
+    let (watch, cluster) =
+        (format!("--watch-namespace={}", stage.namespace), format!("--cluster-name={}", stage.cluster()));
+    OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator")).arguments([
+        watch.as_str(),
+        cluster.as_str(),
+        interval,
+    ])
 }
 
 #[tokio::test]
@@ -85,4 +91,38 @@ async fn an_existing_role_is_a_conflict_until_it_consents_on_moto() -> Result<()
     ensure!(aws.call(Service::Iam, "GetRole", &[("RoleName", &role)]).await.is_err());
     stage.stop_operator().await?;
     bystanders.untouched().await
+}
+
+/// What a few objects cost from their creation to their end, with no look for drift between: requests by operation and
+/// outcome.
+async fn cost_of_lives(stage: &Stage) -> Result<BTreeSet<String>> {
+    let names = ["a", "b", "c"];
+    for name in names {
+        stage.applied(name, json!({ "tags": { "team": "shop" } })).await?;
+    }
+    for name in names {
+        stage.deleted(name).await?;
+    }
+    let metrics = stage.operator.as_ref().context("no operator")?.metrics().await?;
+    let requests = metrics.lines().filter(|line| line.starts_with("auroralogexport_iam_requests_total{"));
+    Ok(requests.filter_map(|line| Some(line.split_once("operation=")?.1.to_owned())).collect())
+}
+
+/// What is counted at the model (`cargo xtask bench`) is what it costs elsewhere.
+#[tokio::test]
+async fn a_life_costs_as_many_calls_on_moto_as_on_the_model() -> Result<()> {
+    const STILL: &str = "--drift-check-interval=1h";
+
+    let mut on_moto = Stage::without_operator(&[]).await?;
+    on_moto.operator = Some(Operator::start(on_moto.env, options(&on_moto, STILL)).await?);
+    let mut on_model = Stage::without_operator(&[]).await?;
+    let model = options(&on_model, STILL).aws_endpoint(&on_model.server.url());
+    on_model.operator = Some(Operator::start(on_model.env, model).await?);
+    let (moto, model) = (cost_of_lives(&on_moto).await?, cost_of_lives(&on_model).await?);
+    ensure!(moto.contains(r#""CreateRole",outcome="success"} 3"#), "{moto:?}");
+    assert_eq!(moto, model);
+    for mut stage in [on_moto, on_model] {
+        stage.stop_operator().await?;
+    }
+    Ok(())
 }
