@@ -8,12 +8,12 @@
 use std::hint::black_box;
 
 use aurora_log_export_operator::api::policy::AuroraLogExportPolicySpec;
-use aurora_log_export_operator::desired::{Desired, desired};
-use aurora_log_export_operator::documents::Meaning;
-use aurora_log_export_operator::names::{AccountId, ClusterName, IamPath, Owner, Partition};
-use aurora_log_export_operator::observe::{Content, Observed, ObservedPolicy, ObservedRole};
-use aurora_log_export_operator::plan::{Rivals, plan};
-use aurora_log_export_operator::settings::{AccountFacts, Cluster, Settings};
+use aurora_log_export_operator::model::documents::Meaning;
+use aurora_log_export_operator::model::names::{AccountId, ClusterName, IamPath, Owner, Partition};
+use aurora_log_export_operator::model::settings::{AccountFacts, Cluster, Settings};
+use aurora_log_export_operator::pipeline::desired::{Desired, desired};
+use aurora_log_export_operator::pipeline::observe::{Content, Observed, ObservedPolicy, ObservedRole};
+use aurora_log_export_operator::pipeline::plan::{Rivals, plan};
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 

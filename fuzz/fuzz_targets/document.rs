@@ -1,8 +1,8 @@
 //! Documents as AWS returns them: decoded, understood, compared, judged.
 #![no_main]
 
-use aurora_log_export_operator::documents::Meaning;
-use aurora_log_export_operator::iam::aws::decode_document;
+use aurora_log_export_operator::model::documents::Meaning;
+use aurora_log_export_operator::aws::iam::decode_document;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! Errors as AWS words them: classed, and told without what varies from try to try.
 #![no_main]
 
-use aurora_log_export_operator::iam::error::{class_of, stable_message};
-use aurora_log_export_operator::iam::{ErrorClass, IamError, Operation};
+use aurora_log_export_operator::pipeline::port::error::{class_of, stable_message};
+use aurora_log_export_operator::pipeline::port::{ErrorClass, IamError, Operation};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

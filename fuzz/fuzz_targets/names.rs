@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use aurora_log_export_operator::api::AuroraLogExportPolicySpec;
-use aurora_log_export_operator::documents::meaning::Fingerprint;
-use aurora_log_export_operator::names::{
+use aurora_log_export_operator::model::documents::meaning::Fingerprint;
+use aurora_log_export_operator::model::names::{
     AccountId, ClusterName, IamPath, Owner, Partition, PolicyArn, PolicyName, RoleName, default_name,
 };
-use aurora_log_export_operator::ownership::is_same_key;
+use aurora_log_export_operator::model::ownership::is_same_key;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 

@@ -3,10 +3,10 @@
 
 use std::sync::LazyLock;
 
-use aurora_log_export_operator::desired::{desired, identity};
-use aurora_log_export_operator::names::{AccountId, ClusterName, IamPath, Partition};
-use aurora_log_export_operator::object::Object;
-use aurora_log_export_operator::settings::{AccountFacts, Cluster, Settings};
+use aurora_log_export_operator::pipeline::desired::{desired, identity};
+use aurora_log_export_operator::model::names::{AccountId, ClusterName, IamPath, Partition};
+use aurora_log_export_operator::model::object::Object;
+use aurora_log_export_operator::model::settings::{AccountFacts, Cluster, Settings};
 use libfuzzer_sys::fuzz_target;
 
 static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {

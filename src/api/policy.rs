@@ -2,8 +2,8 @@
 //!
 //! The schema sets no defaults here: an unset field stays unset, so that GitOps tools see no diff and the
 //! defaults of the operator and of the account can apply. The value in force is computed in
-//! [`crate::desired`]. Rules that one object can break by itself are in the schema (patterns, limits, CEL);
-//! [`crate::desired`] checks them again, for objects stored before a rule existed.
+//! [`crate::pipeline::desired`]. Rules that one object can break by itself are in the schema (patterns, limits, CEL);
+//! [`crate::pipeline::desired`] checks them again, for objects stored before a rule existed.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `AuroraLogExportPolicy.status`: what the operator reports. Computed by [`crate::status`], never by hand.
+//! `AuroraLogExportPolicy.status`: what the operator reports. Computed by [`crate::pipeline::status`], never by hand.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -13,19 +13,19 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, ResourceExt};
 
 use super::run::{deletion_policy, rate};
-use crate::account::Accounts;
-use crate::account::budget::{Caller, Priority, Rates};
-use crate::account::registry::Ways;
-use crate::account::sdk;
 use crate::api::policy::DeletionPolicy;
-use crate::aws_account::AccountObject;
-use crate::index::Index;
-use crate::lease::Fence;
-use crate::metrics::Metrics;
-use crate::names::{AccountId, ClusterName, IamPath};
-use crate::object::Object;
-use crate::reconcile::View;
-use crate::settings::{Cluster, Settings};
+use crate::aws::rate_limit::{Caller, Priority, Rates};
+use crate::aws::registry::Accounts;
+use crate::aws::registry::Ways;
+use crate::aws::sdk;
+use crate::kubernetes::lease::Fence;
+use crate::model::account_object::AccountObject;
+use crate::model::names::{AccountId, ClusterName, IamPath};
+use crate::model::object::Object;
+use crate::model::settings::{Cluster, Settings};
+use crate::operator::index::Index;
+use crate::operator::reconcile::View;
+use crate::telemetry::metrics::Metrics;
 
 /// An API server that does not answer within this time is not reachable, to a person who waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::account::AwsAccountSpec;
-use crate::object::Object;
+use crate::model::object::Object;
 
 /// What files hold of our kinds; other kinds are passed over.
 #[derive(Debug, Default)]

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::names::Owner;
+use crate::model::names::Owner;
 
 /// The name of the binary as a kubectl plugin.
 const PLUGIN: &str = "kubectl-alep";

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use crate::api::{ConditionType, EventReason, Reason, crds};
-use crate::iam::ErrorClass;
-use crate::iam::codes::CODES;
-use crate::metrics::METRICS;
+use crate::pipeline::port::ErrorClass;
+use crate::pipeline::port::codes::CODES;
+use crate::telemetry::metrics::METRICS;
 
 pub(super) fn main() -> anyhow::Result<ExitCode> {
     super::output::print(page()?)?;

@@ -7,10 +7,10 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::{manifests, output};
-use crate::desired::{Desired, desired};
-use crate::names::{AccountId, ClusterName, IamPath, Partition};
-use crate::object::Object;
-use crate::settings::{AccountFacts, Cluster, Settings};
+use crate::model::names::{AccountId, ClusterName, IamPath, Partition};
+use crate::model::object::Object;
+use crate::model::settings::{AccountFacts, Cluster, Settings};
+use crate::pipeline::desired::{Desired, desired};
 
 /// Print, offline, the policy and trust documents of a manifest.
 #[derive(Debug, clap::Args)]

@@ -9,12 +9,12 @@ use std::fmt::Display;
 use tracing::Span;
 use tracing::field::{Empty, display};
 
-use crate::account::budget::Priority;
 use crate::api::Reason;
-use crate::iam::Operation;
+use crate::aws::rate_limit::Priority;
 use crate::kubernetes::KubernetesError;
-use crate::metrics::ReconcileResult;
-use crate::names::Owner;
+use crate::model::names::Owner;
+use crate::pipeline::port::Operation;
+use crate::telemetry::metrics::ReconcileResult;
 
 /// Target of every span for traces, and of nothing else.
 pub const TARGET: &str = "aurora_log_export_operator::trace";

@@ -6,17 +6,18 @@ use jiff::Timestamp;
 
 use super::clock::{self, DateOf};
 use super::report::{Check, Report};
-use crate::account::credentials::CallerIdentity;
-use crate::account::{Account, SERVICE_LINKED_ROLE, sdk};
 use crate::api::{TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
+use crate::aws::account::{Account, SERVICE_LINKED_ROLE};
+use crate::aws::credentials::CallerIdentity;
+use crate::aws::iam::AwsIam;
+use crate::aws::inventory::Inventory;
+use crate::aws::sdk;
 use crate::cli::connect::asking;
 use crate::cli::progress::Progress;
-use crate::iam::aws::AwsIam;
-use crate::iam::inventory::Inventory;
-use crate::iam::{ErrorClass, Iam, IamError, Operation};
-use crate::names::{Owner, PolicyArn, PolicyName, RoleArn, RoleName};
-use crate::ownership::Tags;
-use crate::settings::{Cluster, Settings};
+use crate::model::names::{Owner, PolicyArn, PolicyName, RoleArn, RoleName};
+use crate::model::ownership::Tags;
+use crate::model::settings::{Cluster, Settings};
+use crate::pipeline::port::{ErrorClass, Iam, IamError, Operation};
 
 const POLICY_FILE: &str = "deploy/aws/operator-policy.json";
 /// Nothing has this name: asking for it changes nothing and tells whether one may ask.

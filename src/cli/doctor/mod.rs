@@ -19,7 +19,7 @@ use super::output;
 use super::paint::Paint;
 use super::progress::Progress;
 use crate::api::AwsAccount;
-use crate::object::Object;
+use crate::model::object::Object;
 use report::{Check, Report, Severity};
 
 /// Check cluster, credentials and account, with the fix beside each finding.

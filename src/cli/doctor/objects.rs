@@ -7,8 +7,8 @@ use kube::ResourceExt;
 use super::report::{Check, Report};
 use crate::api::{AwsAccount, Condition, ConditionType, Reason};
 use crate::cli::explain::{advice, ago};
-use crate::object::Object;
-use crate::status::condition;
+use crate::model::object::Object;
+use crate::pipeline::status::condition;
 
 /// A healthy operator has looked at an object, or removed it, within this time.
 const PATIENCE_SECONDS: i64 = 120;

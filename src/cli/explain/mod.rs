@@ -14,9 +14,9 @@ use super::output;
 use super::paint::Paint;
 use crate::api::policy::{Access, ManagementPolicy};
 use crate::api::{ConditionType, Reason};
-use crate::object::Object;
-use crate::reconcile::{LONGEST_SLOWLY, LONGEST_SOON};
-use crate::status::condition;
+use crate::model::object::Object;
+use crate::operator::reconcile::{LONGEST_SLOWLY, LONGEST_SOON};
+use crate::pipeline::status::condition;
 use advice::Advice;
 pub(super) use advice::advice;
 

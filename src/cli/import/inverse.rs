@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::derive::FoundPolicy;
 use crate::api::policy::{GroupCreation, Scope, Trust, TrustProtection};
-use crate::documents::Meaning;
-use crate::documents::permissions::PermissionScope;
-use crate::documents::trust::PRINCIPAL;
-use crate::names::Partition;
-use crate::settings::AccountFacts;
+use crate::model::documents::Meaning;
+use crate::model::documents::permissions::PermissionScope;
+use crate::model::documents::trust::PRINCIPAL;
+use crate::model::names::Partition;
+use crate::model::settings::AccountFacts;
 
 /// Does anything in a trust policy name RDS?
 pub(super) fn concerns_rds(trust: &Meaning) -> bool {
@@ -43,7 +43,7 @@ pub(super) fn why_not(policy: &FoundPolicy) -> Option<String> {
     if grants.iter().any(|grant| grant.effect != "Allow" || !grant.condition.is_empty()) {
         return Some(format!("its policy {arn} has conditions or Deny statements"));
     }
-    if version != crate::documents::LANGUAGE_VERSION {
+    if version != crate::model::documents::LANGUAGE_VERSION {
         return Some(format!("its policy {arn} declares the language version {version}"));
     }
     let missing: Vec<_> = guide
@@ -89,7 +89,7 @@ pub(super) fn scope_of(meaning: &Meaning, partition: &Partition) -> Option<Scope
         creation_limited_to_groups: resources("logs:createloggroup") != BTreeSet::from(["*"]),
     };
     // The lists were taken apart; only if multiplying them out gives the whole again do they describe it.
-    if crate::documents::permissions::document(&scope, partition).meaning() != *meaning {
+    if crate::model::documents::permissions::document(&scope, partition).meaning() != *meaning {
         return None;
     }
     let guide = PermissionScope::default();
@@ -120,7 +120,7 @@ pub(super) fn trust_of(meaning: &Meaning, account: &AccountFacts) -> Result<Opti
     let candidates = [(Some(TrustProtection::None), source_arns(meaning)), (None, source_arns(meaning))];
     for (protection, arns) in candidates {
         let id = protection.is_none().then_some(&account.id);
-        let document = crate::documents::trust::document(id, arns.as_deref().unwrap_or_default());
+        let document = crate::model::documents::trust::document(id, arns.as_deref().unwrap_or_default());
         if document.meaning() == *meaning {
             let trust = Trust { protection, source_arns: arns };
             return Ok((trust != Trust::default()).then_some(trust));

@@ -13,13 +13,13 @@ use anyhow::anyhow;
 use super::connect::{KubeArgs, OperatorArgs, State, asking, block_on, cluster_uid};
 use super::output;
 use super::progress::Progress;
-use crate::account::credentials::CallerIdentity;
-use crate::documents::Meaning;
-use crate::iam::aws::AwsIam;
-use crate::iam::inventory::ListedRole;
-use crate::iam::{Iam, IamError};
-use crate::names::{PolicyArn, RoleName};
-use crate::settings::AccountFacts;
+use crate::aws::credentials::CallerIdentity;
+use crate::aws::iam::AwsIam;
+use crate::aws::inventory::ListedRole;
+use crate::model::documents::Meaning;
+use crate::model::names::{PolicyArn, RoleName};
+use crate::model::settings::AccountFacts;
+use crate::pipeline::port::{Iam, IamError};
 use derive::{Choices, FoundPolicy, FoundRole, Import, Verdict, derive};
 
 /// Write manifests that adopt roles and policies made by hand, unchanged.

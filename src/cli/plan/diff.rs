@@ -7,8 +7,8 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::report::Sign;
-use crate::documents::Meaning;
-use crate::documents::meaning::Grant;
+use crate::model::documents::Meaning;
+use crate::model::documents::meaning::Grant;
 
 /// What becomes of one statement.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,9 +18,9 @@ use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, cluster_uid}
 use super::paint::Paint;
 use super::progress::Progress;
 use super::{manifests, output};
-use crate::names::Owner;
-use crate::object::Object;
-use crate::reconcile::preview::preview;
+use crate::model::names::Owner;
+use crate::model::object::Object;
+use crate::operator::reconcile::preview::preview;
 use report::Report;
 
 /// Objects that are looked at at once; the account's budget of calls is the real limit.

@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use crate::api::Reason;
-use crate::iam::Operation;
-use crate::object::Object;
-use crate::plan::{Action, Finding, NONE, Part, Repair, Step};
-use crate::reconcile::preview::{Planned, Preview};
-use crate::settings::Cluster;
+use crate::model::object::Object;
+use crate::model::settings::Cluster;
+use crate::operator::reconcile::preview::{Planned, Preview};
+use crate::pipeline::plan::{Action, Finding, NONE, Part, Repair, Step};
+use crate::pipeline::port::Operation;
 
 /// The plans of several objects.
 #[derive(Clone, Debug, Serialize)]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::diff::by_statement;
 use super::report::{Difference, Entry, Report, Result, Sign, Summary};
 use crate::cli::paint::Paint;
-use crate::plan::Part;
+use crate::pipeline::plan::Part;
 
 /// The whole report.
 pub(super) fn render(report: &Report, paint: Paint) -> String {

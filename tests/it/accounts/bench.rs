@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::api::Condition;
 use aurora_log_export_operator::api::{AuroraLogExportPolicy, AwsAccount};
-use aurora_log_export_operator::names::{Owner, default_name};
+use aurora_log_export_operator::model::names::{Owner, default_name};
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::call_log::CallRecord;
 use aurora_test_support::iam_model::http::Server;

@@ -1,10 +1,10 @@
 //! Policies that the API server refuses at creation, each with a message that names the field.
 
 use anyhow::Result;
-use aurora_log_export_operator::desired::desired;
-use aurora_log_export_operator::names::{AccountId, ClusterName, IamPath, Owner, Partition};
-use aurora_log_export_operator::object::Object;
-use aurora_log_export_operator::settings::{AccountFacts, Cluster, Settings};
+use aurora_log_export_operator::model::names::{AccountId, ClusterName, IamPath, Owner, Partition};
+use aurora_log_export_operator::model::object::Object;
+use aurora_log_export_operator::model::settings::{AccountFacts, Cluster, Settings};
+use aurora_log_export_operator::pipeline::desired::desired;
 
 use super::policy_cases::cases;
 use super::{create, not_refused_properly, policies_path, policy};

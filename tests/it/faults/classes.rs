@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use aurora_log_export_operator::iam::ErrorClass;
-use aurora_log_export_operator::iam::codes::CODES;
+use aurora_log_export_operator::pipeline::port::ErrorClass;
+use aurora_log_export_operator::pipeline::port::codes::CODES;
 use aurora_test_support::iam_model::call_log::CallRecord;
 use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
 use aurora_test_support::operator::Operator;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use aurora_log_export_operator::api::AuroraLogExportPolicy;
-use aurora_log_export_operator::names::{Owner, default_name};
+use aurora_log_export_operator::model::names::{Owner, default_name};
 use aurora_test_support::apiserver_proxy::ApiserverProxy;
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::call_log::CallRecord;

@@ -1,7 +1,7 @@
 //! A fault at any one call, and entities that IAM does not show yet: a retry gets there all the same.
 
-use aurora_log_export_operator::desired::Desired;
-use aurora_log_export_operator::iam::ErrorClass;
+use aurora_log_export_operator::pipeline::desired::Desired;
+use aurora_log_export_operator::pipeline::port::ErrorClass;
 use aurora_test_support::iam_model::ApiError;
 use aurora_test_support::iam_model::handle::Fault;
 use proptest::prelude::*;

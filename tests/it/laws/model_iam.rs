@@ -1,11 +1,11 @@
 //! The operator's IAM port over the model of IAM, in one process: AWS's rules without a wire.
 
-use aurora_log_export_operator::iam::error::class_of;
-use aurora_log_export_operator::iam::{
+use aurora_log_export_operator::model::names::{PolicyArn, RoleName};
+use aurora_log_export_operator::model::ownership::Tags;
+use aurora_log_export_operator::pipeline::port::error::class_of;
+use aurora_log_export_operator::pipeline::port::{
     ErrorClass, Iam, IamError, NewPolicy, NewRole, Operation, Policy, PolicyUsers, PolicyVersion, Result, Role,
 };
-use aurora_log_export_operator::names::{PolicyArn, RoleName};
-use aurora_log_export_operator::ownership::Tags;
 use aurora_test_support::iam_model::handle::{CallError, Shared};
 use aurora_test_support::iam_model::{self as model, Action, ApiError, PageRequest, UsageFilter};
 

@@ -1,7 +1,7 @@
 //! Policies and roles of others, with names, tags and attachments as tempting as can be. No test may change a byte.
 
 use anyhow::{Context, Result, ensure};
-use aurora_log_export_operator::names::{Owner, default_name};
+use aurora_log_export_operator::model::names::{Owner, default_name};
 use aurora_test_support::iam_model::{Bystander, Iam};
 use aurora_test_support::wait::wait_for;
 use serde_json::json;

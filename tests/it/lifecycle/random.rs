@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::api::policy::{AttachmentPolicy, AuroraLogExportPolicySpec};
-use aurora_log_export_operator::desired::desired;
-use aurora_log_export_operator::documents::Meaning;
-use aurora_log_export_operator::names::{AccountId, ClusterName, IamPath, Owner, Partition};
-use aurora_log_export_operator::settings::{AccountFacts, Cluster, Settings};
+use aurora_log_export_operator::model::documents::Meaning;
+use aurora_log_export_operator::model::names::{AccountId, ClusterName, IamPath, Owner, Partition};
+use aurora_log_export_operator::model::settings::{AccountFacts, Cluster, Settings};
+use aurora_log_export_operator::pipeline::desired::desired;
 use aurora_test_support::iam_model::{ApiError, Iam, PageRequest, Rng};
 use aurora_test_support::wait::wait_for;
 use futures::future::try_join_all;

@@ -1,8 +1,8 @@
 use super::*;
 use crate::api::policy::TrustProtection;
-use crate::documents::permissions::{PermissionScope, document};
-use crate::names::{AccountId, ClusterName, IamPath, Partition};
-use crate::settings::Cluster;
+use crate::model::documents::permissions::{PermissionScope, document};
+use crate::model::names::{AccountId, ClusterName, IamPath, Partition};
+use crate::model::settings::Cluster;
 
 fn partition() -> Partition {
     Partition::parse("aws").unwrap()

@@ -1,7 +1,7 @@
 //! What a stage's account shows, and what people do in it by hand.
 
 use anyhow::{Result, ensure};
-use aurora_log_export_operator::names::{Owner, default_name};
+use aurora_log_export_operator::model::names::{Owner, default_name};
 use aurora_test_support::iam_model::call_log::CallRecord;
 use aurora_test_support::iam_model::{self, Policy, Role};
 

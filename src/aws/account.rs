@@ -1,0 +1,117 @@
+//! AWS accounts: who we are in each, what it allows, how fast it may be called.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use aws_config::SdkConfig;
+
+use super::credentials::{CallerIdentity, Session, Source};
+use super::rate_limit::{Budget, Caller};
+use super::sdk;
+use super::service_linked::ServiceLinkedRole;
+use crate::aws::gate::Gate;
+use crate::aws::iam::AwsIam;
+use crate::aws::inventory::Inventory;
+use crate::model::names::RoleName;
+use crate::pipeline::port::{ErrorClass, Iam, IamError};
+
+pub use super::service_linked::SERVICE_LINKED_ROLE;
+
+/// One AWS account, or the operator's own.
+pub struct Account {
+    session: Arc<Session>,
+    /// Clients and budget; made when the account's id is known.
+    open: Mutex<Option<Open>>,
+    make_gate: Box<dyn Fn(&CallerIdentity) -> Gate + Send + Sync>,
+    service_linked_role: ServiceLinkedRole,
+}
+
+#[derive(Clone)]
+struct Open {
+    account: String,
+    client: aws_sdk_iam::Client,
+    gate: Arc<Gate>,
+}
+
+impl Account {
+    /// An account that nothing was asked of yet. `make_gate` gives the way out once its id is known.
+    pub fn new(session: Session, make_gate: impl Fn(&CallerIdentity) -> Gate + Send + Sync + 'static) -> Self {
+        Self {
+            session: Arc::new(session),
+            open: Mutex::new(None),
+            make_gate: Box::new(make_gate),
+            service_linked_role: ServiceLinkedRole::default(),
+        }
+    }
+
+    /// The account's id, as far as it is known without a call.
+    pub fn known_id(&self) -> Option<crate::model::names::AccountId> {
+        self.session.known_id()
+    }
+
+    /// The credentials.
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// Whom AWS takes us for, verified.
+    ///
+    /// # Errors
+    /// As [`Session::identity`].
+    pub async fn identity(&self) -> Result<CallerIdentity, IamError> {
+        self.session.identity().await
+    }
+
+    /// IAM of this account, for a caller; the identity must have been asked for before.
+    pub fn iam(&self, identity: &CallerIdentity, caller: Caller) -> AwsIam {
+        let Open { client, gate, .. } = self.open(identity);
+        AwsIam::new(client, gate, caller)
+    }
+
+    /// Lists over the whole account, for the command line; the identity must have been asked for before.
+    pub fn inventory(&self, identity: &CallerIdentity, caller: Caller) -> Inventory {
+        let Open { client, gate, .. } = self.open(identity);
+        Inventory::new(client, gate, caller)
+    }
+
+    /// The budget of the account.
+    pub fn budget(&self, identity: &CallerIdentity) -> Budget {
+        self.open(identity).gate.budget.clone()
+    }
+
+    fn open(&self, identity: &CallerIdentity) -> Open {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*open {
+            Some(open) if open.account == identity.account.as_str() => open.clone(),
+            _ => {
+                let made = Open {
+                    account: identity.account.to_string(),
+                    client: sdk::iam(&self.session.client_config(&identity.account)),
+                    gate: Arc::new((self.make_gate)(identity)),
+                };
+                *open = Some(made.clone());
+                made
+            }
+        }
+    }
+
+    /// Takes note of an error: credentials that AWS does not accept are fetched anew.
+    pub async fn note(&self, error: &IamError) {
+        if error.class == ErrorClass::CredentialsInvalid {
+            self.session.invalidate().await;
+        }
+    }
+
+    /// Has the account the service-linked role that overrides ours? Asked once an hour; `None` if it is not known.
+    pub async fn service_linked_role(&self, iam: &AwsIam) -> Option<bool> {
+        let name = RoleName::parse(SERVICE_LINKED_ROLE).ok()?;
+        // Boxed: it is rarely done, and every reconcile would hold the room for its steps.
+        let ask = Box::pin(async { Ok(iam.role(&name).await?.is_some()) });
+        self.service_linked_role.look(Instant::now(), ask).await
+    }
+}
+
+/// The operator's own account, reached by the SDK's own chain of credentials.
+pub fn own_session(config: &SdkConfig, expected: Option<crate::model::names::AccountId>, gate: Gate) -> Session {
+    Session::new(Source::Chain, expected, config.clone(), gate)
+}

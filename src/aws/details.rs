@@ -1,0 +1,94 @@
+//! One page of `GetAccountAuthorizationDetails`: roles and customer policies of the account, as the drift scan needs
+//! them. A page may be short though more follow; descriptions of roles and tags of policies are not in it.
+
+use aws_sdk_iam::types::EntityType;
+
+use super::iam::{AwsIam, decode_document, from_tags};
+use crate::pipeline::observe::ObservedRole;
+use crate::pipeline::port::{Operation, Result};
+
+/// The most entities asked for at once: a page is held in memory whole, and AWS caps it at 1,000.
+const PAGE: i32 = 500;
+
+/// One page of an account.
+#[derive(Debug, Default)]
+pub struct DetailsPage {
+    /// Roles; their description is not known.
+    pub roles: Vec<ObservedRole>,
+    /// Customer-managed policies.
+    pub policies: Vec<ScannedPolicy>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<String>,
+}
+
+/// A customer-managed policy as a page shows it.
+#[derive(Debug)]
+pub struct ScannedPolicy {
+    /// ARN.
+    pub arn: String,
+    /// Stable id; empty if the page does not say.
+    pub id: String,
+    /// The default version.
+    pub default_version: String,
+    /// Its document, as IAM encodes it: decoded only where it is not known yet.
+    encoded: String,
+}
+
+impl ScannedPolicy {
+    /// The document of the default version.
+    pub fn document(&self) -> String {
+        decode_document(&self.encoded)
+    }
+}
+
+impl AwsIam {
+    /// One page of roles and customer policies, from `marker` on.
+    ///
+    /// # Errors
+    /// Any error of the call; `AccessDenied` where the permission is missing, which is optional.
+    pub async fn account_details(&self, marker: Option<String>) -> Result<DetailsPage> {
+        let page = self
+            .gate
+            .call(&self.caller, Operation::GetAccountAuthorizationDetails, "the account", || {
+                self.client
+                    .get_account_authorization_details()
+                    .filter(EntityType::Role)
+                    .filter(EntityType::LocalManagedPolicy)
+                    .max_items(PAGE)
+                    .set_marker(marker.clone())
+                    .send()
+            })
+            .await?;
+        let next = page.is_truncated.then_some(page.marker).flatten();
+        let roles = page.role_detail_list.unwrap_or_default().into_iter().map(role);
+        let policies = page.policies.unwrap_or_default().into_iter().map(policy);
+        Ok(DetailsPage { roles: roles.collect(), policies: policies.collect(), next })
+    }
+}
+
+fn role(detail: aws_sdk_iam::types::RoleDetail) -> ObservedRole {
+    let attached = detail.attached_managed_policies.unwrap_or_default();
+    let inline = detail.role_policy_list.unwrap_or_default();
+    ObservedRole {
+        tags: from_tags(&detail.tags.unwrap_or_default()),
+        arn: detail.arn.unwrap_or_default(),
+        id: detail.role_id.unwrap_or_default(),
+        description: None,
+        trust: decode_document(&detail.assume_role_policy_document.unwrap_or_default()),
+        boundary: detail.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
+        attached: attached.into_iter().filter_map(|policy| policy.policy_arn).collect(),
+        inline: inline.into_iter().filter_map(|policy| policy.policy_name).collect(),
+    }
+}
+
+fn policy(detail: aws_sdk_iam::types::ManagedPolicyDetail) -> ScannedPolicy {
+    let versions = detail.policy_version_list.unwrap_or_default();
+    let default = versions.into_iter().find(|version| version.is_default_version);
+    let (version, encoded) = default.map_or((None, None), |version| (version.version_id, version.document));
+    ScannedPolicy {
+        arn: detail.arn.unwrap_or_default(),
+        id: detail.policy_id.unwrap_or_default(),
+        default_version: version.or(detail.default_version_id).unwrap_or_default(),
+        encoded: encoded.unwrap_or_default(),
+    }
+}

@@ -1,0 +1,173 @@
+//! The one way out to AWS: every call, its retries included, passes the budget, the fence and a timeout, is counted,
+//! and has its error classed.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use tracing::Instrument;
+
+use crate::aws::rate_limit::{Budget, CallKind, Caller};
+use crate::kubernetes::lease::Fence;
+use crate::pipeline::port::error::{class_of, stable_message};
+use crate::pipeline::port::{ErrorClass, IamError, Operation, Result};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace;
+
+/// A write must fit whole into what remains of the lease, so its timeout is short.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Reads may take longer: a page of an account scan is large.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often a throttled call is made again before the object is requeued.
+const TRIES: u32 = 3;
+
+/// The way out to one account.
+#[derive(Clone)]
+pub struct Gate {
+    /// Label of metrics: the account id, or what is known before it.
+    pub account: Arc<str>,
+    /// Shared by everything that calls this account.
+    pub budget: Budget,
+    /// May this replica write?
+    pub fence: Fence,
+    /// Where calls are counted.
+    pub metrics: Metrics,
+}
+
+impl Gate {
+    /// Makes a call, and again if AWS throttles it.
+    ///
+    /// # Errors
+    /// Whatever AWS says, or the way to it, classed; `NotLeader` if the fence is shut for a write.
+    pub async fn call<T, E, F>(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        resource: &str,
+        send: impl Fn() -> F + Send + Sync,
+    ) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>> + Send,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        T: Send,
+    {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.call_once(caller, operation, resource, &send).await {
+                Err(error) if error.class == ErrorClass::Throttled && tries < TRIES => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn call_once<T, E, F>(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        resource: &str,
+        send: &(impl Fn() -> F + Send + Sync),
+    ) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<T, SdkError<E, HttpResponse>>> + Send,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+        T: Send,
+    {
+        let fail = |class, code: &str, message: String| IamError {
+            class,
+            operation,
+            resource: resource.to_owned(),
+            code: code.to_owned(),
+            message,
+        };
+        let (kind, limit) =
+            if operation.writes() { (CallKind::Write, WRITE_TIMEOUT) } else { (CallKind::Read, READ_TIMEOUT) };
+        let waited = self.budget.acquire(kind, caller).await;
+        self.metrics.budget_waited(waited);
+        // After the wait, so that nothing lies between the look at the lease and the call.
+        if operation.writes() && !self.fence.may_write(limit) {
+            return Err(fail(ErrorClass::NotLeader, "NotLeader", "this replica no longer holds the lease".to_owned()));
+        }
+        tracing::debug!(%operation, resource, "calling AWS");
+        let span = trace::aws_call(operation, resource, &self.account);
+        let result = match tokio::time::timeout(limit, send()).instrument(span.clone()).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                let (class, code, message) = classify(&error);
+                Err(fail(class, &code, message))
+            }
+            Err(_) => Err(fail(ErrorClass::Transient, "Timeout", format!("no answer within {} s", limit.as_secs()))),
+        };
+        let outcome = match &result {
+            Ok(_) => "success",
+            Err(error) => error.class.label(),
+        };
+        match &result {
+            Err(error) if error.class == ErrorClass::Throttled => self.budget.throttled(kind),
+            _ => {}
+        }
+        // Something may well not be there: that is an answer.
+        let failure = result.as_ref().err().filter(|error| error.class != ErrorClass::NotFound);
+        trace::call_ended(&span, outcome, failure.map(|error| error as &dyn Display));
+        self.metrics.iam_request(&self.account, operation.as_str(), outcome);
+        tracing::debug!(%operation, resource, outcome, "called AWS");
+        result
+    }
+}
+
+/// Class, code and message of a failed call.
+pub fn classify<E>(error: &SdkError<E, HttpResponse>) -> (ErrorClass, String, String)
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    match error {
+        SdkError::ServiceError(context) => {
+            let status = context.raw().status().as_u16();
+            let meta = context.err();
+            let message = stable_message(meta.message().unwrap_or_default());
+            let mut class = class_of(meta.code(), Some(status));
+            if class == ErrorClass::InvalidInput && message.contains("Invalid principal") {
+                // A principal that IAM does not see yet; ours is fixed, so this passes.
+                class = ErrorClass::Transient;
+            }
+            let code = meta.code().map_or_else(|| format!("HTTP {status}"), str::to_owned);
+            (class, code, message)
+        }
+        SdkError::ResponseError(context) => {
+            let status = context.raw().status().as_u16();
+            (class_of(None, Some(status)), format!("HTTP {status}"), "the answer could not be read".to_owned())
+        }
+        SdkError::TimeoutError(_) => (ErrorClass::Transient, "Timeout".into(), "no answer in time".into()),
+        SdkError::DispatchFailure(failure) => {
+            let chain = chain(error);
+            if chain.iter().any(|text| text.contains("credential") || text.contains("Credential")) {
+                let message = chain.last().map(|text| stable_message(text)).unwrap_or_default();
+                return (ErrorClass::CredentialsInvalid, "NoCredentials".into(), message);
+            }
+            let code = if failure.is_timeout() { "Timeout" } else { "Connection" };
+            (ErrorClass::Transient, code.into(), "AWS could not be reached".into())
+        }
+        SdkError::ConstructionFailure(_) => {
+            let message = chain(error).last().map(|text| stable_message(text)).unwrap_or_default();
+            (ErrorClass::InvalidInput, "Request".into(), message)
+        }
+        _ => (ErrorClass::Transient, "Unknown".into(), String::new()),
+    }
+}
+
+fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(error) = next {
+        texts.push(error.to_string());
+        next = error.source();
+    }
+    texts
+}

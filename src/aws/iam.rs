@@ -1,0 +1,399 @@
+//! The adapter to the real IAM: AWS's types in, the port's types out.
+
+use std::sync::Arc;
+
+use aws_sdk_iam::Client;
+use aws_sdk_iam::types::{PolicyUsageType, Tag};
+use percent_encoding::percent_decode_str;
+
+use super::gate::Gate;
+use crate::aws::rate_limit::Caller;
+use crate::model::names::{PolicyArn, RoleName};
+use crate::model::ownership::Tags;
+use crate::pipeline::port::{
+    ErrorClass, Iam, IamError, NewPolicy, NewRole, Operation, Policy, PolicyUsers, PolicyVersion, Result, Role,
+};
+
+/// IAM of one account, called on behalf of one object.
+#[derive(Clone)]
+pub struct AwsIam {
+    pub(super) client: Client,
+    pub(super) gate: Arc<Gate>,
+    pub(super) caller: Caller,
+}
+
+impl AwsIam {
+    /// IAM through a gate, for a caller.
+    pub fn new(client: Client, gate: Arc<Gate>, caller: Caller) -> Self {
+        Self { client, gate, caller }
+    }
+}
+
+/// One call of the SDK through the gate: `call!(self, GetRole, resource, get_role().role_name(name))`.
+macro_rules! call {
+    ($self:ident, $operation:ident, $resource:expr, $($request:tt)+) => {
+        $self.gate.call(&$self.caller, Operation::$operation, &$resource, || $self.client.$($request)+.send()).await
+    };
+}
+
+/// All pages of a list: the items of each page are collected by `$collect`.
+macro_rules! pages {
+    ($self:ident, $operation:ident, $resource:expr, $request:expr, |$page:ident| $collect:expr) => {{
+        let mut marker: Option<String> = None;
+        loop {
+            let $page = $self
+                .gate
+                .call(&$self.caller, Operation::$operation, &$resource, || $request.set_marker(marker.clone()).send())
+                .await?;
+            let next = if $page.is_truncated() { $page.marker().map(str::to_owned) } else { None };
+            $collect;
+            match next {
+                Some(next) => marker = Some(next),
+                None => break,
+            }
+        }
+    }};
+}
+
+fn role_label(name: &RoleName) -> String {
+    format!("role {name}")
+}
+
+fn policy_label(arn: &PolicyArn) -> String {
+    format!("policy {arn}")
+}
+
+/// `None` for `NoSuchEntity`.
+fn optional<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.class == ErrorClass::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn incomplete(operation: Operation, resource: String) -> IamError {
+    IamError {
+        class: ErrorClass::Transient,
+        operation,
+        resource,
+        code: "Incomplete".into(),
+        message: "the answer lacks its subject".into(),
+    }
+}
+
+/// Decodes a document as IAM returns it: percent-encoded by RFC 3986, where `+` is a plus sign. A text that already
+/// is JSON is left alone; an encoded one begins with `%7B`.
+pub fn decode_document(text: &str) -> String {
+    if text.trim_start().starts_with(['{', '[', '"']) {
+        return text.to_owned();
+    }
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+pub(super) fn from_tags(tags: &[Tag]) -> Tags {
+    tags.iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect()
+}
+
+fn to_tags(tags: &Tags) -> Vec<Tag> {
+    // Key and value are both set: building cannot fail.
+    tags.iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect()
+}
+
+fn from_policy(policy: aws_sdk_iam::types::Policy) -> Policy {
+    Policy {
+        tags: from_tags(policy.tags()),
+        arn: policy.arn.unwrap_or_default(),
+        id: policy.policy_id.unwrap_or_default(),
+        description: policy.description.unwrap_or_default(),
+        default_version: policy.default_version_id.unwrap_or_default(),
+    }
+}
+
+fn from_role(role: aws_sdk_iam::types::Role) -> Role {
+    Role {
+        tags: from_tags(role.tags()),
+        boundary: role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
+        trust: decode_document(&role.assume_role_policy_document.unwrap_or_default()),
+        description: role.description.unwrap_or_default(),
+        arn: role.arn,
+        id: role.role_id,
+    }
+}
+
+impl Iam for AwsIam {
+    async fn role(&self, name: &RoleName) -> Result<Option<Role>> {
+        let label = role_label(name);
+        let answer = optional(call!(self, GetRole, label, get_role().role_name(name.as_str())))?;
+        Ok(answer.and_then(|answer| answer.role).map(from_role))
+    }
+
+    async fn attached_policies(&self, role: &RoleName) -> Result<Vec<String>> {
+        let (label, mut arns) = (role_label(role), Vec::new());
+        pages!(
+            self,
+            ListAttachedRolePolicies,
+            label,
+            self.client.list_attached_role_policies().role_name(role.as_str()),
+            |page| arns
+                .extend(page.attached_policies.unwrap_or_default().into_iter().filter_map(|policy| policy.policy_arn))
+        );
+        Ok(arns)
+    }
+
+    async fn inline_policies(&self, role: &RoleName) -> Result<Vec<String>> {
+        let (label, mut names) = (role_label(role), Vec::new());
+        pages!(self, ListRolePolicies, label, self.client.list_role_policies().role_name(role.as_str()), |page| names
+            .extend(page.policy_names));
+        Ok(names)
+    }
+
+    async fn instance_profiles(&self, role: &RoleName) -> Result<Vec<String>> {
+        let (label, mut names) = (role_label(role), Vec::new());
+        pages!(
+            self,
+            ListInstanceProfilesForRole,
+            label,
+            self.client.list_instance_profiles_for_role().role_name(role.as_str()),
+            |page| names.extend(page.instance_profiles.into_iter().map(|profile| profile.instance_profile_name))
+        );
+        Ok(names)
+    }
+
+    async fn policy(&self, arn: &PolicyArn) -> Result<Option<Policy>> {
+        let label = policy_label(arn);
+        let answer = optional(call!(self, GetPolicy, label, get_policy().policy_arn(arn.as_str())))?;
+        Ok(answer.and_then(|answer| answer.policy).map(from_policy))
+    }
+
+    async fn policy_versions(&self, arn: &PolicyArn) -> Result<Vec<PolicyVersion>> {
+        let (label, mut versions) = (policy_label(arn), Vec::new());
+        pages!(self, ListPolicyVersions, label, self.client.list_policy_versions().policy_arn(arn.as_str()), |page| {
+            versions.extend(page.versions.unwrap_or_default().into_iter().filter_map(|version| {
+                Some(PolicyVersion { is_default: version.is_default_version, id: version.version_id? })
+            }));
+        });
+        Ok(versions)
+    }
+
+    async fn policy_document(&self, arn: &PolicyArn, version: &str) -> Result<Option<String>> {
+        let label = format!("policy {arn} version {version}");
+        let answer = optional(call!(
+            self,
+            GetPolicyVersion,
+            label,
+            get_policy_version().policy_arn(arn.as_str()).version_id(version)
+        ))?;
+        Ok(answer.and_then(|answer| answer.policy_version?.document).map(|document| decode_document(&document)))
+    }
+
+    async fn policy_users(&self, arn: &PolicyArn) -> Result<PolicyUsers> {
+        let (label, mut users) = (policy_label(arn), PolicyUsers::default());
+        pages!(
+            self,
+            ListEntitiesForPolicy,
+            label,
+            self.client
+                .list_entities_for_policy()
+                .policy_arn(arn.as_str())
+                .policy_usage_filter(PolicyUsageType::PermissionsPolicy),
+            |page| {
+                users.roles.extend(page.policy_roles.unwrap_or_default().into_iter().filter_map(|role| role.role_name));
+                users.users.extend(page.policy_users.unwrap_or_default().into_iter().filter_map(|user| user.user_name));
+                users
+                    .groups
+                    .extend(page.policy_groups.unwrap_or_default().into_iter().filter_map(|group| group.group_name));
+            }
+        );
+        pages!(
+            self,
+            ListEntitiesForPolicy,
+            label,
+            self.client
+                .list_entities_for_policy()
+                .policy_arn(arn.as_str())
+                .policy_usage_filter(PolicyUsageType::PermissionsBoundary),
+            |page| {
+                let roles = page.policy_roles.unwrap_or_default().into_iter().filter_map(|role| role.role_name);
+                let named = roles.map(|role| format!("role {role}"));
+                let bounded_users = page.policy_users.unwrap_or_default().into_iter().filter_map(|user| user.user_name);
+                users.bounded.extend(named.chain(bounded_users.map(|user| format!("user {user}"))));
+            }
+        );
+        Ok(users)
+    }
+
+    async fn create_policy(&self, policy: &NewPolicy) -> Result<Policy> {
+        let NewPolicy { name, path, document, description, tags } = policy;
+        let label = format!("policy {name}");
+        let answer = call!(
+            self,
+            CreatePolicy,
+            label,
+            create_policy()
+                .policy_name(name.as_str())
+                .path(path.as_str())
+                .policy_document(document)
+                .description(description)
+                .set_tags(Some(to_tags(tags)))
+        )?;
+        answer.policy.map(from_policy).ok_or_else(|| incomplete(Operation::CreatePolicy, label))
+    }
+
+    async fn create_policy_version(&self, arn: &PolicyArn, document: &str) -> Result<String> {
+        let label = policy_label(arn);
+        let answer = call!(
+            self,
+            CreatePolicyVersion,
+            label,
+            create_policy_version().policy_arn(arn.as_str()).policy_document(document).set_as_default(true)
+        )?;
+        answer
+            .policy_version
+            .and_then(|version| version.version_id)
+            .ok_or_else(|| incomplete(Operation::CreatePolicyVersion, label))
+    }
+
+    async fn set_default_policy_version(&self, arn: &PolicyArn, version: &str) -> Result<()> {
+        let label = policy_label(arn);
+        call!(
+            self,
+            SetDefaultPolicyVersion,
+            label,
+            set_default_policy_version().policy_arn(arn.as_str()).version_id(version)
+        )?;
+        Ok(())
+    }
+
+    async fn delete_policy_version(&self, arn: &PolicyArn, version: &str) -> Result<()> {
+        let label = format!("policy {arn} version {version}");
+        call!(self, DeletePolicyVersion, label, delete_policy_version().policy_arn(arn.as_str()).version_id(version))?;
+        Ok(())
+    }
+
+    async fn tag_policy(&self, arn: &PolicyArn, tags: &Tags) -> Result<()> {
+        let label = policy_label(arn);
+        call!(self, TagPolicy, label, tag_policy().policy_arn(arn.as_str()).set_tags(Some(to_tags(tags))))?;
+        Ok(())
+    }
+
+    async fn untag_policy(&self, arn: &PolicyArn, keys: &[String]) -> Result<()> {
+        let label = policy_label(arn);
+        call!(self, UntagPolicy, label, untag_policy().policy_arn(arn.as_str()).set_tag_keys(Some(keys.to_vec())))?;
+        Ok(())
+    }
+
+    async fn delete_policy(&self, arn: &PolicyArn) -> Result<()> {
+        let label = policy_label(arn);
+        call!(self, DeletePolicy, label, delete_policy().policy_arn(arn.as_str()))?;
+        Ok(())
+    }
+
+    async fn create_role(&self, role: &NewRole) -> Result<Role> {
+        let NewRole { name, path, trust, description, boundary, tags } = role;
+        let label = role_label(name);
+        let answer = call!(
+            self,
+            CreateRole,
+            label,
+            create_role()
+                .role_name(name.as_str())
+                .path(path.as_str())
+                .assume_role_policy_document(trust)
+                .description(description)
+                .set_permissions_boundary(boundary.clone())
+                .set_tags(Some(to_tags(tags)))
+        )?;
+        answer.role.map(from_role).ok_or_else(|| incomplete(Operation::CreateRole, label))
+    }
+
+    async fn update_trust(&self, role: &RoleName, document: &str) -> Result<()> {
+        let label = role_label(role);
+        call!(
+            self,
+            UpdateAssumeRolePolicy,
+            label,
+            update_assume_role_policy().role_name(role.as_str()).policy_document(document)
+        )?;
+        Ok(())
+    }
+
+    async fn update_role_description(&self, role: &RoleName, description: &str) -> Result<()> {
+        let label = role_label(role);
+        call!(
+            self,
+            UpdateRoleDescription,
+            label,
+            update_role_description().role_name(role.as_str()).description(description)
+        )?;
+        Ok(())
+    }
+
+    async fn put_boundary(&self, role: &RoleName, boundary: &str) -> Result<()> {
+        let label = role_label(role);
+        call!(
+            self,
+            PutRolePermissionsBoundary,
+            label,
+            put_role_permissions_boundary().role_name(role.as_str()).permissions_boundary(boundary)
+        )?;
+        Ok(())
+    }
+
+    async fn delete_boundary(&self, role: &RoleName) -> Result<()> {
+        let label = role_label(role);
+        call!(self, DeleteRolePermissionsBoundary, label, delete_role_permissions_boundary().role_name(role.as_str()))?;
+        Ok(())
+    }
+
+    async fn tag_role(&self, role: &RoleName, tags: &Tags) -> Result<()> {
+        let label = role_label(role);
+        call!(self, TagRole, label, tag_role().role_name(role.as_str()).set_tags(Some(to_tags(tags))))?;
+        Ok(())
+    }
+
+    async fn untag_role(&self, role: &RoleName, keys: &[String]) -> Result<()> {
+        let label = role_label(role);
+        call!(self, UntagRole, label, untag_role().role_name(role.as_str()).set_tag_keys(Some(keys.to_vec())))?;
+        Ok(())
+    }
+
+    async fn attach(&self, role: &RoleName, policy: &str) -> Result<()> {
+        let label = role_label(role);
+        call!(self, AttachRolePolicy, label, attach_role_policy().role_name(role.as_str()).policy_arn(policy))?;
+        Ok(())
+    }
+
+    async fn detach(&self, role: &RoleName, policy: &str) -> Result<()> {
+        let label = role_label(role);
+        call!(self, DetachRolePolicy, label, detach_role_policy().role_name(role.as_str()).policy_arn(policy))?;
+        Ok(())
+    }
+
+    async fn delete_inline_policy(&self, role: &RoleName, policy: &str) -> Result<()> {
+        let label = role_label(role);
+        call!(self, DeleteRolePolicy, label, delete_role_policy().role_name(role.as_str()).policy_name(policy))?;
+        Ok(())
+    }
+
+    async fn delete_role(&self, role: &RoleName) -> Result<()> {
+        let label = role_label(role);
+        call!(self, DeleteRole, label, delete_role().role_name(role.as_str()))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode_document;
+
+    #[test]
+    fn documents_are_decoded_by_rfc_3986_where_plus_is_a_plus() {
+        assert_eq!(decode_document("%7B%22a%22%3A%22b%20c+d%22%7D"), r#"{"a":"b c+d"}"#);
+        assert_eq!(
+            decode_document(r#"{"a":"50%20"}"#),
+            r#"{"a":"50%20"}"#,
+            "what is JSON already is not decoded twice"
+        );
+    }
+}

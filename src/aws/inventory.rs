@@ -1,0 +1,211 @@
+//! What an account holds, listed: for people at the command line. The operator's own reads are in the port
+//! ([`crate::pipeline::port::Iam`]); nothing here writes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_sdk_iam::Client;
+use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EntityType, PolicyEvaluationDecisionType, PolicyScopeType};
+
+use super::gate::Gate;
+use super::iam::decode_document;
+use crate::aws::rate_limit::Caller;
+use crate::model::ownership::Tags;
+use crate::pipeline::port::{Operation, Result};
+
+/// Lists over a whole account.
+#[derive(Clone)]
+pub struct Inventory {
+    client: Client,
+    gate: Arc<Gate>,
+    caller: Caller,
+}
+
+/// A role as `ListRoles` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedRole {
+    /// Name.
+    pub name: String,
+    /// ARN, path included.
+    pub arn: String,
+    /// Path.
+    pub path: String,
+    /// Trust policy, decoded.
+    pub trust: String,
+}
+
+/// A customer-managed policy as `ListPolicies` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedPolicy {
+    /// ARN, path included.
+    pub arn: String,
+    /// Id of the default version.
+    pub default_version: String,
+    /// To how many roles, users and groups it is attached.
+    pub attachments: i32,
+}
+
+/// Whether a principal may make a call, as IAM's simulator says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Simulated {
+    /// `iam:…`.
+    pub action: String,
+    /// May it?
+    pub allowed: bool,
+    /// Keys that decided and that the simulation did not know: then a refusal says nothing.
+    pub missing_context: Vec<String>,
+}
+
+/// A role's ARN with its tags, as `GetAccountAuthorizationDetails` shows it.
+pub type TaggedRole = (String, Tags);
+
+impl Inventory {
+    /// Lists through a gate, for a caller.
+    pub fn new(client: Client, gate: Arc<Gate>, caller: Caller) -> Self {
+        Self { client, gate, caller }
+    }
+
+    /// `ListRoles`, all pages.
+    ///
+    /// # Errors
+    /// Whatever AWS says, classed.
+    pub async fn roles(&self) -> Result<Vec<ListedRole>> {
+        let (mut roles, mut marker) = (Vec::new(), None);
+        loop {
+            let page = self
+                .gate
+                .call(&self.caller, Operation::ListRoles, "the account's roles", || {
+                    self.client.list_roles().max_items(1000).set_marker(marker.clone()).send()
+                })
+                .await?;
+            marker = page.marker().filter(|_| page.is_truncated()).map(str::to_owned);
+            roles.extend(page.roles.into_iter().map(|role| ListedRole {
+                trust: decode_document(&role.assume_role_policy_document.unwrap_or_default()),
+                name: role.role_name,
+                arn: role.arn,
+                path: role.path,
+            }));
+            if marker.is_none() {
+                return Ok(roles);
+            }
+        }
+    }
+
+    /// `ListPolicies` of the customer's own, all pages.
+    ///
+    /// # Errors
+    /// Whatever AWS says, classed.
+    pub async fn policies(&self) -> Result<Vec<ListedPolicy>> {
+        let (mut policies, mut marker) = (Vec::new(), None);
+        loop {
+            let page = self
+                .gate
+                .call(&self.caller, Operation::ListPolicies, "the account's policies", || {
+                    self.client
+                        .list_policies()
+                        .scope(PolicyScopeType::Local)
+                        .max_items(1000)
+                        .set_marker(marker.clone())
+                        .send()
+                })
+                .await?;
+            marker = page.marker().filter(|_| page.is_truncated()).map(str::to_owned);
+            policies.extend(page.policies.unwrap_or_default().into_iter().map(|policy| ListedPolicy {
+                arn: policy.arn.unwrap_or_default(),
+                default_version: policy.default_version_id.unwrap_or_default(),
+                attachments: policy.attachment_count.unwrap_or_default(),
+            }));
+            if marker.is_none() {
+                return Ok(policies);
+            }
+        }
+    }
+
+    /// `GetAccountAuthorizationDetails` of roles, all pages: ARN and tags.
+    ///
+    /// # Errors
+    /// Whatever AWS says, classed; the permission is optional for the operator.
+    pub async fn tagged_roles(&self) -> Result<Vec<TaggedRole>> {
+        let (mut roles, mut marker) = (Vec::new(), None);
+        loop {
+            let page = self
+                .gate
+                .call(&self.caller, Operation::GetAccountAuthorizationDetails, "the account", || {
+                    self.client
+                        .get_account_authorization_details()
+                        .filter(EntityType::Role)
+                        .max_items(1000)
+                        .set_marker(marker.clone())
+                        .send()
+                })
+                .await?;
+            marker = page.marker().filter(|_| page.is_truncated()).map(str::to_owned);
+            roles.extend(page.role_detail_list.unwrap_or_default().into_iter().map(|role| {
+                let tags = role.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
+                (role.arn.unwrap_or_default(), tags)
+            }));
+            if marker.is_none() {
+                return Ok(roles);
+            }
+        }
+    }
+
+    /// `GetAccountSummary`: what there is and what there may be, by AWS's names (`Roles`, `RolesQuota`, …).
+    ///
+    /// # Errors
+    /// Whatever AWS says, classed.
+    pub async fn summary(&self) -> Result<BTreeMap<String, i32>> {
+        let answer = self
+            .gate
+            .call(&self.caller, Operation::GetAccountSummary, "the account", || {
+                self.client.get_account_summary().send()
+            })
+            .await?;
+        let map = answer.summary_map.unwrap_or_default();
+        Ok(map.into_iter().map(|(key, value)| (key.as_str().to_owned(), value)).collect())
+    }
+
+    /// `SimulatePrincipalPolicy`: may `principal` do these actions on this resource, under these string conditions?
+    ///
+    /// # Errors
+    /// Whatever AWS says, classed; the permission is optional.
+    pub async fn simulate(
+        &self,
+        principal: &str,
+        actions: &[&str],
+        resource: &str,
+        context: &BTreeMap<String, String>,
+    ) -> Result<Vec<Simulated>> {
+        let entries: Vec<ContextEntry> = context
+            .iter()
+            .map(|(key, value)| {
+                ContextEntry::builder()
+                    .context_key_name(key)
+                    .context_key_values(value)
+                    .context_key_type(ContextKeyTypeEnum::String)
+                    .build()
+            })
+            .collect();
+        let answer = self
+            .gate
+            .call(&self.caller, Operation::SimulatePrincipalPolicy, principal, || {
+                self.client
+                    .simulate_principal_policy()
+                    .policy_source_arn(principal)
+                    .set_action_names(Some(actions.iter().map(|action| (*action).to_owned()).collect()))
+                    .resource_arns(resource)
+                    .set_context_entries(Some(entries.clone()))
+                    .send()
+            })
+            .await?;
+        let results = answer.evaluation_results.unwrap_or_default();
+        Ok(results
+            .into_iter()
+            .map(|result| Simulated {
+                allowed: result.eval_decision == PolicyEvaluationDecisionType::Allowed,
+                missing_context: result.missing_context_values.unwrap_or_default(),
+                action: result.eval_action_name,
+            })
+            .collect())
+    }
+}

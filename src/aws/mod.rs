@@ -1,0 +1,12 @@
+//! AWS behind the port: credentials, accounts, the rate limit, and the one gate that every call passes.
+
+pub mod account;
+pub mod credentials;
+pub mod details;
+pub mod gate;
+pub mod iam;
+pub mod inventory;
+pub mod rate_limit;
+pub mod registry;
+pub mod sdk;
+mod service_linked;

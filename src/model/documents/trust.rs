@@ -1,0 +1,69 @@
+//! The role's trust policy: RDS, and nobody else, may assume it.
+
+use std::collections::BTreeMap;
+
+use super::{Document, OneOrMany, Statement};
+use crate::model::names::AccountId;
+
+/// The service that assumes the role.
+pub const PRINCIPAL: &str = "rds.amazonaws.com";
+
+/// The default quota of a trust policy, in characters; adjustable, so AWS has the last word.
+pub const TRUST_POLICY_DEFAULT_LIMIT: usize = 2048;
+
+/// The trust policy.
+///
+/// `source_account` gives `StringEquals aws:SourceAccount`, `source_arns` add `ArnLike aws:SourceArn`, as AWS's page
+/// on the confused deputy in RDS shows.
+pub fn document(source_account: Option<&AccountId>, source_arns: &[String]) -> Document {
+    let mut condition = BTreeMap::new();
+    if let Some(account) = source_account {
+        condition.insert("StringEquals", BTreeMap::from([("aws:SourceAccount", OneOrMany::new([account.as_str()]))]));
+    }
+    if !source_arns.is_empty() {
+        condition.insert("ArnLike", BTreeMap::from([("aws:SourceArn", OneOrMany::new(source_arns.iter().cloned()))]));
+    }
+    Document::new(vec![Statement {
+        sid: None,
+        effect: "Allow",
+        principal: Some(BTreeMap::from([("Service", PRINCIPAL)])),
+        action: OneOrMany::new(["sts:AssumeRole"]),
+        resource: None,
+        condition,
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn rds_may_assume_the_role_for_the_target_account_only() {
+        let account = AccountId::parse("123456789012").unwrap();
+        let arns =
+            ["arn:aws:rds:*:123456789012:cluster:a".to_owned(), "arn:aws:rds:*:123456789012:cluster:b".to_owned()];
+        let value: serde_json::Value = serde_json::from_str(&document(Some(&account), &arns).to_json()).unwrap();
+        assert_eq!(
+            value,
+            json!({
+                "Version": "2012-10-17",
+                "Statement": [{
+                    "Effect": "Allow",
+                    "Principal": { "Service": "rds.amazonaws.com" },
+                    "Action": "sts:AssumeRole",
+                    "Condition": {
+                        "StringEquals": { "aws:SourceAccount": "123456789012" },
+                        "ArnLike": { "aws:SourceArn": arns },
+                    },
+                }],
+            })
+        );
+    }
+
+    #[test]
+    fn without_protection_there_is_no_condition() {
+        let value: serde_json::Value = serde_json::from_str(&document(None, &[]).to_json()).unwrap();
+        assert!(value["Statement"][0].get("Condition").is_none());
+    }
+}

@@ -1,0 +1,170 @@
+//! Whose is an AWS resource? Its tags say, and nothing else does.
+
+use std::collections::BTreeMap;
+
+use crate::api::{TAG_ADOPTABLE_BY, TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
+use crate::model::names::Owner;
+use crate::model::settings::Cluster;
+
+/// Tags of an AWS resource.
+pub type Tags = BTreeMap<String, String>;
+
+/// Are two tag keys one? IAM's role tag keys ignore case; those of policies do not.
+///
+/// Source: IAM user guide, "Tags for IAM resources", case sensitivity.
+pub fn is_same_key(one: &str, other: &str) -> bool {
+    one == other || one.to_lowercase() == other.to_lowercase()
+}
+
+/// Who we are, as tags say it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ownership {
+    cluster: Cluster,
+    owner: Owner,
+}
+
+/// What the tags of a resource say about us and it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// All three tags are ours.
+    Ours,
+    /// All three are ours, but the UID is one of a cluster that this one was restored from.
+    OursBeforeRestore,
+    /// Nobody's, as far as this operator can see.
+    Unowned,
+    /// Another object's: the tag's owner, and a sentence that says who.
+    Others {
+        /// The owner tag, if it can be read and lies in this very cluster.
+        owner_here: Option<Owner>,
+        /// For people: `shop/orders of cluster "prod"`.
+        description: String,
+    },
+}
+
+impl Ownership {
+    /// The ownership of one object of this cluster.
+    pub fn new(cluster: Cluster, owner: Owner) -> Self {
+        Self { cluster, owner }
+    }
+
+    /// The object.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The three tags.
+    pub fn tags(&self) -> [(&'static str, String); 3] {
+        [
+            (TAG_MANAGED_BY, self.cluster.name.to_string()),
+            (TAG_CLUSTER_UID, self.cluster.uid.clone()),
+            (TAG_OWNER, self.owner.to_string()),
+        ]
+    }
+
+    /// Value of the tag that lets us take a resource over: `<cluster>/<namespace>/<name>`.
+    pub fn consent(&self) -> String {
+        format!("{}/{}", self.cluster.name, self.owner)
+    }
+
+    /// Does the resource carry the consent that we may take it over?
+    pub fn has_consent(&self, tags: &Tags) -> bool {
+        tags.get(TAG_ADOPTABLE_BY).is_some_and(|value| *value == self.consent())
+    }
+
+    /// Whose is a resource with these tags?
+    pub fn judge(&self, tags: &Tags) -> Standing {
+        let (managed_by, uid, owner) = (tags.get(TAG_MANAGED_BY), tags.get(TAG_CLUSTER_UID), tags.get(TAG_OWNER));
+        let (Some(managed_by), Some(uid), Some(owner)) = (managed_by, uid, owner) else {
+            return Standing::Unowned;
+        };
+        let same_uid = *uid == self.cluster.uid;
+        let same_cluster = managed_by == self.cluster.name.as_str();
+        if same_cluster && *owner == self.owner.to_string() {
+            if same_uid {
+                return Standing::Ours;
+            }
+            if self.cluster.previous_uids.contains(uid) {
+                return Standing::OursBeforeRestore;
+            }
+        }
+        let description = if same_cluster && !same_uid {
+            format!(
+                "{owner} of another cluster with the same name {managed_by:?} (kube-system UID {uid}; where this one was restored from it: --previous-cluster-uid={uid})"
+            )
+        } else {
+            format!("{owner} of cluster {managed_by:?}")
+        };
+        let owner_here = (same_cluster && same_uid).then(|| Owner::from_tag(owner)).flatten();
+        Standing::Others { owner_here, description }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::names::ClusterName;
+
+    fn ownership() -> Ownership {
+        let cluster = Cluster {
+            name: ClusterName::parse("prod").unwrap(),
+            uid: "uid-1".into(),
+            previous_uids: vec!["uid-0".into()],
+        };
+        Ownership::new(cluster, Owner::new("shop", "orders"))
+    }
+
+    fn tags(managed_by: &str, uid: &str, owner: &str) -> Tags {
+        [(TAG_MANAGED_BY, managed_by), (TAG_CLUSTER_UID, uid), (TAG_OWNER, owner)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
+    }
+
+    #[test]
+    fn all_three_tags_make_it_ours() {
+        assert_eq!(ownership().judge(&tags("prod", "uid-1", "shop/orders")), Standing::Ours);
+        assert_eq!(ownership().judge(&tags("prod", "uid-0", "shop/orders")), Standing::OursBeforeRestore);
+    }
+
+    #[test]
+    fn with_a_tag_missing_it_is_nobodys() {
+        for missing in [TAG_MANAGED_BY, TAG_CLUSTER_UID, TAG_OWNER] {
+            let mut tags = tags("prod", "uid-1", "shop/orders");
+            tags.remove(missing);
+            assert_eq!(ownership().judge(&tags), Standing::Unowned, "{missing}");
+        }
+    }
+
+    #[test]
+    fn another_object_or_cluster_is_named() {
+        let Standing::Others { owner_here, description } = ownership().judge(&tags("prod", "uid-1", "shop/bills"))
+        else {
+            panic!("must be another's");
+        };
+        assert_eq!(owner_here, Some(Owner::new("shop", "bills")));
+        assert_eq!(description, "shop/bills of cluster \"prod\"");
+
+        let Standing::Others { owner_here, description } = ownership().judge(&tags("prod", "uid-9", "shop/orders"))
+        else {
+            panic!("two clusters under one name must be told apart");
+        };
+        assert_eq!(owner_here, None);
+        assert!(description.contains("another cluster with the same name"), "{description}");
+
+        let Standing::Others { owner_here, description } = ownership().judge(&tags("test", "uid-9", "shop/orders"))
+        else {
+            panic!("must be another cluster's");
+        };
+        assert_eq!(owner_here, None);
+        assert_eq!(description, "shop/orders of cluster \"test\"");
+    }
+
+    #[test]
+    fn consent_names_cluster_namespace_and_name() {
+        let mut tags = Tags::new();
+        assert!(!ownership().has_consent(&tags));
+        tags.insert(TAG_ADOPTABLE_BY.into(), "prod/shop/orders".into());
+        assert!(ownership().has_consent(&tags));
+        tags.insert(TAG_ADOPTABLE_BY.into(), "prod/shop/bills".into());
+        assert!(!ownership().has_consent(&tags));
+    }
+}

@@ -1,0 +1,84 @@
+//! What is in force for every object: the operator's flags, and what is known of the account it works in.
+
+use std::time::Duration;
+
+use crate::api::account::Guardrails;
+use crate::api::policy::DeletionPolicy;
+use crate::model::names::{AccountId, ClusterName, IamPath, Partition};
+
+/// The cluster as ownership tags name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// `--cluster-name`, or the UID below.
+    pub name: ClusterName,
+    /// UID of the namespace `kube-system`.
+    pub uid: String,
+    /// `--previous-cluster-uid`: clusters that this one was restored from.
+    pub previous_uids: Vec<String>,
+}
+
+/// The operator's flags that decide what an object means.
+// Each flag is one independent switch of the command line.
+#[allow(clippy::struct_excessive_bools)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The cluster as ownership tags name it.
+    pub cluster: Cluster,
+    /// `--iam-path`: where policies and roles are made unless a spec or an account says otherwise.
+    pub iam_path: IamPath,
+    /// `--default-deletion-policy`.
+    pub default_deletion_policy: DeletionPolicy,
+    /// `--allow-full-access`, for objects without `accountRef`.
+    pub allow_full_access: bool,
+    /// `--allow-adopt-existing`, for objects without `accountRef`.
+    pub allow_adopt_existing: bool,
+    /// `--require-account-ref`.
+    pub require_account_ref: bool,
+    /// `--enable-outputs`.
+    pub enable_outputs: bool,
+    /// `--drift-check-interval`; none: 1 minute where the account is scanned in bulk, 10 minutes per resource.
+    pub drift_check_interval: Option<Duration>,
+}
+
+impl Settings {
+    /// Everything is allowed and nothing demanded: what a spec means where no operator's flags narrow it.
+    pub fn lenient(cluster: Cluster, iam_path: IamPath) -> Self {
+        Self {
+            cluster,
+            iam_path,
+            default_deletion_policy: DeletionPolicy::Delete,
+            allow_full_access: true,
+            allow_adopt_existing: true,
+            require_account_ref: false,
+            enable_outputs: true,
+            drift_check_interval: None,
+        }
+    }
+}
+
+/// What is known of the account that an object's resources are in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountFacts {
+    /// The account of the caller's identity.
+    pub id: AccountId,
+    /// The partition of the caller's identity.
+    pub partition: Partition,
+    /// The `AwsAccount` that stands between, if the object refers to one.
+    pub via: Option<Via>,
+}
+
+/// The `AwsAccount` that an object refers to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Via {
+    /// Its name.
+    pub name: String,
+    /// Its guardrails.
+    pub guardrails: Guardrails,
+}
+
+impl AccountFacts {
+    /// The guardrails in force, if the account has an `AwsAccount`.
+    pub fn guardrails(&self) -> Option<&Guardrails> {
+        self.via.as_ref().map(|via| &via.guardrails)
+    }
+}

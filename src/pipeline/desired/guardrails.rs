@@ -1,0 +1,248 @@
+//! What the platform team allows: an account's guardrails, and the operator's flags where no account stands between.
+
+use super::Problem;
+use crate::api::account::Guardrails;
+use crate::api::policy::{Access, AdoptionPolicy, AuroraLogExportPolicySpec, DeletionPolicy, TrustProtection};
+use crate::model::names::Owner;
+use crate::model::ownership::is_same_key;
+use crate::model::settings::{AccountFacts, Settings};
+
+/// Adds a problem for every guardrail that the spec breaks.
+pub(super) fn check(
+    owner: &Owner,
+    spec: &AuroraLogExportPolicySpec,
+    settings: &Settings,
+    account: &AccountFacts,
+    problems: &mut Vec<Problem>,
+) {
+    if spec.outputs.as_ref().is_some_and(|outputs| outputs.config_map_ref.is_some()) && !settings.enable_outputs {
+        problems.push(Problem::forbidden(
+            "--enable-outputs",
+            "spec.outputs.configMapRef",
+            "the operator does not run with --enable-outputs=true: remove the field, or ask the platform team",
+        ));
+    }
+    match account.guardrails() {
+        Some(guardrails) => check_account(owner, spec, guardrails, problems),
+        None => check_flags(spec, settings, problems),
+    }
+}
+
+fn check_flags(spec: &AuroraLogExportPolicySpec, settings: &Settings, problems: &mut Vec<Problem>) {
+    if settings.require_account_ref {
+        problems.push(Problem::forbidden(
+            "--require-account-ref",
+            "spec.accountRef",
+            "the operator demands an AwsAccount: make a new object with spec.accountRef.name set",
+        ));
+    }
+    if spec.access == Some(Access::FullAccess) && !settings.allow_full_access {
+        problems.push(Problem::forbidden(
+            "--allow-full-access",
+            "spec.access",
+            "FullAccess is not allowed: use Minimal",
+        ));
+    }
+    if spec.adoption_policy == Some(AdoptionPolicy::Always) && !settings.allow_adopt_existing {
+        problems.push(Problem::forbidden(
+            "--allow-adopt-existing",
+            "spec.adoptionPolicy",
+            "Always is not allowed: use Tagged and tag the resource, or ask the platform team",
+        ));
+    }
+}
+
+fn check_account(
+    owner: &Owner,
+    spec: &AuroraLogExportPolicySpec,
+    guardrails: &Guardrails,
+    problems: &mut Vec<Problem>,
+) {
+    // Destructured without `..`: a new guardrail cannot be forgotten here.
+    let Guardrails {
+        // Names and paths: see `check_names`.
+        iam_path: _,
+        name_prefix: _,
+        require_namespace_in_name: _,
+        permissions_boundary,
+        allow_full_access,
+        allow_adoption,
+        max_deletion_policy,
+        required_tags,
+        default_tags: _,
+        allowed_regions,
+        allowed_log_groups,
+        require_trust_protection,
+    } = guardrails;
+
+    check_names(owner, spec, guardrails, problems);
+    if let (Some(boundary), Some(demanded)) = (&spec.permissions_boundary, permissions_boundary)
+        && boundary != demanded
+    {
+        problems.push(Problem::forbidden(
+            "permissionsBoundary",
+            "spec.permissionsBoundary",
+            format!("must be {demanded:?}, or unset"),
+        ));
+    }
+    if spec.access == Some(Access::FullAccess) && *allow_full_access != Some(true) {
+        problems.push(Problem::forbidden("allowFullAccess", "spec.access", "FullAccess is not allowed: use Minimal"));
+    }
+    if spec.adoption_policy == Some(AdoptionPolicy::Always) && *allow_adoption != Some(true) {
+        problems.push(Problem::forbidden(
+            "allowAdoption",
+            "spec.adoptionPolicy",
+            "Always is not allowed: use Tagged and tag the resource",
+        ));
+    }
+    if *max_deletion_policy == Some(DeletionPolicy::Retain) && spec.deletion_policy == Some(DeletionPolicy::Delete) {
+        problems.push(Problem::forbidden(
+            "maxDeletionPolicy",
+            "spec.deletionPolicy",
+            "Delete is not allowed: use Retain, or leave it unset",
+        ));
+    }
+    for (key, demanded) in required_tags.iter().flatten() {
+        let given = spec.tags.iter().flatten().find(|(own, _)| is_same_key(own, key));
+        if let Some((own, value)) = given
+            && value != demanded
+        {
+            problems.push(Problem::forbidden(
+                "requiredTags",
+                format!("spec.tags[{own:?}]"),
+                format!("must be {demanded:?}, or unset"),
+            ));
+        }
+    }
+    check_scope(spec, allowed_regions.as_deref(), allowed_log_groups.as_deref(), problems);
+    let unprotected = spec.trust.as_ref().and_then(|trust| trust.protection) == Some(TrustProtection::None);
+    if *require_trust_protection == Some(true) && unprotected {
+        problems.push(Problem::forbidden(
+            "requireTrustProtection",
+            "spec.trust.protection",
+            "None is not allowed: use SourceAccount, or leave it unset",
+        ));
+    }
+}
+
+fn check_names(owner: &Owner, spec: &AuroraLogExportPolicySpec, guardrails: &Guardrails, problems: &mut Vec<Problem>) {
+    for (field, name) in [("spec.policyName", &spec.policy_name), ("spec.roleName", &spec.role_name)] {
+        let Some(name) = name else { continue };
+        if let Some(prefix) = &guardrails.name_prefix
+            && !name.starts_with(prefix.as_str())
+        {
+            problems.push(Problem::forbidden("namePrefix", field, format!("must begin with {prefix:?}")));
+        }
+        if guardrails.require_namespace_in_name == Some(true) && !name.contains(&*owner.namespace) {
+            problems.push(Problem::forbidden(
+                "requireNamespaceInName",
+                field,
+                format!("must contain the namespace {:?}", owner.namespace),
+            ));
+        }
+    }
+    for (field, path) in [("spec.policyPath", &spec.policy_path), ("spec.rolePath", &spec.role_path)] {
+        if let (Some(path), Some(demanded)) = (path, &guardrails.iam_path)
+            && path != demanded
+        {
+            problems.push(Problem::forbidden("iamPath", field, format!("must be {demanded:?}, or unset")));
+        }
+    }
+}
+
+fn check_scope(
+    spec: &AuroraLogExportPolicySpec,
+    allowed_regions: Option<&[String]>,
+    allowed_log_groups: Option<&[String]>,
+    problems: &mut Vec<Problem>,
+) {
+    if spec.access == Some(Access::FullAccess) {
+        // FullAccess has no scope that could lie within limits.
+        for (guardrail, limit) in [("allowedRegions", allowed_regions), ("allowedLogGroups", allowed_log_groups)] {
+            if limit.is_some_and(|limit| !limit.iter().any(|item| item == "*")) {
+                problems.push(Problem::forbidden(
+                    guardrail,
+                    "spec.access",
+                    "FullAccess goes beyond what is allowed: use Minimal",
+                ));
+            }
+        }
+        return;
+    }
+    let scope = spec.scope.clone().unwrap_or_default();
+    if let Some(allowed) = allowed_regions {
+        let regions = scope.regions.unwrap_or_else(|| vec!["*".into()]);
+        for region in
+            regions.iter().filter(|region| !allowed.contains(region) && !allowed.iter().any(|item| item == "*"))
+        {
+            problems.push(Problem::forbidden(
+                "allowedRegions",
+                "spec.scope.regions",
+                format!("{region:?} is not among {}", allowed.join(", ")),
+            ));
+        }
+    }
+    if let Some(allowed) = allowed_log_groups {
+        let groups = scope.log_groups.unwrap_or_else(|| vec!["/aws/rds/*".into()]);
+        for group in groups.iter().filter(|group| !allowed.iter().any(|limit| lies_within(group, limit))) {
+            problems.push(Problem::forbidden(
+                "allowedLogGroups",
+                "spec.scope.logGroups",
+                format!("{group:?} does not lie within {}", allowed.join(", ")),
+            ));
+        }
+    }
+}
+
+/// Does every log group that `group` can match also match `limit`? `limit` may hold `*` anywhere.
+fn lies_within(group: &str, limit: &str) -> bool {
+    // `*` in the group is a character like any other here: only a `*` of the limit can cover it. That is exact for
+    // what a limit can express.
+    let (mut g, mut l) = (0, 0);
+    let (group, limit) = (group.as_bytes(), limit.as_bytes());
+    let mut retry = None;
+    while g < group.len() {
+        if limit.get(l) == Some(&b'*') {
+            retry = Some((l, g));
+            l += 1;
+        } else if limit.get(l) == Some(&group[g]) && group[g] != b'*' {
+            g += 1;
+            l += 1;
+        } else if let Some((star, from)) = retry {
+            l = star + 1;
+            g = from + 1;
+            retry = Some((star, from + 1));
+        } else {
+            return false;
+        }
+    }
+    limit[l..].iter().all(|b| *b == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lies_within;
+
+    #[test]
+    fn a_log_group_lies_within_what_a_limit_matches() {
+        for (group, limit) in [
+            ("/aws/rds/cluster/a", "/aws/rds/*"),
+            ("/aws/rds/*", "/aws/rds/*"),
+            ("/aws/rds/*", "*"),
+            ("/aws/rds/cluster/a*/audit", "/aws/rds/cluster/a*"),
+            ("/a/b", "/a/b"),
+            ("/x/a/y", "/*/a/*"),
+        ] {
+            assert!(lies_within(group, limit), "{group} in {limit}");
+        }
+        for (group, limit) in [
+            ("/aws/rds/*", "/aws/rds/cluster/*"),
+            ("/aws/*", "/aws/rds/*"),
+            ("*", "/aws/*"),
+            ("/a/b", "/a"),
+            ("/a", "/a/b"),
+        ] {
+            assert!(!lies_within(group, limit), "{group} in {limit}");
+        }
+    }
+}

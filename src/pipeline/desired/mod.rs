@@ -1,0 +1,331 @@
+//! Spec + account facts → what must be in AWS. No I/O, no clock: bad input ends here, with the field's path.
+
+mod guardrails;
+mod references;
+mod scope;
+mod tags;
+#[cfg(test)]
+mod tests;
+
+use crate::api::policy::{
+    Access, AdoptionPolicy, AttachmentPolicy, AuroraLogExportPolicySpec, DeletionPolicy, ManagementPolicy,
+    TrustProtection,
+};
+use crate::api::{RESERVED_TAG_PREFIX, Reason};
+use crate::model::documents::meaning::Fingerprint;
+use crate::model::documents::permissions::MANAGED_POLICY_LIMIT;
+use crate::model::documents::{Document, permissions, trust};
+use crate::model::names::{IamPath, NameError, Owner, PolicyArn, PolicyName, RoleArn, RoleName, default_name};
+use crate::model::ownership::{Ownership, Tags};
+use crate::model::settings::{AccountFacts, Settings};
+
+/// One thing that is wrong with a spec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Path of the field, as in `spec.scope.regions[1]`.
+    pub field: String,
+    /// What is wrong with it, and what to do.
+    pub message: String,
+    /// The guardrail or flag that forbids it; none: invalid whatever the guardrails.
+    pub guardrail: Option<&'static str>,
+}
+
+impl Problem {
+    fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into(), guardrail: None }
+    }
+
+    fn forbidden(guardrail: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into(), guardrail: Some(guardrail) }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.guardrail {
+            None => write!(f, "{}: {}", self.field, self.message),
+            Some(guardrail) => write!(f, "{}: {} (guardrail {guardrail})", self.field, self.message),
+        }
+    }
+}
+
+/// Everything that is wrong with a spec: never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct Refused(pub Vec<Problem>);
+
+impl Refused {
+    /// `NotPermitted` if only guardrails stand against the spec, else `InvalidSpec`.
+    pub fn reason(&self) -> Reason {
+        if self.0.iter().all(|problem| problem.guardrail.is_some()) {
+            Reason::NotPermitted
+        } else {
+            Reason::InvalidSpec
+        }
+    }
+}
+
+/// Which AWS resources an object is about. Derived, never remembered: all that deletion needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Who we are, as tags say it.
+    pub ownership: Ownership,
+    /// Name of the policy.
+    pub policy_name: PolicyName,
+    /// Path of the policy.
+    pub policy_path: IamPath,
+    /// ARN of the policy, also where `FullAccess` manages none: it may be left from `Minimal`.
+    pub policy_arn: PolicyArn,
+    /// Name of the role.
+    pub role_name: RoleName,
+    /// Path of the role.
+    pub role_path: IamPath,
+    /// ARN of the role.
+    pub role_arn: RoleArn,
+    /// The AWS-managed policy of `FullAccess`.
+    pub full_access_arn: PolicyArn,
+}
+
+/// The managed policy that must exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredPolicy {
+    /// The document.
+    pub document: Document,
+    /// Its meaning, hashed.
+    pub fingerprint: Fingerprint,
+}
+
+/// What must be in AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// Which resources.
+    pub identity: Identity,
+    /// The managed policy; none with `FullAccess`.
+    pub policy: Option<DesiredPolicy>,
+    /// Trust policy of the role.
+    pub trust: Document,
+    /// Description of both.
+    pub description: String,
+    /// Permissions boundary of the role.
+    pub boundary: Option<String>,
+    /// All tags of both, ownership included.
+    pub tags: Tags,
+    /// May an unowned resource be taken over?
+    pub adoption: AdoptionPolicy,
+    /// Write, or report only?
+    pub management: ManagementPolicy,
+    /// Remove attachments of others, or report them?
+    pub attachments: AttachmentPolicy,
+}
+
+impl Desired {
+    /// The policy that the role must have attached.
+    pub fn attachment(&self) -> &PolicyArn {
+        if self.policy.is_some() { &self.identity.policy_arn } else { &self.identity.full_access_arn }
+    }
+
+    /// Keys of the tags that we put on resources, those of ownership aside.
+    pub fn own_tag_keys(&self) -> Vec<String> {
+        self.tags.keys().filter(|key| !key.starts_with(RESERVED_TAG_PREFIX)).cloned().collect()
+    }
+
+    /// The policy of the other `access` mode: ours to detach.
+    pub fn superseded_attachment(&self) -> &PolicyArn {
+        if self.policy.is_some() { &self.identity.full_access_arn } else { &self.identity.policy_arn }
+    }
+}
+
+/// Which resources an object is about.
+///
+/// # Errors
+/// Names or paths that IAM would not take, with the field's path.
+pub fn identity(
+    owner: &Owner,
+    spec: &AuroraLogExportPolicySpec,
+    settings: &Settings,
+    account: &AccountFacts,
+) -> Result<Identity, Refused> {
+    let mut problems = Vec::new();
+    let prefix = account.guardrails().and_then(|guardrails| guardrails.name_prefix.as_deref()).unwrap_or_default();
+    let generated = default_name(prefix, owner);
+    let policy_name =
+        parsed(&mut problems, "spec.policyName", spec.policy_name.as_ref().unwrap_or(&generated), PolicyName::parse);
+    let role_name =
+        parsed(&mut problems, "spec.roleName", spec.role_name.as_ref().unwrap_or(&generated), RoleName::parse);
+    let default_path = account
+        .guardrails()
+        .and_then(|guardrails| guardrails.iam_path.as_deref())
+        .unwrap_or(settings.iam_path.as_str())
+        .to_owned();
+    let mut path = |field: &str, value: Option<&String>| {
+        let path = parsed(&mut problems, field, value.unwrap_or(&default_path), IamPath::parse)?;
+        if path.is_reserved_for_aws() {
+            problems.push(Problem::invalid(field, "is a path of AWS's own roles: choose another"));
+            return None;
+        }
+        Some(path)
+    };
+    let policy_path = path("spec.policyPath", spec.policy_path.as_ref());
+    let role_path = path("spec.rolePath", spec.role_path.as_ref());
+    match (policy_name, role_name, policy_path, role_path) {
+        (Some(policy_name), Some(role_name), Some(policy_path), Some(role_path)) if problems.is_empty() => {
+            Ok(Identity {
+                ownership: Ownership::new(settings.cluster.clone(), owner.clone()),
+                policy_arn: PolicyArn::derive(&account.partition, &account.id, &policy_path, &policy_name),
+                role_arn: RoleArn::derive(&account.partition, &account.id, &role_path, &role_name),
+                full_access_arn: PolicyArn::cloud_watch_logs_full_access(&account.partition),
+                policy_name,
+                policy_path,
+                role_name,
+                role_path,
+            })
+        }
+        _ => Err(Refused(problems)),
+    }
+}
+
+fn parsed<T>(
+    problems: &mut Vec<Problem>,
+    field: &str,
+    value: &str,
+    parse: fn(String) -> Result<T, NameError>,
+) -> Option<T> {
+    parse(value.to_owned()).map_err(|error| problems.push(Problem::invalid(field, error.to_string()))).ok()
+}
+
+/// What must be in AWS.
+///
+/// # Errors
+/// Everything that is wrong with the spec at once: invalid fields, and guardrails that it breaks.
+pub fn desired(
+    owner: &Owner,
+    spec: &AuroraLogExportPolicySpec,
+    settings: &Settings,
+    account: &AccountFacts,
+) -> Result<Desired, Refused> {
+    let identity = identity(owner, spec, settings, account)?;
+    let mut problems = Vec::new();
+
+    let policy = policy(spec, account, &mut problems);
+    let trust = trust_document(spec, account, &mut problems);
+    let description = description(spec, &identity.ownership, &mut problems);
+    let boundary = boundary(spec, account, &mut problems);
+    let tags = tags::tags(spec, account, &identity.ownership, &mut problems);
+    references::check(owner, spec, &mut problems);
+    guardrails::check(owner, spec, settings, account, &mut problems);
+
+    if !problems.is_empty() {
+        return Err(Refused(problems));
+    }
+    Ok(Desired {
+        identity,
+        policy,
+        trust,
+        description,
+        boundary,
+        tags,
+        adoption: spec.adoption_policy.unwrap_or_default(),
+        management: spec.management_policy.unwrap_or_default(),
+        attachments: spec.attachment_policy.unwrap_or_default(),
+    })
+}
+
+/// What deleting the object does: its own policy, or the default, and never laxer than the account allows.
+pub fn deletion_policy(
+    spec: &AuroraLogExportPolicySpec,
+    settings: &Settings,
+    account: Option<&AccountFacts>,
+) -> DeletionPolicy {
+    let allowed = account
+        .and_then(AccountFacts::guardrails)
+        .and_then(|guardrails| guardrails.max_deletion_policy)
+        .unwrap_or_default();
+    spec.deletion_policy.unwrap_or(settings.default_deletion_policy).max(allowed)
+}
+
+fn policy(
+    spec: &AuroraLogExportPolicySpec,
+    account: &AccountFacts,
+    problems: &mut Vec<Problem>,
+) -> Option<DesiredPolicy> {
+    if spec.access.unwrap_or_default() == Access::FullAccess {
+        if spec.scope.is_some() {
+            problems.push(Problem::invalid(
+                "spec.scope",
+                "access: FullAccess covers everything: remove scope, or use access: Minimal",
+            ));
+        }
+        return None;
+    }
+    let before = problems.len();
+    let scope = scope::scope(spec.scope.as_ref(), problems);
+    if problems.len() > before {
+        return None;
+    }
+    // Counted before the document is made: some thirty kilobytes of scope multiply out to gigabytes.
+    let size = permissions::counted_size(&scope, &account.partition);
+    if size > MANAGED_POLICY_LIMIT {
+        problems.push(Problem::invalid(
+            "spec.scope",
+            format!(
+                "gives a policy of {size} characters, IAM takes {MANAGED_POLICY_LIMIT}: use fewer items or wildcards, \
+                 or split it into several objects"
+            ),
+        ));
+        return None;
+    }
+    let document = permissions::document(&scope, &account.partition);
+    Some(DesiredPolicy { fingerprint: document.meaning().fingerprint(), document })
+}
+
+fn trust_document(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, problems: &mut Vec<Problem>) -> Document {
+    let trust = spec.trust.clone().unwrap_or_default();
+    let source_account = match trust.protection.unwrap_or_default() {
+        TrustProtection::SourceAccount => Some(&account.id),
+        TrustProtection::None => None,
+    };
+    if let Some(source_arns) = &trust.source_arns {
+        scope::check_source_arns(source_arns, account, problems);
+    }
+    let source_arns = trust.source_arns.unwrap_or_default();
+    trust::document(source_account, &source_arns)
+}
+
+fn description(spec: &AuroraLogExportPolicySpec, ownership: &Ownership, problems: &mut Vec<Problem>) -> String {
+    let Some(text) = &spec.description else {
+        return format!("Aurora log export to CloudWatch Logs, managed by {}", ownership.consent());
+    };
+    let length = text.chars().count();
+    if length > 1000 {
+        problems
+            .push(Problem::invalid("spec.description", format!("has {length} characters; at most 1000 are allowed")));
+    }
+    // Source: botocore's IAM model, roleDescriptionType.
+    let accepted = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{a1}'..='\u{ff}');
+    if let Some(found) = text.chars().find(|c| !accepted(*c)) {
+        problems.push(Problem::invalid(
+            "spec.description",
+            format!("contains {found:?}, which IAM does not take: use Latin-1 characters"),
+        ));
+    }
+    text.clone()
+}
+
+fn boundary(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, problems: &mut Vec<Problem>) -> Option<String> {
+    if let Some(arn) = &spec.permissions_boundary {
+        let own = format!("arn:{}:iam::{}:policy/", account.partition, account.id);
+        let managed = format!("arn:{}:iam::aws:policy/", account.partition);
+        let name = arn.strip_prefix(&own).or_else(|| arn.strip_prefix(&managed));
+        let named = |rest: &str| match rest.rsplit_once('/') {
+            Some((path, name)) => IamPath::parse(format!("/{path}/")).is_ok() && PolicyName::parse(name).is_ok(),
+            None => PolicyName::parse(rest).is_ok(),
+        };
+        if !name.is_some_and(named) {
+            problems.push(Problem::invalid(
+                "spec.permissionsBoundary",
+                format!("must be the ARN of a policy of this account ({own}…) or of AWS ({managed}…)"),
+            ));
+        }
+    }
+    spec.permissions_boundary.clone().or_else(|| account.guardrails()?.permissions_boundary.clone())
+}

@@ -1,0 +1,63 @@
+//! All tags of policy and role: the spec's, the account's and those of ownership, as IAM takes them.
+
+use std::collections::BTreeMap;
+
+use super::Problem;
+use crate::api::{AuroraLogExportPolicySpec, RESERVED_TAG_PREFIX};
+use crate::model::ownership::{Ownership, Tags, is_same_key};
+use crate::model::settings::AccountFacts;
+
+/// The most tags that IAM allows on a resource.
+const MAX_TAGS: usize = 50;
+
+/// Default tags, then the spec's, then the required ones, then ownership.
+pub(super) fn tags(
+    spec: &AuroraLogExportPolicySpec,
+    account: &AccountFacts,
+    ownership: &Ownership,
+    problems: &mut Vec<Problem>,
+) -> Tags {
+    let empty = BTreeMap::new();
+    let own = spec.tags.as_ref().unwrap_or(&empty);
+    let mut by_folded_key: BTreeMap<String, &str> = BTreeMap::new();
+    for (key, value) in own {
+        let field = format!("spec.tags[{key:?}]");
+        let folded = key.to_lowercase();
+        if folded.starts_with("aws:") || folded.starts_with(RESERVED_TAG_PREFIX) {
+            problems.push(Problem::invalid(&field, "keys under aws: and auroralogexport.dev/ are reserved"));
+        }
+        if let Some(other) = by_folded_key.insert(folded, key) {
+            problems.push(Problem::invalid(
+                &field,
+                format!("differs from {other:?} only in case, which is one key to IAM"),
+            ));
+        }
+        if !(1..=128).contains(&key.chars().count()) || !key.chars().all(is_tag_character) {
+            problems.push(Problem::invalid(&field, "a key has 1 to 128 letters, digits, spaces or _.:/=+-@"));
+        }
+        if value.chars().count() > 256 || !value.chars().all(is_tag_character) {
+            problems.push(Problem::invalid(&field, "a value has at most 256 letters, digits, spaces or _.:/=+-@"));
+        }
+    }
+    let mut tags = own.clone();
+    if let Some(guardrails) = account.guardrails() {
+        for (key, value) in guardrails.required_tags.iter().flatten().chain(guardrails.default_tags.iter().flatten()) {
+            if !tags.keys().any(|own| is_same_key(own, key)) {
+                tags.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    tags.extend(ownership.tags().map(|(key, value)| (key.to_owned(), value)));
+    if tags.len() > MAX_TAGS {
+        problems.push(Problem::invalid(
+            "spec.tags",
+            format!("gives {} tags with the account's and the three of ownership; IAM takes {MAX_TAGS}", tags.len()),
+        ));
+    }
+    tags
+}
+
+/// Source: botocore's IAM model, `[\p{L}\p{Z}\p{N}_.:/=+\-@]`.
+fn is_tag_character(c: char) -> bool {
+    c.is_alphanumeric() || (c.is_whitespace() && !c.is_control()) || "_.:/=+-@".contains(c)
+}

@@ -1,0 +1,74 @@
+//! Orphans: resources that carry our tags and belong to no object. They are counted, and never deleted by themselves.
+
+use crate::api::{TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
+use crate::model::names::Owner;
+use crate::model::ownership::Tags;
+use crate::model::settings::Cluster;
+
+/// Has the resource with these tags been made for this cluster, for an object that does not exist?
+///
+/// `exists` must say yes for objects that this replica cannot see (namespaces that it does not watch), and to objects
+/// that are being deleted. A resource of this cluster that names no owner is an orphan too: nobody will clean it up.
+pub fn is_orphan(cluster: &Cluster, tags: &Tags, exists: impl Fn(&Owner) -> bool) -> bool {
+    let is = |key: &str, wanted: &str| tags.get(key).is_some_and(|value| value == wanted);
+    let uids = std::iter::once(&cluster.uid).chain(&cluster.previous_uids);
+    let ours = is(TAG_MANAGED_BY, cluster.name.as_str()) && uids.into_iter().any(|uid| is(TAG_CLUSTER_UID, uid));
+    let owner = tags.get(TAG_OWNER).and_then(|owner| Owner::from_tag(owner));
+    ours && !owner.is_some_and(|owner| exists(&owner))
+}
+
+/// How many of the resources with these tags are orphans: the gauge `orphans{account}`.
+pub fn orphans<'a>(
+    cluster: &Cluster,
+    resources: impl IntoIterator<Item = &'a Tags>,
+    exists: impl Fn(&Owner) -> bool,
+) -> u64 {
+    let found = resources.into_iter().filter(|tags| is_orphan(cluster, tags, &exists));
+    found.fold(0, |count, _| count + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::names::ClusterName;
+
+    fn cluster() -> Cluster {
+        Cluster { name: ClusterName::parse("prod").unwrap(), uid: "uid-1".into(), previous_uids: vec!["uid-0".into()] }
+    }
+
+    fn tags(name: &str, uid: &str, owner: Option<&str>) -> Tags {
+        let owner = owner.map(|owner| (TAG_OWNER, owner));
+        [(TAG_MANAGED_BY, name), (TAG_CLUSTER_UID, uid)]
+            .into_iter()
+            .chain(owner)
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    fn exists(owner: &Owner) -> bool {
+        *owner == Owner::new("shop", "orders")
+    }
+
+    #[test]
+    fn resources_of_this_cluster_without_an_object_are_counted() {
+        let resources = [
+            tags("prod", "uid-1", Some("shop/orders")),
+            tags("prod", "uid-1", Some("shop/gone")),
+            tags("prod", "uid-0", Some("shop/gone-before-the-restore")),
+            tags("prod", "uid-1", None),
+            tags("prod", "uid-1", Some("no owner")),
+        ];
+        assert_eq!(orphans(&cluster(), &resources, exists), 4);
+    }
+
+    #[test]
+    fn what_is_not_of_this_cluster_is_nobodys_orphan() {
+        let resources = [
+            Tags::new(),
+            tags("test", "uid-1", Some("shop/gone")),
+            tags("prod", "uid-9", Some("shop/gone")),
+            Tags::from([(TAG_OWNER.to_owned(), "shop/gone".to_owned())]),
+        ];
+        assert_eq!(orphans(&cluster(), &resources, exists), 0);
+    }
+}

@@ -1,0 +1,244 @@
+//! The differences, check by check, and the write that ends each. Nothing here judges ownership.
+
+mod tags;
+
+use super::{Action, Field, Finding, Part, Plan, Repair, Step};
+use crate::api::policy::AttachmentPolicy;
+use crate::model::documents::Meaning;
+use crate::pipeline::desired::{Desired, DesiredPolicy};
+use crate::pipeline::observe::{Content, Observed, ObservedPolicy, ObservedRole};
+use crate::pipeline::port::{NewPolicy, NewRole};
+
+/// IAM keeps at most this many versions of a managed policy.
+const MAX_VERSIONS: usize = 5;
+
+/// Where a value should not be, or is not.
+pub const NONE: &str = "(none)";
+
+struct Comparison<'a> {
+    desired: &'a Desired,
+    former_tag_keys: &'a [String],
+    plan: Plan,
+}
+
+/// All differences, and the writes in their order: the policy, then of the role the boundary, the trust and the
+/// rest, then what others attached goes (`Exclusive`), then attach, then what is superseded goes.
+pub(super) fn compare(desired: &Desired, observed: &Observed, former_tag_keys: &[String]) -> Plan {
+    let mut comparison = Comparison { desired, former_tag_keys, plan: Plan::default() };
+    match &desired.policy {
+        Some(wanted) => comparison.policy(wanted, observed.policy.as_ref()),
+        None => comparison.attach_before_cleanup(observed),
+    }
+    if desired.policy.is_some() {
+        comparison.role(observed.role.as_ref());
+    }
+    comparison.plan
+}
+
+/// What a role differs in, judged by itself.
+pub(super) fn compare_role(desired: &Desired, observed: &ObservedRole, former_tag_keys: &[String]) -> Plan {
+    let mut comparison = Comparison { desired, former_tag_keys, plan: Plan::default() };
+    comparison.role(Some(observed));
+    comparison.plan
+}
+
+impl Comparison<'_> {
+    fn differs(
+        &mut self,
+        part: Part,
+        field: Field,
+        item: Option<&str>,
+        expected: &str,
+        actual: &str,
+        actions: Vec<Action>,
+    ) {
+        let repair = Repair::Done;
+        self.plan.findings.push(Finding {
+            part,
+            field,
+            item: item.map(str::to_owned),
+            expected: expected.to_owned(),
+            actual: actual.to_owned(),
+            repair,
+        });
+        self.plan.steps.extend(actions.into_iter().map(|action| Step { action, part, field }));
+    }
+
+    fn reported(&mut self, part: Part, field: Field, expected: &str, actual: &str, repair: Repair) {
+        self.plan.findings.push(Finding {
+            part,
+            field,
+            item: None,
+            expected: expected.to_owned(),
+            actual: actual.to_owned(),
+            repair,
+        });
+    }
+
+    /// `FullAccess`: the role first, so that the AWS-managed policy is attached before ours goes.
+    fn attach_before_cleanup(&mut self, observed: &Observed) {
+        self.role(observed.role.as_ref());
+        if let Some(policy) = &observed.policy {
+            self.superseded_policy(policy);
+        }
+    }
+
+    fn policy(&mut self, wanted: &DesiredPolicy, observed: Option<&ObservedPolicy>) {
+        let desired = self.desired;
+        let identity = &desired.identity;
+        let Some(policy) = observed else {
+            let new = NewPolicy {
+                name: identity.policy_name.clone(),
+                path: identity.policy_path.clone(),
+                document: wanted.document.to_json(),
+                description: desired.description.clone(),
+                tags: desired.tags.clone(),
+            };
+            self.differs(
+                Part::Policy,
+                Field::Existence,
+                None,
+                identity.policy_arn.as_str(),
+                NONE,
+                vec![Action::CreatePolicy(new)],
+            );
+            return;
+        };
+        if let Some(tags) = &policy.tags {
+            self.tags(Part::Policy, tags);
+        }
+        if let Content::Differs { text } = &policy.content {
+            self.document(wanted, policy, text);
+        }
+        if policy.description.as_ref().is_some_and(|actual| *actual != desired.description) {
+            let actual = policy.description.clone().unwrap_or_default();
+            self.reported(Part::Policy, Field::Description, &desired.description, &actual, Repair::Impossible);
+        }
+    }
+
+    fn document(&mut self, wanted: &DesiredPolicy, policy: &ObservedPolicy, text: &str) {
+        let arn = self.desired.identity.policy_arn.clone();
+        if let Some(version) = &policy.matching_version {
+            let set = Action::SetDefaultPolicyVersion { arn, version: version.clone() };
+            let number = |id: &str| id.trim_start_matches('v').parse::<u64>().unwrap_or(0);
+            if number(&policy.default_version) < number(version) {
+                self.differs(Part::Policy, Field::DefaultVersion, None, version, &policy.default_version, vec![set]);
+            } else {
+                self.differs(Part::Policy, Field::Document, None, &wanted.document.to_json(), text, vec![set]);
+            }
+            return;
+        }
+        let mut actions = Vec::new();
+        if policy.versions.len() >= MAX_VERSIONS
+            && let Some(oldest) =
+                policy.versions.iter().filter(|version| !version.is_default).min_by_key(|version| version.number())
+        {
+            actions.push(Action::DeletePolicyVersion { arn: arn.clone(), version: oldest.id.clone() });
+        }
+        actions.push(Action::CreatePolicyVersion { arn, document: wanted.document.to_json() });
+        self.differs(Part::Policy, Field::Document, None, &wanted.document.to_json(), text, actions);
+    }
+
+    /// Our policy of `Minimal`, no longer wanted: after the role let go of it, its versions and then itself.
+    fn superseded_policy(&mut self, policy: &ObservedPolicy) {
+        use crate::model::ownership::Standing;
+        let identity = &self.desired.identity;
+        let ours = policy
+            .tags
+            .as_ref()
+            .is_some_and(|tags| matches!(identity.ownership.judge(tags), Standing::Ours | Standing::OursBeforeRestore));
+        if !ours {
+            return;
+        }
+        let arn = identity.policy_arn.clone();
+        let mut actions: Vec<_> = policy
+            .versions
+            .iter()
+            .filter(|version| !version.is_default)
+            .map(|version| Action::DeletePolicyVersion { arn: arn.clone(), version: version.id.clone() })
+            .collect();
+        actions.push(Action::DeletePolicy { arn: arn.clone() });
+        self.differs(Part::Policy, Field::Existence, None, NONE, arn.as_str(), actions);
+    }
+
+    fn role(&mut self, observed: Option<&ObservedRole>) {
+        let desired = self.desired;
+        let identity = &desired.identity;
+        let role = identity.role_name.clone();
+        let Some(actual) = observed else {
+            let new = NewRole {
+                name: role.clone(),
+                path: identity.role_path.clone(),
+                trust: desired.trust.to_json(),
+                description: desired.description.clone(),
+                boundary: desired.boundary.clone(),
+                tags: desired.tags.clone(),
+            };
+            let attach = Action::Attach { role, policy: desired.attachment().to_string() };
+            self.differs(
+                Part::Role,
+                Field::Existence,
+                None,
+                identity.role_arn.as_str(),
+                NONE,
+                vec![Action::CreateRole(new)],
+            );
+            self.differs(Part::Role, Field::Attachments, None, desired.attachment().as_str(), NONE, vec![attach]);
+            return;
+        };
+        self.tags(Part::Role, &actual.tags);
+        if actual.boundary != desired.boundary {
+            let action = match &desired.boundary {
+                Some(boundary) => Action::PutBoundary { role: role.clone(), boundary: boundary.clone() },
+                None => Action::DeleteBoundary { role: role.clone() },
+            };
+            let (expected, found) =
+                (desired.boundary.as_deref().unwrap_or(NONE), actual.boundary.as_deref().unwrap_or(NONE));
+            self.differs(Part::Role, Field::PermissionsBoundary, None, expected, found, vec![action]);
+        }
+        if Meaning::of(&actual.trust) != desired.trust.meaning() {
+            let document = desired.trust.to_json();
+            let action = Action::UpdateTrust { role: role.clone(), document: document.clone() };
+            self.differs(Part::Role, Field::Trust, None, &document, &actual.trust, vec![action]);
+        }
+        if let Some(description) = &actual.description
+            && *description != desired.description
+        {
+            let action = Action::UpdateDescription { role, description: desired.description.clone() };
+            self.differs(Part::Role, Field::Description, None, &desired.description, description, vec![action]);
+        }
+        self.attachments(actual);
+    }
+
+    fn attachments(&mut self, actual: &ObservedRole) {
+        let desired = self.desired;
+        let role = &desired.identity.role_name;
+        let (wanted, superseded) = (desired.attachment().as_str(), desired.superseded_attachment().as_str());
+        let exclusive = desired.attachments == AttachmentPolicy::Exclusive;
+        let detach = |arn: &str| Action::Detach { role: role.clone(), policy: arn.to_owned() };
+        let is_others = |arn: &&String| *arn != wanted && *arn != superseded;
+        for arn in actual.attached.iter().filter(is_others) {
+            if exclusive {
+                // Before ours is attached: IAM allows only so many policies on a role.
+                self.differs(Part::Role, Field::Attachments, None, NONE, arn, vec![detach(arn)]);
+            } else {
+                self.reported(Part::Role, Field::Attachments, NONE, arn, Repair::LeftToOthers);
+            }
+        }
+        if !actual.attached.iter().any(|arn| arn == wanted) {
+            let attach = Action::Attach { role: role.clone(), policy: wanted.to_owned() };
+            self.differs(Part::Role, Field::Attachments, None, wanted, NONE, vec![attach]);
+        }
+        if actual.attached.iter().any(|arn| arn == superseded) {
+            self.differs(Part::Role, Field::Attachments, None, NONE, superseded, vec![detach(superseded)]);
+        }
+        for policy in &actual.inline {
+            if exclusive {
+                let delete = Action::DeleteInlinePolicy { role: role.clone(), policy: policy.clone() };
+                self.differs(Part::Role, Field::InlinePolicies, None, NONE, policy, vec![delete]);
+            } else {
+                self.reported(Part::Role, Field::InlinePolicies, NONE, policy, Repair::LeftToOthers);
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Deletion: what goes, in which order, and what holds it.
+
+use serde_json::json;
+
+use super::{OTHERS_POLICY, wanted, write};
+use crate::api::policy::AttachmentPolicy::{Additive, Exclusive};
+use crate::pipeline::plan::deletion::{Presence, RemainingPolicy, RemainingRole, Remains, plan};
+use crate::pipeline::port::{PolicyUsers, PolicyVersion};
+
+fn version(id: &str, is_default: bool) -> PolicyVersion {
+    PolicyVersion { id: id.to_owned(), is_default }
+}
+
+fn texts(items: &[&str]) -> Vec<String> {
+    items.iter().map(|item| (*item).to_owned()).collect()
+}
+
+/// Role and policy as an object leaves them.
+fn remains() -> Remains {
+    let own = wanted(json!({})).identity.policy_arn;
+    Remains {
+        role: Presence::Ours(RemainingRole { attached: vec![own.to_string()], ..RemainingRole::default() }),
+        policy: Presence::Ours(RemainingPolicy {
+            versions: vec![version("v3", false), version("v2", true), version("v1", false)],
+            users: PolicyUsers {
+                roles: texts(&["Shop.Orders"]),
+                bounded: texts(&["role shop.orders"]),
+                ..PolicyUsers::default()
+            },
+        }),
+    }
+}
+
+fn writes(remains: &Remains, attachments: crate::api::policy::AttachmentPolicy) -> Result<Vec<String>, Vec<String>> {
+    let steps = plan(&wanted(json!({})).identity, remains, attachments)?;
+    Ok(steps.iter().map(|step| write(&step.action)).collect())
+}
+
+#[test]
+fn the_role_goes_first_then_versions_then_the_policy() {
+    assert_eq!(
+        writes(&remains(), Additive).unwrap(),
+        [
+            "Detach arn:aws:iam::123456789012:policy/x/shop.orders",
+            "DeleteRole",
+            "DeletePolicyVersion v3",
+            "DeletePolicyVersion v1",
+            "DeletePolicy",
+        ]
+    );
+}
+
+#[test]
+fn what_full_access_attached_is_ours_to_detach() {
+    let remains = Remains {
+        role: Presence::Ours(RemainingRole {
+            attached: texts(&["arn:aws:iam::aws:policy/CloudWatchLogsFullAccess"]),
+            ..RemainingRole::default()
+        }),
+        policy: Presence::Absent,
+    };
+    assert_eq!(
+        writes(&remains, Additive).unwrap(),
+        ["Detach arn:aws:iam::aws:policy/CloudWatchLogsFullAccess", "DeleteRole"]
+    );
+}
+
+#[test]
+fn what_is_absent_or_not_ours_stays_out_of_the_plan() {
+    for (role, policy, expected) in [
+        (Presence::Absent, Presence::Absent, 0),
+        (Presence::NotOurs, Presence::NotOurs, 0),
+        (remains().role, Presence::NotOurs, 2),
+    ] {
+        assert_eq!(writes(&Remains { role, policy }, Exclusive).unwrap().len(), expected);
+    }
+    let mut policy_only = remains();
+    policy_only.role = Presence::Absent;
+    let Presence::Ours(policy) = &mut policy_only.policy else { unreachable!() };
+    policy.users = PolicyUsers::default();
+    assert_eq!(writes(&policy_only, Additive).unwrap().last().map(String::as_str), Some("DeletePolicy"));
+}
+
+#[test]
+fn each_that_holds_a_resource_is_named_and_nothing_is_written() {
+    let mut held = remains();
+    let Presence::Ours(role) = &mut held.role else { unreachable!() };
+    role.attached.push(OTHERS_POLICY.to_owned());
+    role.inline = texts(&["byhand"]);
+    role.instance_profiles = texts(&["web"]);
+    let Presence::Ours(policy) = &mut held.policy else { unreachable!() };
+    policy.users = PolicyUsers {
+        roles: texts(&["shop.orders", "another"]),
+        users: texts(&["ann"]),
+        groups: texts(&["devs"]),
+        bounded: texts(&["role shop.orders", "user bob"]),
+    };
+    let blockers = writes(&held, Additive).unwrap_err();
+    let named = [OTHERS_POLICY, "byhand", "profile web", "role another", "user ann", "group devs", "user bob"];
+    assert_eq!(blockers.len(), named.len(), "{blockers:?}");
+    for (blocker, name) in blockers.iter().zip(named) {
+        assert!(blocker.contains(name), "{name}: {blocker}");
+        assert!(["detach it", "delete it", "remove it"].iter().any(|step| blocker.contains(step)), "{blocker}");
+    }
+    // Exclusive may remove what is attached, but nothing beyond the role itself.
+    let blockers = writes(&held, Exclusive).unwrap_err();
+    assert_eq!(blockers.len(), named.len() - 2, "{blockers:?}");
+}
+
+#[test]
+fn exclusive_takes_off_the_role_what_others_put_there() {
+    let mut held = remains();
+    held.policy = Presence::Absent;
+    let Presence::Ours(role) = &mut held.role else { unreachable!() };
+    role.attached = texts(&[OTHERS_POLICY]);
+    role.inline = texts(&["byhand"]);
+    assert_eq!(
+        writes(&held, Exclusive).unwrap(),
+        [&format!("Detach {OTHERS_POLICY}"), "DeleteInlinePolicy byhand", "DeleteRole"]
+    );
+}
+
+#[test]
+fn a_role_of_our_name_that_is_not_ours_holds_our_policy() {
+    let mut held = remains();
+    held.role = Presence::NotOurs;
+    let blockers = writes(&held, Exclusive).unwrap_err();
+    assert_eq!(blockers.len(), 2, "{blockers:?}");
+    assert!(blockers[0].contains("attached to role Shop.Orders"), "{blockers:?}");
+    assert!(blockers[1].contains("boundary of role shop.orders"), "{blockers:?}");
+}

@@ -1,0 +1,45 @@
+//! Tags by kind of change: ours come and go, those of others stay.
+
+use serde_json::{Value, json};
+
+use super::{found, in_sync, wanted, writes};
+use crate::pipeline::plan::{Field, Part, Plan, Rivals, plan};
+
+fn after_tags(before: &[&str], now: &Value, on_aws: &[(&str, &str)]) -> Plan {
+    let desired = wanted(json!({ "tags": now }));
+    let mut observed = in_sync(&desired);
+    let edit = |tags: &mut crate::model::ownership::Tags| {
+        tags.retain(|key, _| key.starts_with("auroralogexport.dev/"));
+        tags.extend(on_aws.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    };
+    edit(&mut observed.role.as_mut().unwrap().tags);
+    edit(observed.policy.as_mut().unwrap().tags.as_mut().unwrap());
+    let before: Vec<_> = before.iter().map(|key| (*key).to_owned()).collect();
+    plan(&desired, &observed, &Rivals::default(), &before).unwrap()
+}
+
+#[test]
+fn tags_of_others_stay_and_ours_go_when_the_spec_drops_them() {
+    let plan = after_tags(&[], &json!({}), &[("others", "x")]);
+    assert_eq!(plan, Plan::default(), "never ours");
+    let plan = after_tags(&["old"], &json!({}), &[("old", "x"), ("others", "x")]);
+    assert_eq!(writes(&plan), ["UntagPolicy old", "UntagRole old"]);
+    assert_eq!(found(&plan), [(Part::Policy, Field::Tags, Some("old")), (Part::Role, Field::Tags, Some("old"))]);
+    let plan = after_tags(&["old"], &json!({}), &[]);
+    assert_eq!(plan, Plan::default(), "gone already");
+}
+
+#[test]
+fn a_tag_is_removed_before_another_is_set_so_that_fifty_stay_fifty() {
+    let plan = after_tags(&["old"], &json!({ "new": "x" }), &[("old", "x")]);
+    assert_eq!(writes(&plan), ["UntagPolicy old", "TagPolicy new", "UntagRole old", "TagRole new"]);
+}
+
+#[test]
+fn a_key_that_was_respelt_is_replaced_on_roles_and_stands_twice_on_policies() {
+    for (old, new) in [("Team", "team"), ("É", "é")] {
+        let plan = after_tags(&[old], &json!({ new: "x" }), &[(old, "x")]);
+        let expected = [format!("UntagPolicy {old}"), format!("TagPolicy {new}"), format!("TagRole {new}")];
+        assert_eq!(writes(&plan), expected);
+    }
+}

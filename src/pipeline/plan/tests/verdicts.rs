@@ -1,0 +1,239 @@
+//! Whose it is: ownership, adoption, rivals. Nothing unowned is ever in a plan.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{OTHERS_POLICY, in_sync, plan_for, policy, role, wanted, writes};
+use crate::model::names::Owner;
+use crate::model::ownership::Tags;
+use crate::pipeline::observe::Observed;
+use crate::pipeline::plan::{Conflict, Plan, Rivals, plan};
+
+const MANAGED_BY: &str = "auroralogexport.dev/managed-by";
+const CLUSTER_UID: &str = "auroralogexport.dev/cluster-uid";
+const OWNER: &str = "auroralogexport.dev/owner";
+const CONSENT: &str = "auroralogexport.dev/adoptable-by";
+
+fn tags(pairs: &[(&str, &str)]) -> Tags {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// AWS as wanted, but for these tags on both resources.
+fn tagged(spec: Value, tags: &Tags) -> (crate::pipeline::desired::Desired, Observed) {
+    let desired = wanted(spec);
+    let mut observed = in_sync(&desired);
+    observed.role.as_mut().unwrap().tags = tags.clone();
+    if let Some(policy) = observed.policy.as_mut() {
+        policy.tags = Some(tags.clone());
+    }
+    (desired, observed)
+}
+
+fn verdict(spec: Value, tags: &Tags) -> Result<Plan, Conflict> {
+    let (desired, observed) = tagged(spec, tags);
+    plan_for(&desired, &observed)
+}
+
+#[test]
+fn what_is_not_ours_is_a_conflict_that_says_whose_it_is_and_what_to_do() {
+    for (others, said) in [
+        (tags(&[]), "not managed by this object"),
+        (tags(&[(MANAGED_BY, "prod"), (OWNER, "shop/orders")]), "not managed by this object"),
+        (tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-1")]), "not managed by this object"),
+        (tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-1"), (OWNER, "shop/bills")]), "belongs to shop/bills"),
+        (tags(&[(MANAGED_BY, "test"), (CLUSTER_UID, "uid-1"), (OWNER, "shop/orders")]), "cluster \"test\""),
+        (
+            tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-9"), (OWNER, "shop/orders")]),
+            "another cluster with the same name",
+        ),
+    ] {
+        for adoption in ["Never", "Tagged"] {
+            let conflict = verdict(json!({ "adoptionPolicy": adoption }), &others).unwrap_err();
+            for message in [conflict.policy.as_ref().unwrap(), conflict.role.as_ref().unwrap()] {
+                assert!(message.contains(said), "{message}");
+                assert!(message.contains("prod/shop/orders") && message.contains(CONSENT), "{message}");
+            }
+            assert!(conflict.message().contains("arn:aws:iam::123456789012:policy/x/shop.orders"));
+            assert!(conflict.message().contains("arn:aws:iam::123456789012:role/x/shop.orders"));
+        }
+    }
+}
+
+#[test]
+fn one_that_is_not_ours_stops_the_writes_to_the_other_too() {
+    let desired = wanted(json!({}));
+    let mut role = role(&desired);
+    role.tags.clear();
+    let observed = Observed { role: Some(role), policy: None };
+    let conflict = plan_for(&desired, &observed).unwrap_err();
+    assert!(conflict.policy.is_none() && conflict.role.is_some());
+}
+
+#[test]
+fn a_role_under_another_path_or_in_other_case_is_another_role() {
+    for arn in ["arn:aws:iam::123456789012:role/y/shop.orders", "arn:aws:iam::123456789012:role/x/Shop.Orders"] {
+        let desired = wanted(json!({ "adoptionPolicy": "Always" }));
+        let mut observed = in_sync(&desired);
+        // Even with our own tags on it.
+        observed.role.as_mut().unwrap().arn = arn.to_owned();
+        let conflict = plan_for(&desired, &observed).unwrap_err();
+        assert!(conflict.role.unwrap().contains(arn));
+    }
+}
+
+#[test]
+fn a_restored_cluster_takes_up_where_the_old_one_stopped() {
+    let old = tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-0"), (OWNER, "shop/orders")]);
+    let plan = verdict(json!({}), &old).unwrap();
+    assert_eq!(writes(&plan), [format!("TagPolicy {CLUSTER_UID}"), format!("TagRole {CLUSTER_UID}")]);
+    assert!(plan.adopted.is_empty(), "it was ours all along");
+}
+
+#[test]
+fn consent_by_tag_hands_over_whatever_the_old_owner_wrote() {
+    let own = [MANAGED_BY, CLUSTER_UID, OWNER];
+    for previous in [
+        &[][..],
+        &[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-1"), (OWNER, "shop/bills")],
+        &[(MANAGED_BY, "old"), (CLUSTER_UID, "uid-9"), (OWNER, "a/b")],
+    ] {
+        let mut consenting = tags(previous);
+        consenting.insert(CONSENT.into(), "prod/shop/orders".into());
+        consenting.insert("theirs".into(), "stays".into());
+        for adoption in ["Tagged", "Always"] {
+            let plan = verdict(json!({ "adoptionPolicy": adoption }), &consenting).unwrap();
+            assert_eq!(plan.adopted.len(), 2, "{plan:?}");
+            assert!(plan.adopted[0].starts_with("policy arn:") && plan.adopted[1].starts_with("role arn:"));
+            assert_eq!(writes(&plan).len(), 2);
+            assert!(writes(&plan).iter().all(|write| own.iter().any(|key| write.contains(key))));
+        }
+        assert!(verdict(json!({}), &consenting).is_err(), "Never is never");
+    }
+    let someone_else = tags(&[(CONSENT, "prod/shop/bills")]);
+    assert!(verdict(json!({ "adoptionPolicy": "Tagged" }), &someone_else).is_err());
+}
+
+#[test]
+fn always_takes_what_is_nobodys_and_never_what_is_somebodys() {
+    let always = || json!({ "adoptionPolicy": "Always" });
+    assert_eq!(verdict(always(), &tags(&[])).unwrap().adopted.len(), 2);
+    let others = tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-1"), (OWNER, "shop/bills")]);
+    assert!(verdict(always(), &others).is_err());
+}
+
+#[test]
+fn always_refuses_a_role_that_trusts_others_or_has_other_policies() {
+    type Change = fn(&mut crate::pipeline::observe::ObservedRole);
+    let table: [(Change, &str); 5] = [
+        (
+            |role| {
+                role.trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":["rds.amazonaws.com","ec2.amazonaws.com"]},"Action":"sts:AssumeRole"}}"#.into();
+            },
+            "trusts others",
+        ),
+        (
+            |role| {
+                role.trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}}"#.into();
+            },
+            "trusts others",
+        ),
+        (
+            |role| {
+                role.trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","NotPrincipal":{"Service":"rds.amazonaws.com"},"Action":"sts:AssumeRole"}}"#.into();
+            },
+            "trusts others",
+        ),
+        (|role| role.attached.push(OTHERS_POLICY.into()), OTHERS_POLICY),
+        (|role| role.inline.push("byhand".into()), "byhand"),
+    ];
+    for (change, why) in table {
+        let (desired, mut observed) = tagged(json!({ "adoptionPolicy": "Always" }), &tags(&[]));
+        change(observed.role.as_mut().unwrap());
+        let conflict = plan_for(&desired, &observed).unwrap_err();
+        assert!(conflict.policy.is_none());
+        assert!(conflict.role.as_ref().unwrap().contains(why), "{conflict:?}");
+        // Consent given by hand says that the role is known: it is then brought in line.
+        observed.role.as_mut().unwrap().tags = tags(&[(CONSENT, "prod/shop/orders")]);
+        assert!(plan_for(&desired, &observed).is_ok());
+    }
+}
+
+#[test]
+fn the_earlier_object_goes_first_where_nothing_exists() {
+    let desired = wanted(json!({}));
+    let rival = |policy: bool, role: bool| Rivals {
+        policy: policy.then(|| Owner::new("other", "first")),
+        role: role.then(|| Owner::new("other", "first")),
+    };
+    for (policy, role) in [(true, false), (false, true), (true, true)] {
+        let conflict = plan(&desired, &Observed::default(), &rival(policy, role), &[]).unwrap_err();
+        assert_eq!((conflict.policy.is_some(), conflict.role.is_some()), (policy, role));
+        assert!(conflict.message().contains("other/first"), "{}", conflict.message());
+    }
+    // What exists belongs to whom its tags say, whoever was earlier.
+    assert_eq!(plan(&desired, &in_sync(&desired), &rival(true, true), &[]), Ok(Plan::default()));
+    // Who takes over what is nobody's waits for the earlier object; consent names the object that goes first.
+    let (desired, observed) = tagged(json!({ "adoptionPolicy": "Always" }), &tags(&[]));
+    let conflict = plan(&desired, &observed, &rival(true, true), &[]).unwrap_err();
+    assert!(conflict.policy.is_some() && conflict.role.is_some());
+    let (desired, observed) = tagged(json!({ "adoptionPolicy": "Tagged" }), &tags(&[(CONSENT, "prod/shop/orders")]));
+    assert!(plan(&desired, &observed, &rival(true, true), &[]).is_ok());
+    // FullAccess has no use for the policy's name.
+    let full = wanted(json!({ "access": "FullAccess" }));
+    assert!(plan(&full, &Observed::default(), &rival(true, false), &[]).is_ok());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever tags stand on either resource: without all three of ours, and without consent, there is no plan.
+    #[test]
+    fn nothing_unowned_is_ever_in_a_plan(
+        on_policy in ownership_tags(),
+        on_role in ownership_tags(),
+        exists in (any::<bool>(), any::<bool>()),
+        adoption in prop::sample::select(vec!["Never", "Tagged"]),
+        full in any::<bool>(),
+    ) {
+        let access = if full { "FullAccess" } else { "Minimal" };
+        let desired = wanted(json!({ "adoptionPolicy": adoption, "access": access }));
+        let minimal = wanted(json!({}));
+        let observed = Observed {
+            policy: exists.0.then(|| crate::pipeline::observe::ObservedPolicy { tags: Some(on_policy.clone()), ..policy(&minimal) }),
+            role: exists.1.then(|| crate::pipeline::observe::ObservedRole { tags: on_role.clone(), ..role(&desired) }),
+        };
+        let free = |tags: &Tags| {
+            let has = |key: &str, values: &[&str]| tags.get(key).is_some_and(|value| values.contains(&value.as_str()));
+            has(MANAGED_BY, &["prod"]) && has(CLUSTER_UID, &["uid-1", "uid-0"]) && has(OWNER, &["shop/orders"])
+                || adoption == "Tagged" && has(CONSENT, &["prod/shop/orders"])
+        };
+        let policy_ok = !exists.0 || free(&on_policy);
+        let role_ok = !exists.1 || free(&on_role);
+        match plan_for(&desired, &observed) {
+            Err(conflict) => {
+                prop_assert_eq!(conflict.role.is_some(), !role_ok);
+                prop_assert_eq!(conflict.policy.is_some(), !policy_ok && !full);
+            }
+            Ok(plan) => {
+                prop_assert!(role_ok && (policy_ok || full));
+                let touched = writes(&plan).iter().any(|write| write.contains("Policy") && !write.contains("Attach") && !write.contains("Detach"));
+                prop_assert!(!touched || !exists.0 || policy_ok, "{:?}", writes(&plan));
+            }
+        }
+    }
+}
+
+fn ownership_tags() -> impl Strategy<Value = Tags> {
+    let one = |key: &'static str, values: Vec<&'static str>| {
+        prop::option::weighted(0.8, prop::sample::select(values))
+            .prop_map(move |value| value.map(|value| (key.to_owned(), value.to_owned())))
+    };
+    (
+        one(MANAGED_BY, vec!["prod", "prod", "prod", "test"]),
+        one(CLUSTER_UID, vec!["uid-1", "uid-1", "uid-0", "uid-9"]),
+        one(OWNER, vec!["shop/orders", "shop/orders", "shop/orders", "shop/bills", "x"]),
+        prop::option::weighted(0.3, prop::sample::select(vec!["prod/shop/orders", "prod/shop/bills"]))
+            .prop_map(|value| value.map(|value| (CONSENT.to_owned(), value.to_owned()))),
+    )
+        .prop_map(|(a, b, c, d)| [a, b, c, d].into_iter().flatten().collect())
+}

@@ -1,0 +1,175 @@
+//! The IAM port: what the operator asks of IAM, in the domain's words. Types from AWS stop here.
+//!
+//! [`crate::aws`] is the adapter to the real IAM. Every call returns [`IamError`], classed once.
+
+pub mod codes;
+pub mod error;
+
+use std::future::Future;
+
+pub use error::{ErrorClass, IamError, Operation};
+
+use crate::model::names::{IamPath, PolicyArn, PolicyName, RoleName};
+use crate::model::ownership::Tags;
+
+/// A role as `GetRole` returns it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// ARN, path included.
+    pub arn: String,
+    /// Stable id, `AROA…`.
+    pub id: String,
+    /// Description; empty when there is none.
+    pub description: String,
+    /// Trust policy, decoded.
+    pub trust: String,
+    /// ARN of the permissions boundary.
+    pub boundary: Option<String>,
+    /// Tags.
+    pub tags: Tags,
+}
+
+/// A managed policy as `GetPolicy` returns it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// ARN, path included.
+    pub arn: String,
+    /// Stable id, `ANPA…`.
+    pub id: String,
+    /// Description; fixed at creation.
+    pub description: String,
+    /// Id of the default version, `v1`, `v2`, …
+    pub default_version: String,
+    /// Tags.
+    pub tags: Tags,
+}
+
+/// One version of a managed policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyVersion {
+    /// `v1`, `v2`, …; never reused.
+    pub id: String,
+    /// Is it the default?
+    pub is_default: bool,
+}
+
+impl PolicyVersion {
+    /// The number in the id, by which versions are ordered in time.
+    pub fn number(&self) -> u64 {
+        self.id.trim_start_matches('v').parse().unwrap_or(0)
+    }
+}
+
+/// Who uses a managed policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyUsers {
+    /// Roles that have it attached.
+    pub roles: Vec<String>,
+    /// Users that have it attached.
+    pub users: Vec<String>,
+    /// Groups that have it attached.
+    pub groups: Vec<String>,
+    /// `role x` and `user y` that have it as permissions boundary.
+    pub bounded: Vec<String>,
+}
+
+/// What a policy is created from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPolicy {
+    /// Name.
+    pub name: PolicyName,
+    /// Path.
+    pub path: IamPath,
+    /// Compact JSON.
+    pub document: String,
+    /// Description.
+    pub description: String,
+    /// Tags, ownership included.
+    pub tags: Tags,
+}
+
+/// What a role is created from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRole {
+    /// Name.
+    pub name: RoleName,
+    /// Path.
+    pub path: IamPath,
+    /// Compact JSON.
+    pub trust: String,
+    /// Description.
+    pub description: String,
+    /// Permissions boundary.
+    pub boundary: Option<String>,
+    /// Tags, ownership included.
+    pub tags: Tags,
+}
+
+/// Result of a call.
+pub type Result<T> = std::result::Result<T, IamError>;
+
+/// Declares an async method of the port whose future can be sent between threads.
+macro_rules! port {
+    ($($(#[$doc:meta])* fn $name:ident(&self $(, $arg:ident: $ty:ty)*) -> $result:ty;)+) => {
+        /// What the operator asks of IAM. `None` from a read means `NoSuchEntity`.
+        pub trait Iam: Send + Sync {
+            $($(#[$doc])* fn $name(&self $(, $arg: $ty)*) -> impl Future<Output = Result<$result>> + Send;)+
+        }
+    };
+}
+
+port! {
+    /// `GetRole`. IAM finds it by name, whatever the path: compare the ARN.
+    fn role(&self, name: &RoleName) -> Option<Role>;
+    /// `ListAttachedRolePolicies`, all pages.
+    fn attached_policies(&self, role: &RoleName) -> Vec<String>;
+    /// `ListRolePolicies`, all pages: names of the inline policies.
+    fn inline_policies(&self, role: &RoleName) -> Vec<String>;
+    /// `ListInstanceProfilesForRole`, all pages: names.
+    fn instance_profiles(&self, role: &RoleName) -> Vec<String>;
+    /// `GetPolicy`.
+    fn policy(&self, arn: &PolicyArn) -> Option<Policy>;
+    /// `ListPolicyVersions`, all pages.
+    fn policy_versions(&self, arn: &PolicyArn) -> Vec<PolicyVersion>;
+    /// `GetPolicyVersion`: the decoded document.
+    fn policy_document(&self, arn: &PolicyArn, version: &str) -> Option<String>;
+    /// `ListEntitiesForPolicy`, all pages, attachments and boundaries.
+    fn policy_users(&self, arn: &PolicyArn) -> PolicyUsers;
+
+    /// `CreatePolicy`.
+    fn create_policy(&self, policy: &NewPolicy) -> Policy;
+    /// `CreatePolicyVersion` as the default: its id.
+    fn create_policy_version(&self, arn: &PolicyArn, document: &str) -> String;
+    /// `SetDefaultPolicyVersion`.
+    fn set_default_policy_version(&self, arn: &PolicyArn, version: &str) -> ();
+    /// `DeletePolicyVersion`.
+    fn delete_policy_version(&self, arn: &PolicyArn, version: &str) -> ();
+    /// `TagPolicy`.
+    fn tag_policy(&self, arn: &PolicyArn, tags: &Tags) -> ();
+    /// `UntagPolicy`.
+    fn untag_policy(&self, arn: &PolicyArn, keys: &[String]) -> ();
+    /// `DeletePolicy`.
+    fn delete_policy(&self, arn: &PolicyArn) -> ();
+    /// `CreateRole`.
+    fn create_role(&self, role: &NewRole) -> Role;
+    /// `UpdateAssumeRolePolicy`.
+    fn update_trust(&self, role: &RoleName, document: &str) -> ();
+    /// `UpdateRoleDescription`, which leaves the rest of the role alone.
+    fn update_role_description(&self, role: &RoleName, description: &str) -> ();
+    /// `PutRolePermissionsBoundary`.
+    fn put_boundary(&self, role: &RoleName, boundary: &str) -> ();
+    /// `DeleteRolePermissionsBoundary`.
+    fn delete_boundary(&self, role: &RoleName) -> ();
+    /// `TagRole`.
+    fn tag_role(&self, role: &RoleName, tags: &Tags) -> ();
+    /// `UntagRole`.
+    fn untag_role(&self, role: &RoleName, keys: &[String]) -> ();
+    /// `AttachRolePolicy`.
+    fn attach(&self, role: &RoleName, policy: &str) -> ();
+    /// `DetachRolePolicy`.
+    fn detach(&self, role: &RoleName, policy: &str) -> ();
+    /// `DeleteRolePolicy`: an inline policy.
+    fn delete_inline_policy(&self, role: &RoleName, policy: &str) -> ();
+    /// `DeleteRole`.
+    fn delete_role(&self, role: &RoleName) -> ();
+}

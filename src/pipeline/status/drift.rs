@@ -1,0 +1,41 @@
+//! `status.drift`: findings as users read them.
+
+use super::cut;
+use crate::api::DriftEntry;
+use crate::pipeline::plan::Finding;
+
+const MAX_ENTRIES: usize = 32;
+const MAX_VALUE: usize = 256;
+
+/// At most 32 entries, values cut at 256 characters.
+pub(super) fn entries(findings: &[Finding]) -> Vec<DriftEntry> {
+    findings
+        .iter()
+        .take(MAX_ENTRIES)
+        .map(|finding| DriftEntry {
+            resource: finding.part.as_str().to_owned(),
+            field: field(finding),
+            expected: cut(&finding.expected, MAX_VALUE),
+            actual: cut(&finding.actual, MAX_VALUE),
+        })
+        .collect()
+}
+
+/// `role trust, policy document`.
+pub(super) fn summary(findings: &[Finding]) -> String {
+    let mut names = Vec::new();
+    for finding in findings {
+        let name = format!("{} {}", finding.part.as_str().to_lowercase(), finding.field.as_str());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(", ")
+}
+
+fn field(finding: &Finding) -> String {
+    match &finding.item {
+        Some(item) => format!("{}.{item}", finding.field.as_str()),
+        None => finding.field.as_str().to_owned(),
+    }
+}

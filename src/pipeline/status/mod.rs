@@ -1,0 +1,342 @@
+//! `(old status, outcome, generation, now) → new status`. Pure; an equal status means that nothing is written.
+//!
+//! The table of situations is in `docs/reference.md`; each row is a test below. `Reconciling` and `Stalled` follow
+//! kstatus: never both, absent otherwise. `lastTransitionTime` moves only when a status flips.
+
+pub mod account;
+mod drift;
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+
+use crate::api::condition::whole_seconds;
+use crate::api::{
+    AuroraLogExportPolicyStatus as Status, Condition, ConditionType, OutputsStatus, PolicyStatus, Reason, RoleStatus,
+};
+use crate::pipeline::plan::{Field, Finding, Part, Repair};
+
+/// What a reconcile came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// AWS is as the spec says, but for what is not being repaired.
+    InSync(Look),
+    /// The same, where `spec.outputs` has, or had, something to say.
+    Published(Look, Publication),
+    /// `Observe`: AWS differs.
+    Drifted(Look),
+    /// Work is under way.
+    Progressing {
+        /// What is going on.
+        message: String,
+        /// Keys of all tags that our resources may carry from now on.
+        tag_keys: Vec<String>,
+    },
+    /// `spec.suspend`.
+    Suspended,
+    /// It cannot go on.
+    Failed(Failure),
+    /// Deletion is under way and not done.
+    Deleting(Failure),
+}
+
+/// A look at AWS that came to a conclusion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Account of the caller.
+    pub account_id: String,
+    /// Partition of the caller.
+    pub partition: String,
+    /// The managed policy, if there is one.
+    pub policy: Option<PolicyStatus>,
+    /// The role.
+    pub role: RoleStatus,
+    /// Is a policy of our own wanted (`Minimal`)?
+    pub manages_policy: bool,
+    /// What differs and is not being repaired.
+    pub findings: Vec<Finding>,
+    /// Keys of the tags on our resources that are ours.
+    pub tag_keys: Vec<String>,
+    /// Has the account `AWSServiceRoleForRDS`? None: not known.
+    pub service_linked_role: Option<bool>,
+}
+
+/// What became of `spec.outputs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publication {
+    /// What is published now.
+    pub outputs: Option<OutputsStatus>,
+    /// Why the spec's wish was refused, if it was.
+    pub refused: Option<(Reason, String)>,
+}
+
+/// Why it cannot go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Reason of `Ready`.
+    pub reason: Reason,
+    /// The AWS object, the failing action and the next step; nothing that varies.
+    pub message: String,
+    /// Which parts are known to be wrong.
+    pub affected: Affected,
+}
+
+/// Which of the three parts a failure is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Affected {
+    /// The managed policy.
+    pub policy: bool,
+    /// The role.
+    pub role: bool,
+    /// The attachment.
+    pub attachment: bool,
+}
+
+impl Affected {
+    /// All three.
+    pub const ALL: Self = Self { policy: true, role: true, attachment: true };
+}
+
+/// Is `Ready` true for this generation?
+pub fn is_ready(status: &Status, generation: i64) -> bool {
+    condition(status, ConditionType::Ready)
+        .is_some_and(|ready| ready.status == "True" && ready.observed_generation == Some(generation))
+}
+
+/// A condition by its type.
+pub fn condition(status: &Status, type_: ConditionType) -> Option<&Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == type_.as_str())
+}
+
+/// The next status.
+pub fn next(old: &Status, outcome: &Outcome, generation: i64, now: Timestamp) -> Status {
+    let mut next = Status { observed_generation: generation, ..old.clone() };
+    let mut conditions = Conditions { old, generation, now, new: Vec::new() };
+    match outcome {
+        Outcome::InSync(look) | Outcome::Drifted(look) | Outcome::Published(look, _) => {
+            let drifted = matches!(outcome, Outcome::Drifted(_));
+            conditions.look(look, drifted);
+            if let Outcome::Published(_, Publication { outputs, refused }) = outcome {
+                next.outputs.clone_from(outputs);
+                if let Some((reason, message)) = refused {
+                    conditions.refuse(*reason, message);
+                }
+            }
+            next.account_id = Some(look.account_id.clone());
+            next.partition = Some(look.partition.clone());
+            next.policy.clone_from(&look.policy);
+            next.role = Some(look.role.clone());
+            next.tag_keys.clone_from(&look.tag_keys);
+            next.drift = drift::entries(&look.findings);
+        }
+        Outcome::Progressing { message, tag_keys } => {
+            next.tag_keys.clone_from(tag_keys);
+            conditions.set(ConditionType::Ready, "False", Reason::Progressing, message);
+            conditions.set(ConditionType::Reconciling, "True", Reason::Progressing, message);
+            conditions.parts(Affected::default(), Reason::Progressing, message);
+            conditions.keep(&[ConditionType::Drifted, ConditionType::Effective]);
+        }
+        Outcome::Suspended => {
+            let message = "spec.suspend is true: AWS is neither read nor changed; unset it to go on";
+            conditions.set(ConditionType::Ready, "False", Reason::Suspended, message);
+            conditions.set(ConditionType::Stalled, "True", Reason::Suspended, message);
+            conditions.parts(Affected::default(), Reason::Suspended, message);
+            conditions.keep(&[ConditionType::Drifted, ConditionType::Effective]);
+        }
+        Outcome::Failed(failure) => {
+            let Failure { reason, message, affected } = failure;
+            conditions.set(ConditionType::Ready, "False", *reason, message);
+            if stalls(*reason) {
+                conditions.set(ConditionType::Stalled, "True", *reason, message);
+            } else {
+                conditions.set(ConditionType::Reconciling, "True", Reason::Retrying, message);
+            }
+            conditions.parts(*affected, *reason, message);
+            conditions.keep(&[ConditionType::Drifted, ConditionType::Effective]);
+        }
+        Outcome::Deleting(failure) => {
+            let Failure { reason, message, affected } = failure;
+            conditions.set(ConditionType::Ready, "False", *reason, message);
+            conditions.set(ConditionType::Reconciling, "True", Reason::Deleting, message);
+            conditions.parts(*affected, *reason, message);
+            conditions.keep(&[ConditionType::Drifted, ConditionType::Effective]);
+        }
+    }
+    next.conditions = conditions.new;
+    next
+}
+
+/// Must a person act?
+fn stalls(reason: Reason) -> bool {
+    !matches!(reason, Reason::Throttled | Reason::AwsUnavailable | Reason::Progressing)
+}
+
+struct Conditions<'a> {
+    old: &'a Status,
+    generation: i64,
+    now: Timestamp,
+    new: Vec<Condition>,
+}
+
+impl Conditions<'_> {
+    fn set(&mut self, type_: ConditionType, status: &'static str, reason: Reason, message: &str) {
+        let since = condition(self.old, type_)
+            .filter(|old| old.status == status)
+            .map_or_else(|| whole_seconds(self.now), |old| old.last_transition_time.clone());
+        self.new.push(Condition {
+            type_: type_.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: cut(message, MAX_MESSAGE).into(),
+            last_transition_time: since,
+            observed_generation: Some(self.generation),
+        });
+    }
+
+    /// AWS is in sync, and yet the object is not ready.
+    fn refuse(&mut self, reason: Reason, message: &str) {
+        self.new.retain(|condition| condition.type_ != ConditionType::Ready.as_str());
+        self.set(ConditionType::Ready, "False", reason, message);
+        self.set(ConditionType::Stalled, "True", reason, message);
+    }
+
+    /// What this outcome says nothing about stays as it was, as the word of the generation it was said of.
+    fn keep(&mut self, types: &[ConditionType]) {
+        for type_ in types {
+            self.new.extend(condition(self.old, *type_).cloned());
+        }
+    }
+
+    /// The three parts after a failure: those affected are false; what was in sync for this generation stays; of
+    /// the rest nothing is known.
+    fn parts(&mut self, affected: Affected, reason: Reason, message: &str) {
+        let Affected { policy, role, attachment } = affected;
+        for (type_, affected) in [
+            (ConditionType::PolicyReady, policy),
+            (ConditionType::RoleReady, role),
+            (ConditionType::PolicyAttached, attachment),
+        ] {
+            let held = condition(self.old, type_)
+                .filter(|old| old.status == "True" && old.observed_generation == Some(self.generation))
+                .cloned();
+            match held {
+                _ if affected => self.set(type_, "False", reason, message),
+                Some(held) => self.new.push(held),
+                None => self.set(type_, "Unknown", reason, message),
+            }
+        }
+    }
+
+    fn look(&mut self, look: &Look, drifted: bool) {
+        let policy_name = look.policy.as_ref().map(|policy| policy.arn.as_str());
+        let role = look.role.arn.as_str();
+        let in_sync = match policy_name {
+            Some(policy) => format!("policy {policy} and role {role} are as the spec says"),
+            None => format!("role {role} is as the spec says"),
+        };
+        let differing = format!(
+            "AWS differs from the spec in {} and managementPolicy is Observe; see status.drift, or set Enforce to repair it",
+            drift::summary(&look.findings)
+        );
+        if drifted {
+            self.set(ConditionType::Ready, "False", Reason::DriftDetected, &differing);
+            self.set(ConditionType::Stalled, "True", Reason::DriftDetected, &differing);
+        } else {
+            self.set(ConditionType::Ready, "True", Reason::InSync, &in_sync);
+        }
+        self.part_after_look(look, drifted);
+        self.drift_after_look(look, drifted, &differing);
+        match look.service_linked_role {
+            Some(false) => self.set(
+                ConditionType::Effective,
+                "True",
+                Reason::NoServiceLinkedRole,
+                "the account has no AWSServiceRoleForRDS that would override this role",
+            ),
+            Some(true) => self.set(
+                ConditionType::Effective,
+                "False",
+                Reason::ServiceLinkedRoleOverrides,
+                "the account has AWSServiceRoleForRDS, which provides access to CloudWatch Logs and overrides this role",
+            ),
+            None => self.set(
+                ConditionType::Effective,
+                "Unknown",
+                Reason::Unknown,
+                "iam:GetRole on AWSServiceRoleForRDS is not allowed, so it is not known whether it overrides this role",
+            ),
+        }
+    }
+
+    fn part_after_look(&mut self, look: &Look, drifted: bool) {
+        let wrong = |part: Part, attachment: bool| {
+            drifted
+                && look.findings.iter().any(|finding| {
+                    finding.repair == Repair::Done
+                        && finding.part == part
+                        && (finding.field == Field::Attachments) == attachment
+                })
+        };
+        let parts = [
+            (ConditionType::PolicyReady, wrong(Part::Policy, false), "the policy"),
+            (ConditionType::RoleReady, wrong(Part::Role, false), "the role"),
+            (ConditionType::PolicyAttached, wrong(Part::Role, true), "the attachment"),
+        ];
+        for (type_, wrong, what) in parts {
+            if wrong {
+                self.set(
+                    type_,
+                    "False",
+                    Reason::DriftDetected,
+                    &format!("{what} differs from the spec; see status.drift"),
+                );
+            } else if type_ == ConditionType::PolicyReady && !look.manages_policy {
+                self.set(type_, "True", Reason::NotManaged, "access: FullAccess manages no policy of its own");
+            } else {
+                self.set(type_, "True", Reason::InSync, &format!("{what} is as the spec says"));
+            }
+        }
+    }
+
+    fn drift_after_look(&mut self, look: &Look, drifted: bool, differing: &str) {
+        let left =
+            |repair: Repair| look.findings.iter().filter(move |finding| finding.repair == repair).collect::<Vec<_>>();
+        let (others, immutable) = (left(Repair::LeftToOthers), left(Repair::Impossible));
+        let mut notes = Vec::new();
+        if !others.is_empty() {
+            let names: Vec<_> = others.iter().map(|finding| finding.actual.as_str()).collect();
+            notes.push(format!(
+                "others attached {} to role {}; detach them, or set attachmentPolicy: Exclusive",
+                names.join(", "),
+                look.role.arn
+            ));
+        }
+        if !immutable.is_empty() {
+            notes.push(
+                "the policy's description differs and IAM fixes it at creation; make a new object to change it"
+                    .to_owned(),
+            );
+        }
+        let notes = notes.join("; ");
+        if drifted {
+            self.set(ConditionType::Drifted, "True", Reason::DriftDetected, differing);
+        } else if !others.is_empty() {
+            self.set(ConditionType::Drifted, "True", Reason::UnexpectedAttachments, &notes);
+        } else if !immutable.is_empty() {
+            self.set(ConditionType::Drifted, "True", Reason::ImmutableInAws, &notes);
+        } else {
+            self.set(ConditionType::Drifted, "False", Reason::NoDrift, "nothing differs");
+        }
+    }
+}
+
+/// Longer messages are cut: metav1 allows 32,768, people read less.
+const MAX_MESSAGE: usize = 2048;
+
+/// At most `limit` characters, the last of them `…` where something was cut.
+fn cut(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
+}

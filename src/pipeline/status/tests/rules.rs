@@ -1,0 +1,118 @@
+//! What holds for every sequence of outcomes.
+
+use proptest::prelude::*;
+
+use super::super::Publication;
+use super::{Affected, Failure, Look, Outcome, Repair, at, condition, finding, look, next};
+use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, Reason};
+use crate::pipeline::plan::{Field, Part};
+
+fn looks() -> impl Strategy<Value = Look> {
+    let findings = prop::collection::vec(
+        (
+            prop::sample::select(vec![Part::Policy, Part::Role]),
+            prop::sample::select(Field::ALL),
+            prop::sample::select(vec![Repair::Done, Repair::LeftToOthers, Repair::Impossible]),
+        ),
+        0..4,
+    );
+    (findings, any::<bool>(), any::<Option<bool>>()).prop_map(|(findings, manages_policy, service_linked_role)| {
+        let findings = findings.into_iter().map(|(part, field, repair)| finding(part, field, repair)).collect();
+        let mut look = Look { manages_policy, service_linked_role, ..look(findings) };
+        if !manages_policy {
+            look.policy = None;
+        }
+        look
+    })
+}
+
+fn publication() -> impl Strategy<Value = Publication> {
+    let refused = prop::option::of(
+        prop::sample::select(vec![Reason::Conflict, Reason::NotPermitted])
+            .prop_map(|reason| (reason, "the ConfigMap is not ours".to_owned())),
+    );
+    let outputs = prop::option::of(Just(OutputsStatus::default()));
+    (outputs, refused).prop_map(|(outputs, refused)| Publication { outputs, refused })
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let failure = || {
+        (prop::sample::select(Reason::ALL), "[a-z]{0,5}", any::<(bool, bool, bool)>()).prop_map(
+            |(reason, message, (policy, role, attachment))| Failure {
+                reason,
+                message,
+                affected: Affected { policy, role, attachment },
+            },
+        )
+    };
+    prop_oneof![
+        looks().prop_map(Outcome::InSync),
+        looks().prop_map(Outcome::Drifted),
+        (looks(), publication()).prop_map(|(look, publication)| Outcome::Published(look, publication)),
+        "[a-z]{0,5}".prop_map(|message| Outcome::Progressing { message, tag_keys: vec!["team".into()] }),
+        Just(Outcome::Suspended),
+        failure().prop_map(Outcome::Failed),
+        failure().prop_map(Outcome::Deleting),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_rules_of_kstatus_and_of_metav1_hold_after_every_outcome(
+        steps in prop::collection::vec((outcome(), 0_i64..2, 0_i64..100), 1..12),
+    ) {
+        let (mut status, mut generation, mut clock) = (Status::default(), 1, 0);
+        for (outcome, edits, seconds) in steps {
+            generation += edits;
+            clock += seconds;
+            let new = next(&status, &outcome, generation, at(clock));
+
+            prop_assert_eq!(new.observed_generation, generation);
+            let present = |type_| condition(&new, type_).is_some();
+            prop_assert!(!(present(ConditionType::Reconciling) && present(ConditionType::Stalled)), "{:?}", outcome);
+            let ready = condition(&new, ConditionType::Ready);
+            prop_assert!(ready.is_some());
+            let ready = ready.is_some_and(|ready| ready.status == "True");
+            prop_assert_eq!(
+                ready,
+                !present(ConditionType::Reconciling) && !present(ConditionType::Stalled),
+                "either ready, or at work, or in need of a person: {:?}", outcome
+            );
+            for one in &new.conditions {
+                let same = new.conditions.iter().filter(|other| other.type_ == one.type_).count();
+                prop_assert_eq!(same, 1, "{} stands twice", &one.type_);
+                prop_assert!(ConditionType::from_name(&one.type_).is_some());
+                prop_assert!(Reason::from_name(&one.reason).is_some());
+                prop_assert!(matches!(&*one.status, "True" | "False" | "Unknown"));
+                prop_assert!(one.observed_generation.is_some_and(|of| of <= generation));
+                let before = status.conditions.iter().find(|old| old.type_ == one.type_ && old.status == one.status);
+                let expected = before.map_or(at(clock), |old| old.last_transition_time.0);
+                prop_assert_eq!(one.last_transition_time.0, expected, "{} flipped or did not", &one.type_);
+            }
+            for type_ in [ConditionType::PolicyReady, ConditionType::RoleReady, ConditionType::PolicyAttached] {
+                prop_assert!(present(type_), "{}", type_);
+            }
+            prop_assert!(new.drift.len() <= 32);
+
+            // The same outcome, later: nothing to write.
+            prop_assert_eq!(&next(&new, &outcome, generation, at(clock + 1000)), &new);
+            status = new;
+        }
+    }
+
+    #[test]
+    fn a_status_survives_the_api_server(steps in prop::collection::vec(outcome(), 1..4)) {
+        let mut status = Status::default();
+        for outcome in &steps {
+            status = next(&status, outcome, 7, at(0));
+        }
+        let stored = serde_json::to_string(&status).unwrap();
+        let read: Status = serde_json::from_str(&stored).unwrap();
+        prop_assert_eq!(&read, &status);
+        if let Some(last) = steps.last() {
+            prop_assert_eq!(next(&read, last, 7, at(9)), read);
+        }
+    }
+}

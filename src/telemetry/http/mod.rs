@@ -1,0 +1,172 @@
+//! The operator's own HTTP endpoints: `/metrics`, `/livez`, `/readyz`.
+//!
+//! They are reachable from the whole cluster network and so take nothing for granted: few connections, short patience,
+//! no request bodies, no answer that depends on anything but path, method and `Accept`.
+
+mod health;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::telemetry::metrics::{Exposition, Metrics};
+pub use health::{CheckHandle, Health, Report};
+
+/// More have to wait until one is closed.
+const MAX_CONNECTIONS: usize = 64;
+/// For the head of a request, which is also how long an idle connection is kept.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Then a connection is asked to end, so that slow readers cannot keep the places for ever.
+const CONNECTION_LIFE: Duration = Duration::from_mins(1);
+/// For answers under way when a connection is asked to end.
+const DRAIN: Duration = Duration::from_secs(2);
+/// After a failed accept (out of file descriptors, say), so as not to spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// Serves until `shutdown` is ready, then ends open connections within 2 s.
+pub async fn serve<S: Future>(listener: TcpListener, metrics: Metrics, health: Health, shutdown: S) {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let (stop, stopping) = watch::channel(());
+    let mut connections = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            _ = &mut shutdown => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Ok((stream, place)) => {
+                let answering = answer_all(stream, metrics.clone(), health.clone(), stopping.clone());
+                connections.spawn(async move {
+                    answering.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop((stop, listener));
+    while connections.join_next().await.is_some() {}
+}
+
+/// A connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, Option<tokio::sync::OwnedSemaphorePermit>)> {
+    // The semaphore is never closed.
+    let place = places.clone().acquire_owned().await.ok();
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
+
+/// Answers the requests of one connection until it ends, has lasted too long, or `stopping` tells to stop.
+async fn answer_all(stream: TcpStream, metrics: Metrics, health: Health, mut stopping: watch::Receiver<()>) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let response = answer(&request, &metrics, &health);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        result = &mut connection => Some(result),
+        // Only ever an error: the sender is dropped.
+        _ = stopping.changed() => None,
+        () = sleep(CONNECTION_LIFE) => None,
+    };
+    let result = if let Some(result) = ended {
+        result
+    } else {
+        connection.as_mut().graceful_shutdown();
+        timeout(DRAIN, connection).await.unwrap_or(Ok(()))
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "a connection to the HTTP endpoints ended early");
+    }
+}
+
+fn answer<B>(request: &Request<B>, metrics: &Metrics, health: &Health) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
+    if !["/metrics", "/livez", "/readyz"].contains(&path) {
+        return respond(StatusCode::NOT_FOUND, PLAIN, "not found: there are /metrics, /livez and /readyz\n");
+    }
+    if ![Method::GET, Method::HEAD].contains(request.method()) {
+        let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let verbose = request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
+    match path {
+        "/metrics" => {
+            let format = negotiate(request.headers());
+            respond(StatusCode::OK, format.content_type(), metrics.encode_as(format))
+        }
+        "/livez" => probe(&health.live(), verbose),
+        _ => probe(&health.ready(), verbose),
+    }
+}
+
+fn probe(report: &Report, verbose: bool) -> Response<Full<Bytes>> {
+    match (report.ok, verbose) {
+        (true, false) => respond(StatusCode::OK, PLAIN, "ok\n"),
+        (true, true) => respond(StatusCode::OK, PLAIN, format!("{}ok\n", report.details)),
+        (false, _) => respond(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{}failed\n", report.details)),
+    }
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The format that the scraper prefers of those we have; Prometheus's own if it does not say.
+fn negotiate(headers: &HeaderMap) -> Exposition {
+    let ranges =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let (mut open_metrics, mut text) = (0.0_f32, 0.0_f32);
+    for range in ranges {
+        let mut parts = range.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let parameters: Vec<_> = parts.filter_map(|part| part.split_once('=')).collect();
+        let parameter = |name: &str| parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| *v);
+        let quality = parameter("q").map_or(1.0, |q| q.parse().unwrap_or(0.0_f32));
+        match media_type.as_str() {
+            // The first drafts are numbered 0.0.1 and read the same.
+            "application/openmetrics-text" if matches!(parameter("version"), None | Some("1.0.0" | "0.0.1")) => {
+                open_metrics = open_metrics.max(quality);
+            }
+            "text/plain" | "text/*" | "*/*" => text = text.max(quality),
+            _ => {}
+        }
+    }
+    if open_metrics > 0.0 && open_metrics >= text { Exposition::OpenMetrics } else { Exposition::Prometheus }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail")]
+mod tests;

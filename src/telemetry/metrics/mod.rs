@@ -1,0 +1,257 @@
+//! What the operator counts, for Prometheus to scrape.
+//!
+//! Recording never fails and never blocks on a scrape for longer than a map look-up. Label values come from
+//! closed vocabularies or from account names, so the number of series is bounded by the number of accounts.
+
+mod catalog;
+mod collectors;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+use crate::api::Reason;
+use crate::pipeline::plan::Field;
+pub use catalog::{METRICS, MetricInfo, MetricKind};
+use collectors::{Accounts, Resources};
+pub use collectors::{ResourceCount, ResourceCounts};
+
+/// How a reconcile ended: the label `result` of `reconcile_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReconcileResult {
+    /// Nothing is left to do.
+    Success,
+    /// Nothing is wrong; the object is looked at again soon (AWS lags, a second look is due).
+    Waiting,
+    /// This replica does not hold the lease, or not for long enough to write.
+    Fenced,
+    /// The API server refused or did not answer.
+    KubernetesError,
+    /// The object is not ready, for this reason.
+    NotReady(Reason),
+}
+
+impl ReconcileResult {
+    /// The label's value. Reasons are spelt as in the condition `Ready`, so that one can be traced to the other.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Waiting => "waiting",
+            Self::Fenced => "fenced",
+            Self::KubernetesError => "kubernetes_error",
+            Self::NotReady(reason) => reason.as_str(),
+        }
+    }
+}
+
+/// The text formats that a scraper may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposition {
+    /// `OpenMetrics` 1.0.
+    OpenMetrics,
+    /// Prometheus's own text format 0.0.4.
+    Prometheus,
+}
+
+impl Exposition {
+    /// Value of `Content-Type`.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FieldLabel {
+    field: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VersionLabel {
+    version: &'static str,
+}
+
+/// Handle to all metrics; clones share them.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    reconciles: Family<ResultLabel, Counter>,
+    reconcile_duration: Histogram,
+    budget_wait: Histogram,
+    drift_repaired: Family<FieldLabel, Counter>,
+    leader: Gauge,
+    status_writes: Counter,
+    accounts: Arc<Accounts>,
+    resources: Arc<Resources>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero; `build_info` is set from the crate's version.
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let reconciles = register(&mut registry, catalog::RECONCILES, Family::default());
+        // From a no-op (milliseconds) to one that waited for a throttled account.
+        let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+        let reconcile_duration = register(&mut registry, catalog::RECONCILE_DURATION, Histogram::new(seconds));
+        let budget_wait = register(&mut registry, catalog::BUDGET_WAIT, Histogram::new(seconds));
+        let drift_repaired = register(&mut registry, catalog::DRIFT_REPAIRED, Family::<FieldLabel, Counter>::default());
+        // A series that begins at 1 hides its first repair from Prometheus' `increase`, and so from the alert.
+        for field in Field::ALL {
+            drop(drift_repaired.get_or_create(&FieldLabel { field: field.as_str().to_owned() }));
+        }
+        let leader = register(&mut registry, catalog::LEADER, Gauge::default());
+        let status_writes = register(&mut registry, catalog::STATUS_WRITES, Counter::default());
+        let build = register(&mut registry, catalog::BUILD_INFO, Family::<VersionLabel, Gauge>::default());
+        let version = VersionLabel { version: env!("CARGO_PKG_VERSION") };
+        build.get_or_create(&version).set(1);
+        let accounts = Arc::new(Accounts::default());
+        registry.register_collector(Box::new(accounts.clone()));
+        let resources = Arc::new(Resources::default());
+        registry.register_collector(Box::new(resources.clone()));
+        Self(Arc::new(Inner {
+            registry,
+            reconciles,
+            reconcile_duration,
+            budget_wait,
+            drift_repaired,
+            leader,
+            status_writes,
+            accounts,
+            resources,
+        }))
+    }
+
+    /// Counts a finished reconcile.
+    pub fn reconciled(&self, result: ReconcileResult, took: Duration) {
+        self.0.reconciles.get_or_create(&ResultLabel { result: result.as_str() }).inc();
+        self.0.reconcile_duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a request to AWS: `operation` as AWS spells it (`GetRole`), `outcome` `success` or an error class.
+    pub fn iam_request(&self, account: &str, operation: &'static str, outcome: &'static str) {
+        self.0.accounts.request(account, operation, outcome);
+    }
+
+    /// Records how long a call waited for its account's budget.
+    pub fn budget_waited(&self, waited: Duration) {
+        self.0.budget_wait.observe(waited.as_secs_f64());
+    }
+
+    /// Counts a repaired difference. Of a field such as `tags.team` only `tags` is kept: tag keys are users' words
+    /// and would make a series each.
+    pub fn drift_repaired(&self, field: &str) {
+        let field = field.split('.').next().unwrap_or_default().to_owned();
+        self.0.drift_repaired.get_or_create(&FieldLabel { field }).inc();
+    }
+
+    /// Counts a status write.
+    pub fn status_written(&self) {
+        self.0.status_writes.inc();
+    }
+
+    /// Sets the number of resources in the account that carry our tags and have no object.
+    pub fn orphans(&self, account: &str, count: u64) {
+        self.0.accounts.orphans(account, count);
+    }
+
+    /// Records the end of a complete drift scan of the account; its age is computed at every scrape.
+    pub fn scanned(&self, account: &str, at: Instant) {
+        self.0.accounts.scanned(account, at);
+    }
+
+    /// Drops every series of an account that is no longer in use.
+    pub fn forget_account(&self, account: &str) {
+        self.0.accounts.forget(account);
+    }
+
+    /// Says whether this replica leads.
+    pub fn leader(&self, leads: bool) {
+        self.0.leader.set(i64::from(leads));
+    }
+
+    /// Sets where the gauge `resources` gets its numbers; called at every scrape, so it should be cheap.
+    pub fn set_resources(&self, counts: ResourceCounts) {
+        self.0.resources.set(counts);
+    }
+
+    /// Everything, in the `OpenMetrics` text format.
+    pub fn encode(&self) -> String {
+        self.encode_as(Exposition::OpenMetrics)
+    }
+
+    /// Everything, in the format asked for.
+    pub fn encode_as(&self, format: Exposition) -> String {
+        let mut out = String::new();
+        if text::encode(&mut out, &self.0.registry).is_err() {
+            // Writing to a String cannot fail; a collector that gives up leaves a truncated page, which the missing
+            // `# EOF` tells the scraper.
+            tracing::error!("the metrics could not be encoded completely");
+        }
+        match format {
+            Exposition::OpenMetrics => out,
+            Exposition::Prometheus => to_prometheus_text(&out),
+        }
+    }
+}
+
+/// The two text formats differ, for the types in use here, in the name that a counter's comments carry and in the
+/// final `# EOF`.
+fn to_prometheus_text(open_metrics: &str) -> String {
+    let mut out = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines().filter(|line| *line != "# EOF") {
+        let comment = ["# HELP ", "# TYPE "].into_iter().find_map(|p| line.strip_prefix(p).map(|rest| (p, rest)));
+        let counter = comment.and_then(|(keyword, rest)| {
+            let (name, text) = rest.split_once(' ')?;
+            let info = METRICS.iter().find(|info| info.family() == name && info.kind == MetricKind::Counter)?;
+            Some(format!("{keyword}{} {text}", info.name))
+        });
+        out.push_str(counter.as_deref().unwrap_or(line));
+        out.push('\n');
+    }
+    out
+}
+
+fn register<M: Metric + Clone>(registry: &mut Registry, info: MetricInfo, metric: M) -> M {
+    registry.register(info.family(), info.help, metric.clone());
+    metric
+}
+
+/// A gauge that holds seconds.
+type SecondsGauge = prometheus_client::metrics::gauge::ConstGauge<f64>;
+/// A gauge that holds a count.
+type CountGauge = prometheus_client::metrics::gauge::ConstGauge<u64>;
+/// A counter read out of a map of our own.
+type CountCounter = prometheus_client::metrics::counter::ConstCounter<u64>;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail")]
+mod tests;
