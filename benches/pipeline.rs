@@ -12,8 +12,9 @@ use aurora_log_export_operator::model::documents::Meaning;
 use aurora_log_export_operator::model::names::{AccountId, ClusterName, IamPath, Owner, Partition};
 use aurora_log_export_operator::model::settings::{AccountFacts, Cluster, Settings};
 use aurora_log_export_operator::pipeline::desired::{Desired, desired};
-use aurora_log_export_operator::pipeline::observe::{Content, Observed, ObservedPolicy, ObservedRole};
-use aurora_log_export_operator::pipeline::plan::{Rivals, plan};
+use aurora_log_export_operator::pipeline::observe::{Content, Observed, ObservedPolicy};
+use aurora_log_export_operator::pipeline::plan::{EarlierClaims, plan};
+use aurora_log_export_operator::pipeline::port::ObservedRole;
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 
@@ -35,7 +36,7 @@ fn want(spec: &AuroraLogExportPolicySpec) -> Desired {
     let account = AccountFacts {
         id: AccountId::parse("123456789012").expect("an account"),
         partition: Partition::parse("aws").expect("a partition"),
-        via: None,
+        binding: None,
     };
     desired(&Owner::new("shop", "orders"), spec, &settings(), &account).expect("a sound spec")
 }
@@ -83,7 +84,7 @@ fn pipeline(criterion: &mut Criterion) {
         let wanted = want(&spec);
         criterion.bench_function(&format!("desired, {name}"), |bencher| bencher.iter(|| want(black_box(&spec))));
         let seen = in_sync(&wanted);
-        let compare = |observed: &Observed| plan(black_box(&wanted), observed, &Rivals::default(), &[]);
+        let compare = |observed: &Observed| plan(black_box(&wanted), observed, &EarlierClaims::default(), &[]);
         assert!(compare(&seen).expect("no conflict").is_empty(), "what is in sync needs no plan");
         criterion
             .bench_function(&format!("plan in sync, {name}"), |bencher| bencher.iter(|| compare(black_box(&seen))));

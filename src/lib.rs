@@ -11,7 +11,3 @@ pub mod model;
 pub mod operator;
 pub mod pipeline;
 pub mod telemetry;
-
-pub mod runtime;
-#[cfg(target_os = "linux")]
-pub mod scheduling;

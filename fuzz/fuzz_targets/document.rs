@@ -2,7 +2,7 @@
 #![no_main]
 
 use aurora_log_export_operator::model::documents::Meaning;
-use aurora_log_export_operator::aws::iam::decode_document;
+use aurora_log_export_operator::model::documents::encoding::decode_document;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 

@@ -21,6 +21,6 @@ fuzz_target!(|data: &[u8]| {
     assert!(message.chars().count() <= 400);
     let error =
         IamError { class, operation: Operation::GetRole, resource: "role x".into(), code: code.to_owned(), message };
-    let told = error.for_people();
+    let told = error.user_message();
     assert!(told.contains("iam:GetRole") && told.contains("role x") && told.contains(class.next_step()), "{told}");
 });

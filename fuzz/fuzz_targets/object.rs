@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use aurora_log_export_operator::pipeline::desired::{desired, identity};
 use aurora_log_export_operator::model::names::{AccountId, ClusterName, IamPath, Partition};
-use aurora_log_export_operator::model::object::Object;
+use aurora_log_export_operator::model::stored::PolicyObject;
 use aurora_log_export_operator::model::settings::{AccountFacts, Cluster, Settings};
 use libfuzzer_sys::fuzz_target;
 
@@ -19,11 +19,11 @@ static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
 static ACCOUNT: LazyLock<AccountFacts> = LazyLock::new(|| AccountFacts {
     id: AccountId::parse("123456789012").expect("valid"),
     partition: Partition::parse("aws").expect("valid"),
-    via: None,
+    binding: None,
 });
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(object) = serde_json::from_slice::<Object>(data) else {
+    let Ok(object) = serde_json::from_slice::<PolicyObject>(data) else {
         return;
     };
     let _ = (object.is_deleting(), object.has_finalizer(), object.is_abandoned(), object.resource_version());

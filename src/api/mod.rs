@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod condition;
+pub mod field;
 pub mod policy;
 pub mod reason;
 mod schema;
@@ -15,6 +16,7 @@ use serde_json::json;
 
 pub use account::{AwsAccount, AwsAccountSpec, AwsAccountStatus};
 pub use condition::Condition;
+pub use field::Field;
 pub use policy::{AuroraLogExportPolicy, AuroraLogExportPolicySpec};
 pub use reason::{ConditionType, EventReason, Reason};
 pub use status::{AuroraLogExportPolicyStatus, DriftEntry, OutputsStatus, PolicyStatus, RoleStatus};

@@ -3,10 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use aws_config::SdkConfig;
-
-use super::credentials::{CallerIdentity, Session, Source};
-use super::rate_limit::{Budget, Caller};
+use super::credentials::{CallerIdentity, Session};
 use super::sdk;
 use super::service_linked::ServiceLinkedRole;
 use crate::aws::gate::Gate;
@@ -20,7 +17,7 @@ pub use super::service_linked::SERVICE_LINKED_ROLE;
 /// One AWS account, or the operator's own.
 pub struct Account {
     session: Arc<Session>,
-    /// Clients and budget; made when the account's id is known.
+    /// Client and gate; made when the account's id is known.
     open: Mutex<Option<Open>>,
     make_gate: Box<dyn Fn(&CallerIdentity) -> Gate + Send + Sync>,
     service_linked_role: ServiceLinkedRole,
@@ -54,7 +51,7 @@ impl Account {
         &self.session
     }
 
-    /// Whom AWS takes us for, verified.
+    /// The verified STS caller identity.
     ///
     /// # Errors
     /// As [`Session::identity`].
@@ -63,20 +60,15 @@ impl Account {
     }
 
     /// IAM of this account, for a caller; the identity must have been asked for before.
-    pub fn iam(&self, identity: &CallerIdentity, caller: Caller) -> AwsIam {
+    pub fn iam(&self, identity: &CallerIdentity) -> AwsIam {
         let Open { client, gate, .. } = self.open(identity);
-        AwsIam::new(client, gate, caller)
+        AwsIam::new(client, gate)
     }
 
     /// Lists over the whole account, for the command line; the identity must have been asked for before.
-    pub fn inventory(&self, identity: &CallerIdentity, caller: Caller) -> Inventory {
+    pub fn inventory(&self, identity: &CallerIdentity) -> Inventory {
         let Open { client, gate, .. } = self.open(identity);
-        Inventory::new(client, gate, caller)
-    }
-
-    /// The budget of the account.
-    pub fn budget(&self, identity: &CallerIdentity) -> Budget {
-        self.open(identity).gate.budget.clone()
+        Inventory::new(client, gate)
     }
 
     fn open(&self, identity: &CallerIdentity) -> Open {
@@ -95,8 +87,8 @@ impl Account {
         }
     }
 
-    /// Takes note of an error: credentials that AWS does not accept are fetched anew.
-    pub async fn note(&self, error: &IamError) {
+    /// After a call that failed: credentials that AWS did not accept are fetched again.
+    pub async fn credentials_failed(&self, error: &IamError) {
         if error.class == ErrorClass::CredentialsInvalid {
             self.session.invalidate().await;
         }
@@ -109,9 +101,4 @@ impl Account {
         let ask = Box::pin(async { Ok(iam.role(&name).await?.is_some()) });
         self.service_linked_role.look(Instant::now(), ask).await
     }
-}
-
-/// The operator's own account, reached by the SDK's own chain of credentials.
-pub fn own_session(config: &SdkConfig, expected: Option<crate::model::names::AccountId>, gate: Gate) -> Session {
-    Session::new(Source::Chain, expected, config.clone(), gate)
 }

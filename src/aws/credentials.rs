@@ -12,10 +12,9 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_sts::types::Tag;
 
-use super::rate_limit::{Caller, Priority};
+use super::gate::{Gate, READ_TIMEOUT};
 use super::sdk;
 use crate::api::account::AssumeRole;
-use crate::aws::gate::{Gate, READ_TIMEOUT};
 use crate::model::names::{AccountId, Partition};
 use crate::pipeline::port::{ErrorClass, IamError, Operation};
 
@@ -33,7 +32,7 @@ const LAST_USE: Duration = Duration::from_secs(10);
 /// Session name of assumed roles, seen in CloudTrail.
 const SESSION_NAME: &str = "aurora-log-export-operator";
 
-/// Whom AWS takes us for.
+/// Verified STS caller identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerIdentity {
     /// Account of the credentials.
@@ -154,7 +153,7 @@ impl Session {
             .build()
     }
 
-    /// Whom AWS takes us for; fetches and verifies credentials if there are none, or if they are about to expire.
+    /// The verified STS caller identity; fetches and verifies credentials if there are none, or if they are about to expire.
     ///
     /// # Errors
     /// `CredentialsInvalid` if there are none or AWS does not accept them, `AccountMismatch` if they belong to another
@@ -309,7 +308,7 @@ impl Session {
             tags.iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect();
         let answer = self
             .gate
-            .call(&caller(), Operation::AssumeRole, &label, || {
+            .call(Operation::AssumeRole, &label, || {
                 client
                     .assume_role()
                     .role_arn(&role.role_arn)
@@ -335,10 +334,8 @@ impl Session {
             self.config.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials.clone())).build();
         let client = sdk::sts(&config);
         let resource = "the operator's credentials";
-        let answer = self
-            .gate
-            .call(&caller(), Operation::GetCallerIdentity, resource, || client.get_caller_identity().send())
-            .await?;
+        let answer =
+            self.gate.call(Operation::GetCallerIdentity, resource, || client.get_caller_identity().send()).await?;
         let arn = answer.arn.unwrap_or_default();
         let partition = arn.split(':').nth(1).unwrap_or_default();
         match (AccountId::parse(answer.account.unwrap_or_default()), Partition::parse(partition)) {
@@ -352,10 +349,6 @@ impl Session {
             }),
         }
     }
-}
-
-fn caller() -> Caller {
-    Caller { namespace: Arc::from(""), object: Arc::from(""), priority: Priority::Change }
 }
 
 fn no_credentials(message: &str) -> IamError {

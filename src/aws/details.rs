@@ -3,9 +3,10 @@
 
 use aws_sdk_iam::types::EntityType;
 
-use super::iam::{AwsIam, decode_document, from_tags};
-use crate::pipeline::observe::ObservedRole;
-use crate::pipeline::port::{Operation, Result};
+use super::iam::{AwsIam, from_tags};
+use crate::model::documents::encoding::decode_document;
+
+use crate::pipeline::port::{ObservedRole, Operation, Result};
 
 /// The most entities asked for at once: a page is held in memory whole, and AWS caps it at 1,000.
 const PAGE: i32 = 500;
@@ -16,14 +17,14 @@ pub struct DetailsPage {
     /// Roles; their description is not known.
     pub roles: Vec<ObservedRole>,
     /// Customer-managed policies.
-    pub policies: Vec<ScannedPolicy>,
+    pub policies: Vec<PolicyDetails>,
     /// Where the next page begins, if there is one.
     pub next: Option<String>,
 }
 
-/// A customer-managed policy as a page shows it.
+/// A customer-managed policy on a page.
 #[derive(Debug)]
-pub struct ScannedPolicy {
+pub struct PolicyDetails {
     /// ARN.
     pub arn: String,
     /// Stable id; empty if the page does not say.
@@ -34,36 +35,34 @@ pub struct ScannedPolicy {
     encoded: String,
 }
 
-impl ScannedPolicy {
+impl PolicyDetails {
     /// The document of the default version.
     pub fn document(&self) -> String {
         decode_document(&self.encoded)
     }
 }
 
-impl AwsIam {
-    /// One page of roles and customer policies, from `marker` on.
-    ///
-    /// # Errors
-    /// Any error of the call; `AccessDenied` where the permission is missing, which is optional.
-    pub async fn account_details(&self, marker: Option<String>) -> Result<DetailsPage> {
-        let page = self
-            .gate
-            .call(&self.caller, Operation::GetAccountAuthorizationDetails, "the account", || {
-                self.client
-                    .get_account_authorization_details()
-                    .filter(EntityType::Role)
-                    .filter(EntityType::LocalManagedPolicy)
-                    .max_items(PAGE)
-                    .set_marker(marker.clone())
-                    .send()
-            })
-            .await?;
-        let next = page.is_truncated.then_some(page.marker).flatten();
-        let roles = page.role_detail_list.unwrap_or_default().into_iter().map(role);
-        let policies = page.policies.unwrap_or_default().into_iter().map(policy);
-        Ok(DetailsPage { roles: roles.collect(), policies: policies.collect(), next })
-    }
+/// One page of roles and customer policies, from `marker` on.
+///
+/// # Errors
+/// Any error of the call; `AccessDenied` where the permission is missing, which is optional.
+pub async fn account_details(iam: &AwsIam, marker: Option<String>) -> Result<DetailsPage> {
+    let page = iam
+        .gate
+        .call(Operation::GetAccountAuthorizationDetails, "the account", || {
+            iam.client
+                .get_account_authorization_details()
+                .filter(EntityType::Role)
+                .filter(EntityType::LocalManagedPolicy)
+                .max_items(PAGE)
+                .set_marker(marker.clone())
+                .send()
+        })
+        .await?;
+    let next = page.is_truncated.then_some(page.marker).flatten();
+    let roles = page.role_detail_list.unwrap_or_default().into_iter().map(role);
+    let policies = page.policies.unwrap_or_default().into_iter().map(policy);
+    Ok(DetailsPage { roles: roles.collect(), policies: policies.collect(), next })
 }
 
 fn role(detail: aws_sdk_iam::types::RoleDetail) -> ObservedRole {
@@ -81,11 +80,11 @@ fn role(detail: aws_sdk_iam::types::RoleDetail) -> ObservedRole {
     }
 }
 
-fn policy(detail: aws_sdk_iam::types::ManagedPolicyDetail) -> ScannedPolicy {
+fn policy(detail: aws_sdk_iam::types::ManagedPolicyDetail) -> PolicyDetails {
     let versions = detail.policy_version_list.unwrap_or_default();
     let default = versions.into_iter().find(|version| version.is_default_version);
     let (version, encoded) = default.map_or((None, None), |version| (version.version_id, version.document));
-    ScannedPolicy {
+    PolicyDetails {
         arn: detail.arn.unwrap_or_default(),
         id: detail.policy_id.unwrap_or_default(),
         default_version: version.or(detail.default_version_id).unwrap_or_default(),

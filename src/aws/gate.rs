@@ -1,5 +1,5 @@
-//! The one way out to AWS: every call, its retries included, passes the budget, the fence and a timeout, is counted,
-//! and has its error classed.
+//! The gate that every call to AWS passes, its retries included: rate limit, write fence, timeout, metrics, and the class
+//! of its error.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -13,9 +13,9 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use tracing::Instrument;
 
-use crate::aws::rate_limit::{Budget, CallKind, Caller};
-use crate::kubernetes::lease::Fence;
-use crate::pipeline::port::error::{class_of, stable_message};
+use super::rate_limit::{CallKind, RateLimit};
+use crate::pipeline::port::codes::class_of;
+use crate::pipeline::port::error::stable_message;
 use crate::pipeline::port::{ErrorClass, IamError, Operation, Result};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace;
@@ -28,15 +28,18 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often a throttled call is made again before the object is requeued.
 const TRIES: u32 = 3;
 
-/// The way out to one account.
+/// Tells whether this replica may start a write that takes at most this long.
+pub type WriteFence = Arc<dyn Fn(Duration) -> bool + Send + Sync>;
+
+/// The gate of one account.
 #[derive(Clone)]
 pub struct Gate {
     /// Label of metrics: the account id, or what is known before it.
     pub account: Arc<str>,
     /// Shared by everything that calls this account.
-    pub budget: Budget,
+    pub rate_limit: RateLimit,
     /// May this replica write?
-    pub fence: Fence,
+    pub fence: WriteFence,
     /// Where calls are counted.
     pub metrics: Metrics,
 }
@@ -48,7 +51,6 @@ impl Gate {
     /// Whatever AWS says, or the way to it, classed; `NotLeader` if the fence is shut for a write.
     pub async fn call<T, E, F>(
         &self,
-        caller: &Caller,
         operation: Operation,
         resource: &str,
         send: impl Fn() -> F + Send + Sync,
@@ -61,7 +63,7 @@ impl Gate {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.call_once(caller, operation, resource, &send).await {
+            match self.call_once(operation, resource, &send).await {
                 Err(error) if error.class == ErrorClass::Throttled && tries < TRIES => {}
                 result => return result,
             }
@@ -70,7 +72,6 @@ impl Gate {
 
     async fn call_once<T, E, F>(
         &self,
-        caller: &Caller,
         operation: Operation,
         resource: &str,
         send: &(impl Fn() -> F + Send + Sync),
@@ -89,14 +90,14 @@ impl Gate {
         };
         let (kind, limit) =
             if operation.writes() { (CallKind::Write, WRITE_TIMEOUT) } else { (CallKind::Read, READ_TIMEOUT) };
-        let waited = self.budget.acquire(kind, caller).await;
-        self.metrics.budget_waited(waited);
-        // After the wait, so that nothing lies between the look at the lease and the call.
-        if operation.writes() && !self.fence.may_write(limit) {
+        let waited = self.rate_limit.acquire(kind).await;
+        self.metrics.rate_limit_waited(waited);
+        // After the wait: the lease must hold when the call starts.
+        if operation.writes() && !(self.fence)(limit) {
             return Err(fail(ErrorClass::NotLeader, "NotLeader", "this replica no longer holds the lease".to_owned()));
         }
         tracing::debug!(%operation, resource, "calling AWS");
-        let span = trace::aws_call(operation, resource, &self.account);
+        let span = trace::aws_call(operation.service(), operation.as_str(), resource, &self.account);
         let result = match tokio::time::timeout(limit, send()).instrument(span.clone()).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
@@ -110,10 +111,10 @@ impl Gate {
             Err(error) => error.class.label(),
         };
         match &result {
-            Err(error) if error.class == ErrorClass::Throttled => self.budget.throttled(kind),
+            Err(error) if error.class == ErrorClass::Throttled => self.rate_limit.throttled(kind),
             _ => {}
         }
-        // Something may well not be there: that is an answer.
+        // "Not found" is an answer.
         let failure = result.as_ref().err().filter(|error| error.class != ErrorClass::NotFound);
         trace::call_ended(&span, outcome, failure.map(|error| error as &dyn Display));
         self.metrics.iam_request(&self.account, operation.as_str(), outcome);

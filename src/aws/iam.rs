@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use aws_sdk_iam::Client;
 use aws_sdk_iam::types::{PolicyUsageType, Tag};
-use percent_encoding::percent_decode_str;
 
 use super::gate::Gate;
-use crate::aws::rate_limit::Caller;
+use crate::model::documents::encoding::decode_document;
 use crate::model::names::{PolicyArn, RoleName};
 use crate::model::ownership::Tags;
 use crate::pipeline::port::{
@@ -19,20 +18,19 @@ use crate::pipeline::port::{
 pub struct AwsIam {
     pub(super) client: Client,
     pub(super) gate: Arc<Gate>,
-    pub(super) caller: Caller,
 }
 
 impl AwsIam {
     /// IAM through a gate, for a caller.
-    pub fn new(client: Client, gate: Arc<Gate>, caller: Caller) -> Self {
-        Self { client, gate, caller }
+    pub fn new(client: Client, gate: Arc<Gate>) -> Self {
+        Self { client, gate }
     }
 }
 
 /// One call of the SDK through the gate: `call!(self, GetRole, resource, get_role().role_name(name))`.
 macro_rules! call {
     ($self:ident, $operation:ident, $resource:expr, $($request:tt)+) => {
-        $self.gate.call(&$self.caller, Operation::$operation, &$resource, || $self.client.$($request)+.send()).await
+        $self.gate.call(Operation::$operation, &$resource, || $self.client.$($request)+.send()).await
     };
 }
 
@@ -43,7 +41,7 @@ macro_rules! pages {
         loop {
             let $page = $self
                 .gate
-                .call(&$self.caller, Operation::$operation, &$resource, || $request.set_marker(marker.clone()).send())
+                .call(Operation::$operation, &$resource, || $request.set_marker(marker.clone()).send())
                 .await?;
             let next = if $page.is_truncated() { $page.marker().map(str::to_owned) } else { None };
             $collect;
@@ -80,15 +78,6 @@ fn incomplete(operation: Operation, resource: String) -> IamError {
         code: "Incomplete".into(),
         message: "the answer lacks its subject".into(),
     }
-}
-
-/// Decodes a document as IAM returns it: percent-encoded by RFC 3986, where `+` is a plus sign. A text that already
-/// is JSON is left alone; an encoded one begins with `%7B`.
-pub fn decode_document(text: &str) -> String {
-    if text.trim_start().starts_with(['{', '[', '"']) {
-        return text.to_owned();
-    }
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 pub(super) fn from_tags(tags: &[Tag]) -> Tags {
@@ -380,20 +369,5 @@ impl Iam for AwsIam {
         let label = role_label(role);
         call!(self, DeleteRole, label, delete_role().role_name(role.as_str()))?;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::decode_document;
-
-    #[test]
-    fn documents_are_decoded_by_rfc_3986_where_plus_is_a_plus() {
-        assert_eq!(decode_document("%7B%22a%22%3A%22b%20c+d%22%7D"), r#"{"a":"b c+d"}"#);
-        assert_eq!(
-            decode_document(r#"{"a":"50%20"}"#),
-            r#"{"a":"50%20"}"#,
-            "what is JSON already is not decoded twice"
-        );
     }
 }

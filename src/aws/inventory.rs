@@ -8,8 +8,7 @@ use aws_sdk_iam::Client;
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EntityType, PolicyEvaluationDecisionType, PolicyScopeType};
 
 use super::gate::Gate;
-use super::iam::decode_document;
-use crate::aws::rate_limit::Caller;
+use crate::model::documents::encoding::decode_document;
 use crate::model::ownership::Tags;
 use crate::pipeline::port::{Operation, Result};
 
@@ -18,7 +17,6 @@ use crate::pipeline::port::{Operation, Result};
 pub struct Inventory {
     client: Client,
     gate: Arc<Gate>,
-    caller: Caller,
 }
 
 /// A role as `ListRoles` shows it.
@@ -61,8 +59,8 @@ pub type TaggedRole = (String, Tags);
 
 impl Inventory {
     /// Lists through a gate, for a caller.
-    pub fn new(client: Client, gate: Arc<Gate>, caller: Caller) -> Self {
-        Self { client, gate, caller }
+    pub fn new(client: Client, gate: Arc<Gate>) -> Self {
+        Self { client, gate }
     }
 
     /// `ListRoles`, all pages.
@@ -74,7 +72,7 @@ impl Inventory {
         loop {
             let page = self
                 .gate
-                .call(&self.caller, Operation::ListRoles, "the account's roles", || {
+                .call(Operation::ListRoles, "the account's roles", || {
                     self.client.list_roles().max_items(1000).set_marker(marker.clone()).send()
                 })
                 .await?;
@@ -100,7 +98,7 @@ impl Inventory {
         loop {
             let page = self
                 .gate
-                .call(&self.caller, Operation::ListPolicies, "the account's policies", || {
+                .call(Operation::ListPolicies, "the account's policies", || {
                     self.client
                         .list_policies()
                         .scope(PolicyScopeType::Local)
@@ -130,7 +128,7 @@ impl Inventory {
         loop {
             let page = self
                 .gate
-                .call(&self.caller, Operation::GetAccountAuthorizationDetails, "the account", || {
+                .call(Operation::GetAccountAuthorizationDetails, "the account", || {
                     self.client
                         .get_account_authorization_details()
                         .filter(EntityType::Role)
@@ -157,9 +155,7 @@ impl Inventory {
     pub async fn summary(&self) -> Result<BTreeMap<String, i32>> {
         let answer = self
             .gate
-            .call(&self.caller, Operation::GetAccountSummary, "the account", || {
-                self.client.get_account_summary().send()
-            })
+            .call(Operation::GetAccountSummary, "the account", || self.client.get_account_summary().send())
             .await?;
         let map = answer.summary_map.unwrap_or_default();
         Ok(map.into_iter().map(|(key, value)| (key.as_str().to_owned(), value)).collect())
@@ -188,7 +184,7 @@ impl Inventory {
             .collect();
         let answer = self
             .gate
-            .call(&self.caller, Operation::SimulatePrincipalPolicy, principal, || {
+            .call(Operation::SimulatePrincipalPolicy, principal, || {
                 self.client
                     .simulate_principal_policy()
                     .policy_source_arn(principal)

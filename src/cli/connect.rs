@@ -14,17 +14,16 @@ use kube::{Client, ResourceExt};
 
 use super::run::{deletion_policy, rate};
 use crate::api::policy::DeletionPolicy;
-use crate::aws::rate_limit::{Caller, Priority, Rates};
-use crate::aws::registry::Accounts;
-use crate::aws::registry::Ways;
+use crate::aws::rate_limit::Rates;
+use crate::aws::registry::{Accounts, GateConfig};
 use crate::aws::sdk;
-use crate::kubernetes::lease::Fence;
-use crate::model::account_object::AccountObject;
 use crate::model::names::{AccountId, ClusterName, IamPath};
-use crate::model::object::Object;
 use crate::model::settings::{Cluster, Settings};
+use crate::model::stored::AccountObject;
+use crate::model::stored::PolicyObject;
+use crate::operator::admission::Namespaces;
+use crate::operator::context::View;
 use crate::operator::index::Index;
-use crate::operator::reconcile::View;
 use crate::telemetry::metrics::Metrics;
 
 /// An API server that does not answer within this time is not reachable, to a person who waits.
@@ -159,9 +158,10 @@ impl OperatorArgs {
         };
         // The fence stays shut: whatever the code above does, no write leaves this process.
         let rates = Rates { reads_per_second: self.iam_reads_per_second, writes_per_second: 1.0 };
-        let ways = Ways::new(rates, Fence::shut(), Metrics::new());
-        let accounts = Accounts::new(sdk::config().await, self.account_id.clone(), settings.cluster.name.clone(), ways);
-        Ok(State { settings, accounts, index: Index::default(), notes: Vec::new() })
+        let gates = GateConfig::new(rates, Arc::new(|_| false), Metrics::new());
+        let accounts =
+            Accounts::new(sdk::config().await, self.account_id.clone(), settings.cluster.name.clone(), gates);
+        Ok(State { settings, accounts, namespaces: Namespaces::default(), index: Index::default(), notes: Vec::new() })
     }
 }
 
@@ -169,6 +169,7 @@ impl OperatorArgs {
 pub(super) struct State {
     pub(super) settings: Settings,
     pub(super) accounts: Accounts,
+    pub(super) namespaces: Namespaces,
     pub(super) index: Index,
     /// What could not be looked at, and what that means.
     pub(super) notes: Vec<String>,
@@ -176,13 +177,12 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn view(&self) -> View<'_> {
-        View { settings: &self.settings, accounts: &self.accounts, index: &self.index }
+        View { settings: &self.settings, accounts: &self.accounts, namespaces: &self.namespaces, index: &self.index }
     }
 
     /// Takes in an object, as the operator's watch would.
-    pub(super) fn take(&self, object: Object) {
-        let prefix =
-            self.accounts.via(object.account_ref()).and_then(|via| via.guardrails.name_prefix).unwrap_or_default();
+    pub(super) fn take(&self, object: PolicyObject) {
+        let prefix = self.accounts.name_prefix(object.account_ref());
         self.index.upsert(object, &prefix);
     }
 
@@ -191,7 +191,7 @@ impl State {
     pub(super) async fn load(&mut self, kube: &Kube) -> anyhow::Result<()> {
         let accounts = Api::<AccountObject>::all(kube.client.clone());
         let namespaces = Api::<Namespace>::all(kube.client.clone());
-        let objects = Api::<Object>::all(kube.client.clone());
+        let objects = Api::<PolicyObject>::all(kube.client.clone());
         let (accounts, namespaces, objects) = tokio::join!(list(&accounts), list(&namespaces), list(&objects));
         match accounts {
             Ok(accounts) => {
@@ -205,7 +205,7 @@ impl State {
             Ok(namespaces) => {
                 for namespace in namespaces {
                     let labels = namespace.metadata.labels.unwrap_or_default();
-                    self.accounts.set_namespace(namespace.metadata.name.as_deref().unwrap_or_default(), labels);
+                    self.namespaces.set(namespace.metadata.name.as_deref().unwrap_or_default(), labels);
                 }
             }
             Err(error) => self.may_not(error, "namespaces", "an AwsAccount's selector matches none of them")?,
@@ -218,7 +218,7 @@ impl State {
                     "AuroraLogExportPolicies of all namespaces",
                     "claims of other namespaces on the same names are not seen",
                 )?;
-                list(&Api::<Object>::namespaced(kube.client.clone(), &kube.namespace))
+                list(&Api::<PolicyObject>::namespaced(kube.client.clone(), &kube.namespace))
                     .await
                     .map_err(|error| unreachable(kube, &error))?
             }
@@ -295,11 +295,6 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         deepest = source;
     }
     deepest.to_string()
-}
-
-/// On whose behalf the command line asks AWS.
-pub(super) fn asking(command: &str) -> Caller {
-    Caller { namespace: Arc::from(command), object: Arc::from(""), priority: Priority::Change }
 }
 
 /// Runs a command that waits for answers.

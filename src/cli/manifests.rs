@@ -8,13 +8,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::account::AwsAccountSpec;
-use crate::model::object::Object;
+use crate::model::stored::PolicyObject;
 
 /// What files hold of our kinds; other kinds are passed over.
 #[derive(Debug, Default)]
 pub(super) struct Manifests {
     /// `AuroraLogExportPolicy`s; without a namespace they get the default one.
-    pub(super) objects: Vec<Object>,
+    pub(super) objects: Vec<PolicyObject>,
     /// `AwsAccount`s by name.
     pub(super) accounts: Vec<(String, AwsAccountSpec)>,
 }
@@ -77,7 +77,7 @@ fn take(manifests: &mut Manifests, file: &Path, default_namespace: &str, mut doc
     let named = || format!("{}: metadata cannot be read", file.display());
     match document["kind"].as_str() {
         Some("AuroraLogExportPolicy") => {
-            let mut object = Object::deserialize(document).with_context(named)?;
+            let mut object = PolicyObject::deserialize(document).with_context(named)?;
             if object.metadata.name.is_none() {
                 bail!("{}: an AuroraLogExportPolicy has no metadata.name", file.display());
             }

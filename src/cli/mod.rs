@@ -4,12 +4,14 @@
 // Documentation comments of arguments are their help texts, which no Markdown reader sees.
 #![allow(clippy::doc_markdown)]
 
+mod age;
 mod completion;
 mod connect;
 mod crd;
 mod doctor;
 mod explain;
 mod import;
+mod key;
 mod manifests;
 mod output;
 mod paint;
@@ -25,8 +27,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
-
-use crate::model::names::Owner;
 
 /// The name of the binary as a kubectl plugin.
 const PLUGIN: &str = "kubectl-alep";
@@ -158,15 +158,6 @@ fn man(out_dir: Option<&Path>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `NAMESPACE/NAME`, or a name in the default namespace; `alep/NAME`, as kubectl prints it, is understood too.
-fn key(text: &str, default_namespace: &str) -> Owner {
-    match text.split_once('/') {
-        Some(("alep" | "auroralogexportpolicy.auroralogexport.dev", name)) => Owner::new(default_namespace, name),
-        Some((namespace, name)) => Owner::new(namespace, name),
-        None => Owner::new(default_namespace, text),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,14 +178,6 @@ mod tests {
         ] {
             assert_eq!(is_plugin(Some(OsStr::new(program))), plugin, "{program}");
         }
-    }
-
-    #[test]
-    fn an_object_is_named_as_kubectl_names_it() {
-        let orders = Owner::new("shop", "orders");
-        assert_eq!(key("shop/orders", "other"), orders);
-        assert_eq!(key("orders", "shop"), orders);
-        assert_eq!(key("alep/orders", "shop"), orders);
     }
 
     #[test]

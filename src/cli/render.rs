@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::{manifests, output};
 use crate::model::names::{AccountId, ClusterName, IamPath, Partition};
-use crate::model::object::Object;
 use crate::model::settings::{AccountFacts, Cluster, Settings};
+use crate::model::stored::PolicyObject;
 use crate::pipeline::desired::{Desired, desired};
 
 /// Print, offline, the policy and trust documents of a manifest.
@@ -65,13 +65,13 @@ pub(super) fn main(args: &RenderArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn offline(args: &RenderArgs, object: &Object) -> anyhow::Result<Desired> {
+fn offline(args: &RenderArgs, object: &PolicyObject) -> anyhow::Result<Desired> {
     let spec = object.spec.as_ref().map_err(Clone::clone)?;
     let settings = Settings::lenient(
         Cluster { name: args.cluster_name.clone(), uid: "offline".into(), previous_uids: Vec::new() },
         args.iam_path.clone(),
     );
-    let account = AccountFacts { id: args.account_id.clone(), partition: args.partition.clone(), via: None };
+    let account = AccountFacts { id: args.account_id.clone(), partition: args.partition.clone(), binding: None };
     Ok(desired(&object.key(), spec, &settings, &account)?)
 }
 

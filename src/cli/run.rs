@@ -16,22 +16,22 @@ use crate::api::account::DriftScan;
 use crate::api::policy::DeletionPolicy;
 use crate::api::{ConditionType, FIELD_MANAGER, Reason};
 use crate::aws::rate_limit::Rates;
-use crate::aws::registry::{Accounts, Ways};
+use crate::aws::registry::{Accounts, GateConfig};
 use crate::aws::sdk;
 use crate::kubernetes::Kubernetes;
 use crate::kubernetes::client::{ApiServer, Connections};
 use crate::kubernetes::lease::{Election, Fence, LeaseConfig};
 use crate::model::names::{AccountId, ClusterName, IamPath};
 use crate::model::settings::{Cluster, Settings};
+use crate::operator::admission::Namespaces;
+use crate::operator::context::Context;
 use crate::operator::controller;
 use crate::operator::index::Index;
-use crate::operator::reconcile::Context;
-use crate::operator::reconcile::memory::Memories;
-use crate::operator::sweep::Modes;
-use crate::operator::sweep::taken::TakenNames;
+use crate::operator::modes::Modes;
+use crate::operator::reconcile_state::ReconcileStates;
 use crate::telemetry::http::{self, Health};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{self, LogFormat, otlp};
+use crate::telemetry::{self, LogFormat, otlp, panics};
 
 /// The process is stuck if its heart has not beaten for this long.
 const LIVE_LIMIT: Duration = Duration::from_secs(30);
@@ -86,7 +86,6 @@ pub struct RunArgs {
     #[arg(long, env = "ALEP_IAM_WRITES_PER_SECOND", value_name = "RATE", default_value = "20", value_parser = rate)]
     iam_writes_per_second: f64,
 
-    // So many that work does not take longer for the pauses in which the runtime rests.
     /// Objects of one account that are reconciled at once.
     #[arg(long, env = "ALEP_CONCURRENCY", value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
@@ -183,19 +182,17 @@ pub(super) fn deletion_policy(text: &str) -> Result<DeletionPolicy, String> {
 }
 
 pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let runtime = crate::runtime::resting()?;
+    // One thread: the work is waiting, for AWS and for the API server.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let telemetry = start_telemetry(&args, runtime.handle())?;
-    #[cfg(target_os = "linux")]
-    crate::scheduling::let_others_finish();
-    // As a task of its own: the future that a runtime is entered with is woken through a file descriptor.
-    let ended = runtime.block_on(async { tokio::spawn(run(args)).await });
-    // The last traces go out by the runtime, which has to run meanwhile; nothing else is waited for.
-    let flushed = runtime.block_on(async { tokio::task::spawn_blocking(|| drop(telemetry)).await });
-    if let Err(error) = flushed {
+    panics::install_hook();
+    let ended = runtime.block_on(run(args));
+    // The last traces are sent by the runtime, which must run meanwhile.
+    if let Err(error) = runtime.block_on(async { tokio::task::spawn_blocking(|| drop(telemetry)).await }) {
         tracing::warn!(%error, "the last traces were not sent");
     }
     runtime.shutdown_background();
-    ended.context("the operator ended unexpectedly")?
+    ended
 }
 
 fn start_telemetry(args: &RunArgs, runtime: &Handle) -> anyhow::Result<telemetry::Guard> {
@@ -280,19 +277,19 @@ async fn operate(
 
     let settings = settings(&args, uid)?;
     let rates = Rates { reads_per_second: args.iam_reads_per_second, writes_per_second: args.iam_writes_per_second };
-    let ways = Ways::new(rates, fence, metrics.clone());
-    let accounts = Accounts::new(config, args.account_id.clone(), settings.cluster.name.clone(), ways);
+    let gates = GateConfig::new(rates, Arc::new(move |timeout| fence.may_write(timeout)), metrics.clone());
+    let accounts = Accounts::new(config, args.account_id.clone(), settings.cluster.name.clone(), gates);
     let context = Arc::new(Context {
         settings,
         accounts,
+        namespaces: Namespaces::default(),
         kubernetes,
         index: Index::default(),
-        memories: Memories::default(),
+        states: ReconcileStates::default(),
         metrics: metrics.clone(),
         drift_scan: args.drift_scan,
         watched: args.watch_namespace.clone(),
         modes: Modes::default(),
-        taken: TakenNames::default(),
         started,
     });
     count_resources(&metrics, &context);
@@ -305,7 +302,7 @@ async fn operate(
         "operating"
     );
     let kubernetes = context.kubernetes.clone();
-    controller::run(context, &args.watch_namespace, usize::from(args.concurrency), leadership, until(stopped)).await;
+    controller::run(context, usize::from(args.concurrency), leadership, until(stopped)).await;
     // The next leader does not wait for what this one still has to tell.
     if let Some(election) = election {
         election.release().await;

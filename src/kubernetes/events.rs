@@ -1,5 +1,6 @@
-//! Events about the objects, published beside the work that they tell of: a repair in AWS does not wait for the API server
-//! to take note of it.
+//! Events about the objects, published beside the work: a repair in AWS does not wait for the API server to store them.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -8,24 +9,39 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::core::Request;
 use kube::{Client, Resource, ResourceExt};
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-use super::{Kubernetes, Managed, Result, bounded};
+use super::call::{Result, bounded};
+use super::managed::Managed;
 use crate::api::FIELD_MANAGER;
 
-/// So many are under way at most: with more, the work waits, and none is lost.
-pub(super) const AT_ONCE: usize = 32;
+/// Events in flight at once. With more, the work waits; no event is lost.
+const IN_FLIGHT: u32 = 32;
 /// Bytes of a note that the API server takes (Kubernetes API reference, events.k8s.io/v1).
 const MAX_NOTE: usize = 1024;
 /// How often an event is sent to an API server that is busy.
 const TRIES: usize = 2;
 
-impl Kubernetes {
+/// Publishes events for this replica.
+#[derive(Clone)]
+pub(super) struct Events {
+    client: Client,
+    /// Name of this replica.
+    instance: String,
+    in_flight: Arc<Semaphore>,
+}
+
+impl Events {
+    pub(super) fn new(client: Client, instance: String) -> Self {
+        Self { client, instance, in_flight: Arc::new(Semaphore::new(IN_FLIGHT as usize)) }
+    }
+
     /// Publishes an event. Never fails: an event that cannot be published is logged.
     ///
-    /// Events are made directly, not through kube's `Recorder`, which keeps the first note of an action and reason for
-    /// six minutes: ours come on transitions only and carry the object at hand in their note.
-    pub async fn event<K: Managed>(&self, object: &K, warning: bool, reason: &str, action: &str, note: &str) {
+    /// Not through kube's `Recorder`, which keeps the first note of an action and reason for six minutes: our events come
+    /// on transitions only, and each has a note of its own.
+    pub(super) async fn publish<K: Managed>(&self, object: &K, warning: bool, reason: &str, action: &str, note: &str) {
         // Events about cluster-scoped objects live in the namespace default.
         let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
         let event = Event {
@@ -46,21 +62,20 @@ impl Kubernetes {
         };
         let what = format!("event {reason} of {}", object.describe());
         let client = self.client.clone();
-        // An error says that no more places are given, which nobody does.
-        let Ok(place) = self.events.clone().acquire_owned().await else { return };
+        // The semaphore is never closed.
+        let Ok(permit) = self.in_flight.clone().acquire_owned().await else { return };
         let publishing = async move {
-            if let Err(error) = publish(&client, &namespace, &event, &what).await {
-                tracing::warn!(%error, "an event could not be published");
+            if let Err(error) = send(&client, &namespace, &event, &what).await {
+                tracing::warn!(%error, "event could not be published");
             }
-            drop(place);
+            drop(permit);
         };
         tokio::spawn(publishing.in_current_span());
     }
 
-    /// Waits until no event is under way.
-    pub async fn events_published(&self) {
-        let all = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
-        drop(self.events.acquire_many(all).await);
+    /// Waits until no event is in flight.
+    pub(super) async fn published(&self) {
+        drop(self.in_flight.acquire_many(IN_FLIGHT).await);
     }
 }
 
@@ -81,7 +96,7 @@ fn reference<K: Managed>(object: &K) -> ObjectReference {
     }
 }
 
-async fn publish(client: &Client, namespace: &str, event: &Event, what: &str) -> Result<()> {
+async fn send(client: &Client, namespace: &str, event: &Event, what: &str) -> Result<()> {
     let request = Request::new(Event::url_path(&(), Some(namespace)));
     let mut tries = 0;
     loop {
@@ -89,12 +104,11 @@ async fn publish(client: &Client, namespace: &str, event: &Event, what: &str) ->
         let create = async {
             let body = serde_json::to_vec(event).map_err(kube::Error::SerdeError)?;
             let create = request.create(&PostParams::default(), body).map_err(kube::Error::BuildRequest)?;
-            // Nobody reads the answer: the event as it was stored.
+            // The answer, the event as it was stored, is not needed.
             client.request_text(create).await
         };
         let published = bounded("create", what, create).await;
         let busy = published.as_ref().is_err_and(|error| matches!(error.status(), Some(429 | 503)));
-        // Nothing else repeats it.
         if !busy || tries == TRIES {
             return published.map(drop);
         }

@@ -1,158 +1,44 @@
-//! What the operator does to Kubernetes: the finalizer, the status, events. Each call has a timeout, and none touches
-//! `spec` or labels.
+//! What the operator writes to Kubernetes: finalizers, statuses, events. Each call has a timeout. `spec` and labels are
+//! never touched.
 
+pub mod call;
 pub mod client;
 mod events;
 pub mod lease;
+pub mod managed;
 
 use std::borrow::Cow;
-use std::fmt::{Debug, Display};
-use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, ResourceExt};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-use tracing::Instrument;
 
-use crate::api::account::AwsAccountStatus;
-use crate::api::{AuroraLogExportPolicyStatus, FIELD_MANAGER, FINALIZER};
-use crate::kubernetes::lease::Fence;
-use crate::model::account_object::AccountObject;
-use crate::model::object::{Object, Unread};
+use crate::api::{FIELD_MANAGER, FINALIZER};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::trace;
+use call::{Result, bounded};
+use events::Events;
+use lease::Fence;
+use managed::Managed;
 
-/// No call to the API server takes longer.
-pub const TIMEOUT: Duration = Duration::from_secs(10);
+pub use call::KubernetesError;
 
-/// Why a call to Kubernetes failed.
-#[derive(Debug, thiserror::Error)]
-pub enum KubernetesError {
-    /// The API server refused or could not be reached.
-    #[error("{verb} of {what}: {}", describe(source))]
-    Api {
-        /// What was tried.
-        verb: &'static str,
-        /// On what.
-        what: String,
-        /// What was said.
-        #[source]
-        source: Box<kube::Error>,
-    },
-    /// No answer in time.
-    #[error("{verb} of {what}: no answer from the API server within {} s", TIMEOUT.as_secs())]
-    Timeout {
-        /// What was tried.
-        verb: &'static str,
-        /// On what.
-        what: String,
-    },
-    /// This replica may not write any more.
-    #[error("this replica no longer holds the lease")]
-    NotLeader,
-}
-
-impl KubernetesError {
-    /// The object is not there (any more).
-    pub fn is_not_found(&self) -> bool {
-        self.status() == Some(404)
-    }
-
-    /// The object has changed since it was read, or is another one now.
-    pub fn is_conflict(&self) -> bool {
-        // A JSON Patch whose test fails is 422 "Invalid".
-        matches!(self.status(), Some(409 | 422))
-    }
-
-    /// The API server does not allow it.
-    pub fn is_forbidden(&self) -> bool {
-        self.status() == Some(403)
-    }
-
-    fn status(&self) -> Option<u16> {
-        match self {
-            Self::Api { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => Some(status.code),
-                _ => None,
-            },
-            Self::Timeout { .. } | Self::NotLeader => None,
-        }
-    }
-}
-
-fn describe(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) if status.code == 403 => {
-            format!("{}; grant it in the operator's ClusterRole (deploy/kustomize/base)", status.message)
-        }
-        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
-        other => other.to_string(),
-    }
-}
-
-/// The kinds that the operator writes to: the finalizer, the status, and events about them.
-pub trait Managed: Resource<DynamicType = ()> + Sized {
-    /// What it says of itself.
-    type Status: Serialize + PartialEq + Debug;
-
-    /// Requests about objects that live where this one does.
-    fn request(&self) -> kube::core::Request {
-        kube::core::Request::new(Self::url_path(&(), self.meta().namespace.as_deref()))
-    }
-
-    /// Its status.
-    fn status(&self) -> &Self::Status;
-
-    /// What it is called in errors: kind and name.
-    fn describe(&self) -> String {
-        let kind = Self::kind(&()).to_lowercase();
-        match &self.meta().namespace {
-            Some(namespace) => format!("{kind} {namespace}/{}", self.name_any()),
-            None => format!("{kind} {}", self.name_any()),
-        }
-    }
-}
-
-impl Managed for Object {
-    type Status = AuroraLogExportPolicyStatus;
-
-    fn status(&self) -> &Self::Status {
-        &self.status
-    }
-}
-
-impl Managed for AccountObject {
-    type Status = AwsAccountStatus;
-
-    fn status(&self) -> &Self::Status {
-        &self.status
-    }
-}
-
-/// Result of a call.
-pub type Result<T> = std::result::Result<T, KubernetesError>;
-
-/// The way to the API server.
+/// The operator's writes to the API server.
 #[derive(Clone)]
 pub struct Kubernetes {
     client: Client,
     fence: Fence,
     metrics: Metrics,
-    /// Name of this replica, for events.
-    instance: String,
-    /// Places for events under way.
-    events: Arc<Semaphore>,
+    events: Events,
 }
 
 impl Kubernetes {
-    /// A way to the API server for this replica.
+    /// For this replica. `instance` is its name, for events.
     pub fn new(client: Client, fence: Fence, metrics: Metrics, instance: String) -> Self {
-        let events = Arc::new(Semaphore::new(events::AT_ONCE));
-        Self { client, fence, metrics, instance, events }
+        let events = Events::new(client.clone(), instance);
+        Self { client, fence, metrics, events }
     }
 
     /// The client, for watches.
@@ -160,7 +46,7 @@ impl Kubernetes {
         &self.client
     }
 
-    /// UID of the namespace `kube-system`, which stands for the cluster.
+    /// UID of the namespace `kube-system`, which identifies the cluster.
     ///
     /// # Errors
     /// If the API server refuses or does not answer.
@@ -170,11 +56,11 @@ impl Kubernetes {
         Ok(namespace.uid().unwrap_or_default())
     }
 
-    /// Adds our finalizer, unless the object is another one by now.
+    /// Adds our finalizer, unless the object is another one by now. Returns the object as it is then.
     ///
     /// # Errors
-    /// A conflict if it has changed since; the next event brings it again.
-    pub async fn add_finalizer(&self, object: &impl Managed) -> Result<Unread> {
+    /// A conflict if it has changed since; the watch brings the change.
+    pub async fn add_finalizer<K: Managed>(&self, object: &K) -> Result<K> {
         let mut operations = vec![json!({ "op": "test", "path": "/metadata/uid", "value": object.meta().uid })];
         match &object.meta().finalizers {
             Some(finalizers) if !finalizers.is_empty() => {
@@ -190,7 +76,7 @@ impl Kubernetes {
     ///
     /// # Errors
     /// A conflict if the finalizers have changed since.
-    pub async fn remove_finalizer(&self, object: &impl Managed) -> Result<()> {
+    pub async fn remove_finalizer<K: Managed>(&self, object: &K) -> Result<()> {
         let finalizers = object.meta().finalizers.as_deref().unwrap_or_default();
         let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
             return Ok(());
@@ -207,24 +93,13 @@ impl Kubernetes {
         }
     }
 
-    async fn patch_json(&self, object: &impl Managed, operations: Vec<Value>) -> Result<Unread> {
-        self.fenced()?;
-        let patch = json_patch(object, operations)?;
-        self.patch(&object.describe(), object.request().patch(&object.name_any(), &updating(), &patch)).await
-    }
-
-    /// Writes the complete status by server-side apply, so that nothing of an older one can linger. `read` takes in the
-    /// answer, and says what the object is like by it, or by what is known that is newer.
+    /// Writes the complete status by server-side apply, so that nothing of an older one remains. Returns the object as
+    /// it is then.
     ///
     /// # Errors
     /// A conflict if the object is another one by now.
-    pub async fn write_status<K: Managed>(
-        &self,
-        object: &K,
-        status: &K::Status,
-        read: impl Fn(Unread) -> Arc<K>,
-    ) -> Result<Arc<K>> {
-        self.fenced()?;
+    pub async fn write_status<K: Managed>(&self, object: &K, status: &K::Status) -> Result<K> {
+        self.check_fence()?;
         let body = Applied {
             api_version: K::api_version(&()),
             kind: K::kind(&()),
@@ -233,41 +108,60 @@ impl Kubernetes {
         };
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let request = object.request().patch_subresource("status", &object.name_any(), &params, &Patch::Apply(&body));
-        let written = match self.patch(&format!("status of {}", object.describe()), request).await.map(&read) {
+        let written = match self.patch::<K>(&format!("status of {}", object.describe()), request).await {
             // The API server cannot apply to an object whose spec was stored under another schema than today's
-            // ("failed to create typed live object"), which is when its owner must be told.
-            Err(error) if error.status() == Some(500) => read(self.replace_status(object, status).await?),
-            // What such a replacement wrote, or anybody else, an apply leaves in place.
-            Ok(written) if written.status() != status => read(self.replace_status(&*written, status).await?),
+            // ("failed to create typed live object"). That is when its owner needs the status most.
+            Err(error) if error.status() == Some(500) => self.replace_status(object, status).await?,
+            // An apply leaves in place what such a replacement, or anybody else, wrote.
+            Ok(written) if written.status() != status => self.replace_status(&written, status).await?,
             applied => applied?,
         };
         self.metrics.status_written();
         Ok(written)
     }
 
-    /// The same by JSON Patch, which asks nothing of the rest of the object.
-    async fn replace_status<K: Managed>(&self, object: &K, status: &K::Status) -> Result<Unread> {
+    /// Writes the status by JSON Patch, which does not validate the rest of the object.
+    async fn replace_status<K: Managed>(&self, object: &K, status: &K::Status) -> Result<K> {
         let operations = vec![
             json!({ "op": "test", "path": "/metadata/uid", "value": object.meta().uid }),
             json!({ "op": "add", "path": "/status", "value": status }),
         ];
         let patch = json_patch(object, operations)?;
-        let request = object.request().patch_subresource("status", &object.name_any(), &updating(), &patch);
+        let request = object.request().patch_subresource("status", &object.name_any(), &patch_params(), &patch);
         self.patch(&format!("status of {}", object.describe()), request).await
     }
 
-    /// Sends a patch; the answer is the object as it is then.
-    async fn patch(
+    /// Publishes an event beside the work. Never fails: an event that cannot be published is logged.
+    pub async fn event<K: Managed>(&self, object: &K, warning: bool, reason: &str, action: &str, note: &str) {
+        self.events.publish(object, warning, reason, action, note).await;
+    }
+
+    /// Waits until all events are published.
+    pub async fn events_published(&self) {
+        self.events.published().await;
+    }
+
+    /// Errors unless this replica holds the lease. To be called right before a write.
+    ///
+    /// # Errors
+    /// [`KubernetesError::NotLeader`].
+    pub fn check_fence(&self) -> Result<()> {
+        if self.fence.may_write(Duration::ZERO) { Ok(()) } else { Err(KubernetesError::NotLeader) }
+    }
+
+    async fn patch_json<K: Managed>(&self, object: &K, operations: Vec<Value>) -> Result<K> {
+        self.check_fence()?;
+        let patch = json_patch(object, operations)?;
+        self.patch(&object.describe(), object.request().patch(&object.name_any(), &patch_params(), &patch)).await
+    }
+
+    async fn patch<K: Managed>(
         &self,
         what: &str,
         request: std::result::Result<hyper::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<Unread> {
+    ) -> Result<K> {
         let patch = async { self.client.request(request.map_err(kube::Error::BuildRequest)?).await };
         bounded("patch", what, patch).await
-    }
-
-    pub(crate) fn fenced(&self) -> Result<()> {
-        if self.fence.may_write(Duration::ZERO) { Ok(()) } else { Err(KubernetesError::NotLeader) }
     }
 }
 
@@ -281,15 +175,15 @@ struct Applied<'a, S> {
     status: &'a S,
 }
 
-/// Which object: with its UID, so that another one of that name is refused.
+/// The object to apply to. With its UID, so that another object of that name is refused.
 #[derive(Debug, Serialize)]
 struct AppliedTo<'a> {
     name: Option<&'a str>,
     uid: Option<&'a str>,
 }
 
-/// For writes that are no server-side apply.
-fn updating() -> PatchParams {
+/// For writes other than server-side apply.
+fn patch_params() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
 }
 
@@ -300,22 +194,4 @@ fn json_patch(object: &impl Managed, operations: Vec<Value>) -> Result<Patch<()>
         source: Box::new(kube::Error::SerdeError(error)),
     })?;
     Ok(Patch::Json(operations))
-}
-
-/// A call with a timeout, and an error that names verb and resource.
-pub async fn bounded<T>(
-    verb: &'static str,
-    what: &str,
-    call: impl Future<Output = std::result::Result<T, kube::Error>>,
-) -> Result<T> {
-    let span = trace::kubernetes_call(verb, what);
-    let result = match tokio::time::timeout(TIMEOUT, call).instrument(span.clone()).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(KubernetesError::Api { verb, what: what.to_owned(), source: Box::new(error) }),
-        Err(_) => Err(KubernetesError::Timeout { verb, what: what.to_owned() }),
-    };
-    let outcome = result.as_ref().err().map_or("success", KubernetesError::outcome);
-    let failure = result.as_ref().err().filter(|error| !error.is_not_found());
-    trace::call_ended(&span, outcome, failure.map(|error| error as &dyn Display));
-    result
 }

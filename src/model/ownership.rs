@@ -25,7 +25,7 @@ pub struct Ownership {
 
 /// What the tags of a resource say about us and it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum OwnershipVerdict {
     /// All three tags are ours.
     Ours,
     /// All three are ours, but the UID is one of a cluster that this one was restored from.
@@ -39,6 +39,13 @@ pub enum Standing {
         /// For people: `shop/orders of cluster "prod"`.
         description: String,
     },
+}
+
+impl OwnershipVerdict {
+    /// True for a resource of this object.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Self::Ours | Self::OursBeforeRestore)
+    }
 }
 
 impl Ownership {
@@ -72,19 +79,19 @@ impl Ownership {
     }
 
     /// Whose is a resource with these tags?
-    pub fn judge(&self, tags: &Tags) -> Standing {
+    pub fn judge(&self, tags: &Tags) -> OwnershipVerdict {
         let (managed_by, uid, owner) = (tags.get(TAG_MANAGED_BY), tags.get(TAG_CLUSTER_UID), tags.get(TAG_OWNER));
         let (Some(managed_by), Some(uid), Some(owner)) = (managed_by, uid, owner) else {
-            return Standing::Unowned;
+            return OwnershipVerdict::Unowned;
         };
         let same_uid = *uid == self.cluster.uid;
         let same_cluster = managed_by == self.cluster.name.as_str();
         if same_cluster && *owner == self.owner.to_string() {
             if same_uid {
-                return Standing::Ours;
+                return OwnershipVerdict::Ours;
             }
             if self.cluster.previous_uids.contains(uid) {
-                return Standing::OursBeforeRestore;
+                return OwnershipVerdict::OursBeforeRestore;
             }
         }
         let description = if same_cluster && !same_uid {
@@ -95,7 +102,7 @@ impl Ownership {
             format!("{owner} of cluster {managed_by:?}")
         };
         let owner_here = (same_cluster && same_uid).then(|| Owner::from_tag(owner)).flatten();
-        Standing::Others { owner_here, description }
+        OwnershipVerdict::Others { owner_here, description }
     }
 }
 
@@ -121,8 +128,8 @@ mod tests {
 
     #[test]
     fn all_three_tags_make_it_ours() {
-        assert_eq!(ownership().judge(&tags("prod", "uid-1", "shop/orders")), Standing::Ours);
-        assert_eq!(ownership().judge(&tags("prod", "uid-0", "shop/orders")), Standing::OursBeforeRestore);
+        assert_eq!(ownership().judge(&tags("prod", "uid-1", "shop/orders")), OwnershipVerdict::Ours);
+        assert_eq!(ownership().judge(&tags("prod", "uid-0", "shop/orders")), OwnershipVerdict::OursBeforeRestore);
     }
 
     #[test]
@@ -130,27 +137,30 @@ mod tests {
         for missing in [TAG_MANAGED_BY, TAG_CLUSTER_UID, TAG_OWNER] {
             let mut tags = tags("prod", "uid-1", "shop/orders");
             tags.remove(missing);
-            assert_eq!(ownership().judge(&tags), Standing::Unowned, "{missing}");
+            assert_eq!(ownership().judge(&tags), OwnershipVerdict::Unowned, "{missing}");
         }
     }
 
     #[test]
     fn another_object_or_cluster_is_named() {
-        let Standing::Others { owner_here, description } = ownership().judge(&tags("prod", "uid-1", "shop/bills"))
+        let OwnershipVerdict::Others { owner_here, description } =
+            ownership().judge(&tags("prod", "uid-1", "shop/bills"))
         else {
             panic!("must be another's");
         };
         assert_eq!(owner_here, Some(Owner::new("shop", "bills")));
         assert_eq!(description, "shop/bills of cluster \"prod\"");
 
-        let Standing::Others { owner_here, description } = ownership().judge(&tags("prod", "uid-9", "shop/orders"))
+        let OwnershipVerdict::Others { owner_here, description } =
+            ownership().judge(&tags("prod", "uid-9", "shop/orders"))
         else {
             panic!("two clusters under one name must be told apart");
         };
         assert_eq!(owner_here, None);
         assert!(description.contains("another cluster with the same name"), "{description}");
 
-        let Standing::Others { owner_here, description } = ownership().judge(&tags("test", "uid-9", "shop/orders"))
+        let OwnershipVerdict::Others { owner_here, description } =
+            ownership().judge(&tags("test", "uid-9", "shop/orders"))
         else {
             panic!("must be another cluster's");
         };

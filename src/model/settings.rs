@@ -36,12 +36,12 @@ pub struct Settings {
     pub require_account_ref: bool,
     /// `--enable-outputs`.
     pub enable_outputs: bool,
-    /// `--drift-check-interval`; none: 1 minute where the account is scanned in bulk, 10 minutes per resource.
+    /// `--drift-check-interval`; none: 1 minute between sweeps, 10 minutes between reads of an object.
     pub drift_check_interval: Option<Duration>,
 }
 
 impl Settings {
-    /// Everything is allowed and nothing demanded: what a spec means where no operator's flags narrow it.
+    /// Everything is allowed and nothing is required: what a spec means without the flags of an operator.
     pub fn lenient(cluster: Cluster, iam_path: IamPath) -> Self {
         Self {
             cluster,
@@ -63,13 +63,13 @@ pub struct AccountFacts {
     pub id: AccountId,
     /// The partition of the caller's identity.
     pub partition: Partition,
-    /// The `AwsAccount` that stands between, if the object refers to one.
-    pub via: Option<Via>,
+    /// The `AwsAccount` that the object refers to, if any.
+    pub binding: Option<AccountBinding>,
 }
 
-/// The `AwsAccount` that an object refers to.
+/// The `AwsAccount` that an object refers to, and its guardrails.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Via {
+pub struct AccountBinding {
     /// Its name.
     pub name: String,
     /// Its guardrails.
@@ -79,6 +79,6 @@ pub struct Via {
 impl AccountFacts {
     /// The guardrails in force, if the account has an `AwsAccount`.
     pub fn guardrails(&self) -> Option<&Guardrails> {
-        self.via.as_ref().map(|via| &via.guardrails)
+        self.binding.as_ref().map(|binding| &binding.guardrails)
     }
 }

@@ -1,10 +1,11 @@
-//! What the watch has seen: the objects, and who claims which name.
+//! The objects that the watch has seen, and which of them claim which name.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::model::account_key::AccountKey;
 use crate::model::names::{Owner, default_name};
-use crate::model::object::{Object, Unread};
+use crate::model::stored::PolicyObject;
 
 /// All objects, shared between the watch and the reconciles.
 #[derive(Default)]
@@ -18,10 +19,12 @@ struct Inner {
     /// Lower-case names of policies and roles → who might claim them. Names are unique per account whatever their
     /// case; accounts are told apart when a claim is judged.
     names: HashMap<Arc<str>, Vec<Owner>>,
+    /// How many objects each account has.
+    counts: HashMap<AccountKey, usize>,
 }
 
 struct Entry {
-    object: Arc<Object>,
+    object: Arc<PolicyObject>,
     /// The names it wants, in lower case, as of when it was taken in.
     names: Names,
 }
@@ -29,19 +32,19 @@ struct Entry {
 /// One name for policy and role, or two.
 type Names = Box<[Arc<str>]>;
 
-/// What a change in the index means.
+/// What an update of the index changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Spec, annotations or deletion changed, or our finalizer went: it is worth a reconcile.
+    /// Spec, annotations or deletion changed, or our finalizer was removed: the object needs a reconcile.
     pub matters: bool,
     /// It is another object than before under that name.
     pub replaced: bool,
 }
 
 impl Index {
-    /// Takes in an object, unless a newer state of it is known already (our own write answered before the watch).
+    /// Takes in an object, unless a newer state of it is known (the answer to our own write may come before the watch).
     /// `prefix` stands before default names in its account.
-    pub fn upsert(&self, object: impl Into<Arc<Object>>, prefix: &str) -> Change {
+    pub fn upsert(&self, object: impl Into<Arc<PolicyObject>>, prefix: &str) -> Change {
         let object = object.into();
         let key = object.key();
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -55,25 +58,30 @@ impl Index {
                 Change { matters: replaced || differs(old, &object), replaced }
             }
         };
-        // The key that is known already is shared with queue and memories.
+        // The known key is shared with the workqueue and the reconcile states.
         let key = inner.take_out(&key).unwrap_or(key);
         let names = names(&key, &object, prefix);
         for name in &names {
             // Almost every name is wanted once: no room is kept for more.
             inner.names.entry(name.clone()).or_insert_with(|| Vec::with_capacity(1)).push(key.clone());
         }
+        *inner.counts.entry(object.account_key()).or_default() += 1;
         inner.objects.insert(key, Entry { object, names });
         change
     }
 
-    /// Takes in the answer to our own write, unless the object is gone or another one by now: it must not come back.
-    pub fn update(&self, object: Arc<Object>, prefix: &str) {
-        if self.get(&object.key()).is_some_and(|known| known.uid() == object.uid()) {
-            self.upsert(object, prefix);
+    /// Takes in the answer to our own write, unless the object is gone or another one by now, or the watch has brought a
+    /// newer state. Returns the newest state.
+    pub fn update(&self, answer: PolicyObject, prefix: &str) -> Arc<PolicyObject> {
+        let answer = Arc::new(answer);
+        let key = answer.key();
+        if self.get(&key).is_some_and(|known| known.uid() == answer.uid()) {
+            self.upsert(answer.clone(), prefix);
         }
+        self.get(&key).filter(|known| known.uid() == answer.uid()).unwrap_or(answer)
     }
 
-    /// An object is gone: who else wanted its names?
+    /// Removes an object that is gone. Returns the other objects that want its names.
     pub fn remove(&self, key: &Owner) -> Vec<Owner> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let rivals = inner.sharing(key);
@@ -89,7 +97,7 @@ impl Index {
     }
 
     /// The objects that refer to an `AwsAccount`.
-    pub fn users_of(&self, account: &str) -> Vec<Arc<Object>> {
+    pub fn users_of(&self, account: &str) -> Vec<Arc<PolicyObject>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         inner
             .objects
@@ -100,14 +108,8 @@ impl Index {
     }
 
     /// An object.
-    pub fn get(&self, key: &Owner) -> Option<Arc<Object>> {
+    pub fn get(&self, key: &Owner) -> Option<Arc<PolicyObject>> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner).objects.get(key).map(|entry| entry.object.clone())
-    }
-
-    /// What is known of an object, if that is this state of it or a newer one: our own writes are answered, and told of by
-    /// the watch, in any order.
-    pub fn known(&self, object: &Unread) -> Option<Arc<Object>> {
-        self.get(&object.key()).filter(|known| object.is_known_by(known))
     }
 
     /// All keys.
@@ -116,7 +118,7 @@ impl Index {
     }
 
     /// All objects.
-    pub fn all(&self) -> Vec<Arc<Object>> {
+    pub fn all(&self) -> Vec<Arc<PolicyObject>> {
         self.inner
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -126,10 +128,10 @@ impl Index {
             .collect()
     }
 
-    /// How many objects there are of a kind.
-    pub fn count(&self, wanted: impl Fn(&Object) -> bool) -> usize {
+    /// How many objects work in an account.
+    pub fn count_of(&self, account: &AccountKey) -> usize {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.objects.values().filter(|entry| wanted(&entry.object)).count()
+        inner.counts.get(account).copied().unwrap_or_default()
     }
 
     /// Objects that want a name, case ignored.
@@ -139,7 +141,7 @@ impl Index {
     }
 
     /// Other objects that share a name with this one, whatever their account.
-    pub fn sharing_names(&self, key: &Owner) -> Vec<Arc<Object>> {
+    pub fn sharing_names(&self, key: &Owner) -> Vec<Arc<PolicyObject>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         inner.sharing(key).iter().filter_map(|key| inner.objects.get(key)).map(|entry| entry.object.clone()).collect()
     }
@@ -158,7 +160,14 @@ impl Inner {
 
     /// Returns the key under which it was held.
     fn take_out(&mut self, key: &Owner) -> Option<Owner> {
-        let (key, Entry { names, .. }) = self.objects.remove_entry(key)?;
+        let (key, Entry { object, names }) = self.objects.remove_entry(key)?;
+        let account = object.account_key();
+        if let Some(count) = self.counts.get_mut(&account) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&account);
+            }
+        }
         for name in &names {
             if let Some(keys) = self.names.get_mut(name) {
                 keys.retain(|other| *other != key);
@@ -172,7 +181,7 @@ impl Inner {
 }
 
 /// The names that an object wants, in lower case.
-fn names(key: &Owner, object: &Object, prefix: &str) -> Names {
+fn names(key: &Owner, object: &PolicyObject, prefix: &str) -> Names {
     let Ok(spec) = &object.spec else { return Names::default() };
     let wanted = |name: &Option<String>| {
         name.as_ref().map_or_else(|| default_name(prefix, key).to_lowercase(), |name| name.to_lowercase())
@@ -181,11 +190,11 @@ fn names(key: &Owner, object: &Object, prefix: &str) -> Names {
     if policy == role { Box::new([policy.into()]) } else { Box::new([policy.into(), role.into()]) }
 }
 
-/// Does anything differ that a reconcile would look at? The status is our own word.
-fn differs(old: &Object, new: &Object) -> bool {
+/// True if anything differs that a reconcile depends on. The status is our own write.
+fn differs(old: &PolicyObject, new: &PolicyObject) -> bool {
     old.generation() != new.generation()
         || old.metadata.annotations != new.metadata.annotations
-        // Its coming is our own doing.
+        // Adding it is our own write.
         || (old.has_finalizer() && !new.has_finalizer())
         || old.is_deleting() != new.is_deleting()
 }
@@ -195,7 +204,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn object(namespace: &str, name: &str, version: u64, spec: serde_json::Value) -> Object {
+    fn object(namespace: &str, name: &str, version: u64, spec: serde_json::Value) -> PolicyObject {
         serde_json::from_value(json!({
             "metadata": { "namespace": namespace, "name": name, "uid": format!("{namespace}/{name}"),
                           "resourceVersion": version.to_string(), "generation": 1 },
@@ -215,26 +224,31 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_again_is_known_and_what_is_newer_or_another_object_is_not() {
+    fn the_answer_to_our_own_write_is_taken_in_unless_the_object_is_gone_or_the_watch_knows_more() {
         let index = Index::default();
-        let seen = |uid: &str, version: Option<&str>| {
-            let metadata = json!({ "namespace": "a", "name": "x", "uid": uid, "resourceVersion": version });
-            let unread: Unread = serde_json::from_value(json!({ "metadata": metadata, "spec": {} })).unwrap();
-            index.known(&unread).map(|known| known.resource_version())
-        };
-        assert_eq!(seen("a/x", Some("5")), None, "nothing is known yet");
+        let version = || index.get(&Owner::new("a", "x")).and_then(|object| object.resource_version());
+        assert_eq!(index.update(object("a", "x", 5, json!({})), "").resource_version(), Some(5));
+        assert_eq!(version(), None, "an object that is gone does not come back");
         index.upsert(object("a", "x", 5, json!({})), "");
-        for version in ["4", "5"] {
-            assert_eq!(seen("a/x", Some(version)), Some(Some(5)), "{version}");
-        }
         // As numbers: as text, 10 comes before 5.
-        assert_eq!(seen("a/x", Some("10")), None);
-        assert_eq!(seen("recreated", Some("5")), None);
-        let mut unversioned = object("a", "x", 0, json!({}));
-        unversioned.metadata.resource_version = None;
+        assert_eq!(index.update(object("a", "x", 10, json!({})), "").resource_version(), Some(10));
+        assert_eq!(index.update(object("a", "x", 9, json!({})), "").resource_version(), Some(10));
+        let mut recreated = object("a", "x", 11, json!({}));
+        recreated.metadata.uid = Some("recreated".to_owned());
+        index.update(recreated, "");
+        assert_eq!(version(), Some(10), "an answer about another object of that name says nothing");
+    }
+
+    #[test]
+    fn objects_are_counted_by_account() {
+        let index = Index::default();
+        let count = |account: &str| index.count_of(&AccountKey::Named(account.to_owned()));
+        index.upsert(object("a", "x", 1, json!({ "accountRef": { "name": "prod" } })), "");
+        index.upsert(object("a", "x", 2, json!({ "accountRef": { "name": "prod" }, "suspend": true })), "");
+        index.upsert(object("a", "y", 1, json!({})), "");
+        assert_eq!((count("prod"), count("other"), index.count_of(&AccountKey::Own)), (1, 0, 1));
         index.remove(&Owner::new("a", "x"));
-        index.upsert(unversioned, "");
-        assert_eq!(seen("a/x", None), None, "what has no version is read");
+        assert_eq!(count("prod"), 0);
     }
 
     #[test]

@@ -12,8 +12,9 @@ use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use crate::api::{FIELD_MANAGER, OutputsStatus, Reason};
-use crate::kubernetes::{Kubernetes, Result, bounded};
-use crate::model::object::Object;
+use crate::kubernetes::Kubernetes;
+use crate::kubernetes::call::{Result, bounded};
+use crate::model::stored::PolicyObject;
 use crate::pipeline::status::Publication;
 
 /// `ConfigMaps` are not watched: one that was edited or deleted by hand is made right again within this time.
@@ -55,7 +56,7 @@ pub struct Published {
 /// Those of Kubernetes, but for what a person must decide, which is in the answer.
 pub async fn publish(
     kubernetes: &Kubernetes,
-    object: &Object,
+    object: &PolicyObject,
     name: Option<&str>,
     values: &Values,
     published: &mut Option<Box<Published>>,
@@ -76,7 +77,7 @@ pub async fn publish(
 
 async fn exchange(
     kubernetes: &Kubernetes,
-    object: &Object,
+    object: &PolicyObject,
     name: Option<&str>,
     former: Option<&str>,
     values: &Values,
@@ -112,12 +113,12 @@ async fn exchange(
 }
 
 /// Does the object control the ConfigMap?
-fn controls(object: &Object, config_map: &ConfigMap) -> bool {
+fn controls(object: &PolicyObject, config_map: &ConfigMap) -> bool {
     config_map.owner_references().iter().any(|owner| owner.uid == object.uid() && owner.controller == Some(true))
 }
 
 /// `false`: a ConfigMap of that name is somebody else's.
-async fn write(kubernetes: &Kubernetes, object: &Object, name: &str, values: &Values) -> Result<bool> {
+async fn write(kubernetes: &Kubernetes, object: &PolicyObject, name: &str, values: &Values) -> Result<bool> {
     let api = config_maps(kubernetes, object);
     let what = what(object, name);
     let data = values.data();
@@ -136,8 +137,8 @@ async fn write(kubernetes: &Kubernetes, object: &Object, name: &str, values: &Va
         "metadata": {
             "name": name,
             "ownerReferences": [{
-                "apiVersion": Object::api_version(&()),
-                "kind": Object::kind(&()),
+                "apiVersion": PolicyObject::api_version(&()),
+                "kind": PolicyObject::kind(&()),
                 "name": object.name_any(),
                 "uid": object.uid(),
                 "controller": true,
@@ -150,7 +151,7 @@ async fn write(kubernetes: &Kubernetes, object: &Object, name: &str, values: &Va
         // Another one that took the name meanwhile is not ours to change.
         body["metadata"]["uid"] = json!(uid);
     }
-    kubernetes.fenced()?;
+    kubernetes.check_fence()?;
     let params = PatchParams::apply(FIELD_MANAGER).force();
     bounded("patch", &what, api.patch(name, &params, &Patch::Apply(&body))).await?;
     tracing::info!(config_map = name, "outputs published");
@@ -158,7 +159,7 @@ async fn write(kubernetes: &Kubernetes, object: &Object, name: &str, values: &Va
 }
 
 /// Deletes a ConfigMap that the object controls; any other stays.
-async fn remove(kubernetes: &Kubernetes, object: &Object, name: &str) -> Result<()> {
+async fn remove(kubernetes: &Kubernetes, object: &PolicyObject, name: &str) -> Result<()> {
     let api = config_maps(kubernetes, object);
     let what = what(object, name);
     let Some(existing) = bounded("get", &what, api.get_opt(name)).await? else {
@@ -167,7 +168,7 @@ async fn remove(kubernetes: &Kubernetes, object: &Object, name: &str) -> Result<
     if !controls(object, &existing) {
         return Ok(());
     }
-    kubernetes.fenced()?;
+    kubernetes.check_fence()?;
     let params = DeleteParams {
         preconditions: Some(Preconditions { uid: existing.metadata.uid, resource_version: None }),
         ..DeleteParams::default()
@@ -178,10 +179,10 @@ async fn remove(kubernetes: &Kubernetes, object: &Object, name: &str) -> Result<
     }
 }
 
-fn config_maps(kubernetes: &Kubernetes, object: &Object) -> Api<ConfigMap> {
+fn config_maps(kubernetes: &Kubernetes, object: &PolicyObject) -> Api<ConfigMap> {
     Api::namespaced(kubernetes.client().clone(), object.metadata.namespace.as_deref().unwrap_or_default())
 }
 
-fn what(object: &Object, name: &str) -> String {
+fn what(object: &PolicyObject, name: &str) -> String {
     format!("configmap {}/{name}", object.metadata.namespace.as_deref().unwrap_or_default())
 }

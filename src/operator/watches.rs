@@ -11,18 +11,17 @@ use kube::api::Api;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch};
 
-use crate::model::account_object::AccountObject;
-use crate::model::object::Unread;
+use crate::model::stored::{AccountObject, PolicyObject};
 
-/// What a watch brings.
-// It lives from the stream to the index.
+/// An event of a watch.
+// It is short-lived: from the stream to the index.
 #[allow(clippy::large_enum_variant)]
-pub enum News {
-    /// Of a policy.
-    Policy(Event<Unread>),
-    /// Of an account.
+pub enum WatchEvent {
+    /// About a policy.
+    Policy(Event<PolicyObject>),
+    /// About an account.
     Account(Event<AccountObject>),
-    /// Of a namespace.
+    /// About a namespace.
     Namespace(Event<Namespace>),
 }
 
@@ -42,63 +41,63 @@ pub enum Source {
 pub enum Progress {
     /// Its first list is not complete.
     Listing,
-    /// The API server does not let us: what it would bring stays unknown.
+    /// The API server refuses it: what it would bring is not known.
     Refused,
     /// Its list is complete.
     Listed,
 }
 
-type NewsStream = Pin<Box<dyn Stream<Item = (Source, Result<News, watcher::Error>)> + Send>>;
+type EventStream = Pin<Box<dyn Stream<Item = (Source, Result<WatchEvent, watcher::Error>)> + Send>>;
 
-/// All watches as one stream, and which they are. Each begins anew by itself, with pauses, when it breaks.
-pub fn watch_all(client: &Client, namespaces: &[String]) -> (SelectAll<NewsStream>, BTreeSet<Source>) {
+/// All watches as one stream, and their sources. Each restarts by itself, with pauses, when it breaks.
+pub fn watch_all(client: &Client, namespaces: &[String]) -> (SelectAll<EventStream>, BTreeSet<Source>) {
     let scopes: Vec<Option<String>> =
         if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
-    let mut all: SelectAll<NewsStream> = SelectAll::new();
+    let mut all: SelectAll<EventStream> = SelectAll::new();
     let mut sources = BTreeSet::from([Source::Accounts, Source::Namespaces]);
     for scope in scopes {
-        let api: Api<Unread> = match &scope {
+        let api: Api<PolicyObject> = match &scope {
             None => Api::all(client.clone()),
             Some(namespace) => Api::namespaced(client.clone(), namespace),
         };
         let source = Source::Policies(scope);
         if sources.insert(source.clone()) {
-            all.push(tagged(source, api, News::Policy));
+            all.push(tagged(source, api, WatchEvent::Policy));
         }
     }
-    all.push(tagged(Source::Accounts, Api::<AccountObject>::all(client.clone()), News::Account));
-    all.push(tagged(Source::Namespaces, Api::<Namespace>::all(client.clone()), News::Namespace));
+    all.push(tagged(Source::Accounts, Api::<AccountObject>::all(client.clone()), WatchEvent::Account));
+    all.push(tagged(Source::Namespaces, Api::<Namespace>::all(client.clone()), WatchEvent::Namespace));
     (all, sources)
 }
 
-fn tagged<K>(source: Source, api: Api<K>, wrap: fn(Event<K>) -> News) -> NewsStream
+fn tagged<K>(source: Source, api: Api<K>, wrap: fn(Event<K>) -> WatchEvent) -> EventStream
 where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
-    let events = renewed(move || watch(api.clone(), watcher::Config::default()).boxed()).default_backoff();
+    let events = relisting(move || watch(api.clone(), watcher::Config::default()).boxed()).default_backoff();
     events.map(move |event| (source.clone(), event.map(wrap))).boxed()
 }
 
-/// Begins anew, with a list, where the API server no longer knows what a watch wants to go on from. kube's watcher does so
-/// when an event of the watch says it; the same as the answer to a new watch it would ask for again and again.
-fn renewed<K: Send + 'static>(
+/// Lists again where the API server no longer knows the resource version that a watch wants to continue from (410). kube's
+/// watcher does so when an event of the watch says it; as the answer to a new watch it would repeat the watch for ever.
+fn relisting<K: Send + 'static>(
     begin: impl Fn() -> BoxStream<'static, Result<Event<K>, watcher::Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send {
     stream::unfold((begin(), begin), async |(mut events, begin)| {
         let event = events.next().await?;
-        if event.as_ref().is_err_and(cannot_go_on) {
+        if event.as_ref().is_err_and(is_expired) {
             events = begin();
         }
         Some((event, (events, begin)))
     })
 }
 
-fn cannot_go_on(error: &watcher::Error) -> bool {
+fn is_expired(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
 
-/// Says why a watch broke, for people. True: the API server refuses it, and waiting does not help.
-pub fn report(error: &watcher::Error) -> bool {
+/// Logs why a watch broke. Returns true if the API server refuses it, so that waiting does not help.
+pub fn report_failure(error: &watcher::Error) -> bool {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
@@ -107,13 +106,13 @@ pub fn report(error: &watcher::Error) -> bool {
     };
     match status.map(|status| (status.code, status.message.as_str())) {
         Some((404, _)) => tracing::warn!(
-            "the API server does not know auroralogexport.dev/v1alpha1: install the CRDs (kubectl apply -f crds/); trying again"
+            "the API server does not know auroralogexport.dev/v1alpha1: install the CRDs (kubectl apply -f crds/); retrying"
         ),
         Some((403, message)) => {
-            tracing::warn!("{message}; grant it in the operator's ClusterRole (deploy/kustomize/base); trying again");
+            tracing::warn!("{message}; grant it in the operator's ClusterRole (deploy/kustomize/base); retrying");
         }
-        Some((410, _)) => tracing::debug!("the watch is too old; listing anew"),
-        _ => tracing::warn!(%error, "a watch broke; trying again"),
+        Some((410, _)) => tracing::debug!("watch expired; listing again"),
+        _ => tracing::warn!(%error, "watch failed; retrying"),
     }
     matches!(status.map(|status| status.code), Some(403 | 404))
 }
@@ -137,7 +136,7 @@ mod tests {
         let watches = Arc::new(Mutex::new(VecDeque::from(watches)));
         let left = watches.clone();
         let total = watches.lock().unwrap().len();
-        let events = renewed(move || stream::iter(left.lock().unwrap().pop_front().unwrap_or_default()).boxed());
+        let events = relisting(move || stream::iter(left.lock().unwrap().pop_front().unwrap_or_default()).boxed());
         let events = events.collect::<Vec<_>>().await;
         (total - watches.lock().unwrap().len(), events.len())
     }

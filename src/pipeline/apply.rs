@@ -43,7 +43,7 @@ pub async fn apply<I: Iam>(
         before(step);
         match execute(iam, &step.action, applied).await {
             Ok(()) => {}
-            Err(error) if error.class == ErrorClass::NotFound && removes(&step.action) => {}
+            Err(error) if error.class == ErrorClass::NotFound && step.action.removes() => {}
             Err(error) => {
                 return Err(ApplyError { step: step.clone(), error });
             }
@@ -80,28 +80,4 @@ async fn execute<I: Iam>(iam: &I, action: &Action, applied: &mut Applied) -> Res
         Action::DeleteRole { role } => iam.delete_role(role).await?,
     }
     Ok(())
-}
-
-/// Does the action only take something away, so that "not found" means it is done?
-fn removes(action: &Action) -> bool {
-    match action {
-        Action::DeletePolicyVersion { .. }
-        | Action::DeletePolicy { .. }
-        | Action::DeleteBoundary { .. }
-        | Action::Detach { .. }
-        | Action::DeleteInlinePolicy { .. }
-        | Action::DeleteRole { .. } => true,
-        Action::CreatePolicy(_)
-        | Action::CreatePolicyVersion { .. }
-        | Action::SetDefaultPolicyVersion { .. }
-        | Action::TagPolicy { .. }
-        | Action::UntagPolicy { .. }
-        | Action::CreateRole(_)
-        | Action::PutBoundary { .. }
-        | Action::TagRole { .. }
-        | Action::UntagRole { .. }
-        | Action::UpdateTrust { .. }
-        | Action::UpdateDescription { .. }
-        | Action::Attach { .. } => false,
-    }
 }

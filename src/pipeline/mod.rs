@@ -4,6 +4,7 @@
 
 pub mod apply;
 pub mod desired;
+pub mod leftovers;
 pub mod observe;
 pub mod orphans;
 pub mod plan;

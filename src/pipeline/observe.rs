@@ -6,9 +6,9 @@
 use crate::model::documents::Meaning;
 use crate::model::documents::meaning::Fingerprint;
 use crate::model::names::PolicyArn;
-use crate::model::ownership::{Ownership, Standing, Tags};
+use crate::model::ownership::{Ownership, OwnershipVerdict, Tags};
 use crate::pipeline::desired::Desired;
-use crate::pipeline::port::{Iam, Policy, PolicyVersion, Result, Role};
+use crate::pipeline::port::{Iam, ObservedRole, Policy, PolicyVersion, Result, Role};
 
 /// What IAM has of one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,27 +17,6 @@ pub struct Observed {
     pub role: Option<ObservedRole>,
     /// The policy of that ARN.
     pub policy: Option<ObservedPolicy>,
-}
-
-/// A role. `None` in a field: not looked at (an account scan does not say).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ObservedRole {
-    /// ARN as AWS says it.
-    pub arn: String,
-    /// Stable id.
-    pub id: String,
-    /// Description.
-    pub description: Option<String>,
-    /// Trust policy, decoded.
-    pub trust: String,
-    /// Permissions boundary.
-    pub boundary: Option<String>,
-    /// Tags.
-    pub tags: Tags,
-    /// ARNs of attached policies.
-    pub attached: Vec<String>,
-    /// Names of inline policies.
-    pub inline: Vec<String>,
 }
 
 /// A managed policy. `None` in a field: not looked at.
@@ -75,24 +54,25 @@ pub enum Content {
     NotCompared,
 }
 
-/// Fingerprints of a policy's versions, remembered between looks.
+/// Fingerprints of a policy's versions, kept between reconciles: a version's document never changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VersionMemory {
+pub struct KnownVersions {
     policy_id: String,
-    /// Read from IAM by this process.
+    /// Read from IAM, or created, by this process.
     read: Vec<(String, Fingerprint)>,
-    /// As a status says. It may save a read, but never licenses a write.
-    hinted: Option<(String, Fingerprint)>,
+    /// From the object's status. It may save a read; it never licenses a write.
+    from_status: Option<(String, Fingerprint)>,
 }
 
-impl VersionMemory {
-    /// What a status says of a policy's default version.
-    pub fn hinted(policy_id: &str, version: &str, fingerprint: Fingerprint) -> Self {
-        Self { policy_id: policy_id.to_owned(), read: Vec::new(), hinted: Some((version.to_owned(), fingerprint)) }
+impl KnownVersions {
+    /// What a status says about a policy's default version.
+    pub fn from_status(policy_id: &str, version: &str, fingerprint: Fingerprint) -> Self {
+        let from_status = Some((version.to_owned(), fingerprint));
+        Self { policy_id: policy_id.to_owned(), read: Vec::new(), from_status }
     }
 
-    /// Remembers a version that IAM returned or that we made.
-    pub fn remember(&mut self, policy_id: &str, version: &str, fingerprint: Fingerprint) {
+    /// Adds a version that IAM returned or that we created.
+    pub fn add(&mut self, policy_id: &str, version: &str, fingerprint: Fingerprint) {
         if self.policy_id != policy_id {
             *self = Self { policy_id: policy_id.to_owned(), ..Self::default() };
         }
@@ -102,38 +82,33 @@ impl VersionMemory {
         self.read.push((version.to_owned(), fingerprint));
     }
 
-    fn known(&self, policy_id: &str, version: &str) -> Option<Fingerprint> {
-        let hinted = self.hinted.iter().chain(&self.read);
-        (self.policy_id == policy_id)
-            .then(|| hinted.filter(|(id, _)| id == version).map(|(_, print)| *print).next_back())?
-    }
-
-    /// Does a look say that the policy's default version is the wanted one?
-    pub fn says(&self, policy_id: &str, version: &str, wanted: Fingerprint) -> bool {
-        self.known(policy_id, version) == Some(wanted)
+    /// True if this version of the policy is known to say what is wanted.
+    pub fn has(&self, policy_id: &str, version: &str, wanted: Fingerprint) -> bool {
+        let known = self.from_status.iter().chain(&self.read).rfind(|(id, _)| id == version);
+        self.policy_id == policy_id && known.is_some_and(|(_, fingerprint)| *fingerprint == wanted)
     }
 
     fn read_before(&self, policy_id: &str, version: &str) -> Option<Fingerprint> {
-        (self.policy_id == policy_id)
-            .then(|| self.read.iter().find(|(id, _)| id == version).map(|(_, print)| *print))?
+        let known = self.read.iter().find(|(id, _)| id == version).map(|(_, fingerprint)| *fingerprint);
+        known.filter(|_| self.policy_id == policy_id)
     }
 
-    fn forget_missing(&mut self, versions: &[PolicyVersion]) {
+    fn retain(&mut self, versions: &[PolicyVersion]) {
         self.read.retain(|(id, _)| versions.iter().any(|version| version.id == *id));
     }
 }
 
-/// Is a resource worth a closer look, or somebody else's business?
+/// True if the resource is the object's own, or may be adopted by it.
 pub fn concerns_us(ownership: &Ownership, tags: &Tags, desired: &Desired) -> bool {
     use crate::api::policy::AdoptionPolicy;
     match ownership.judge(tags) {
-        Standing::Ours | Standing::OursBeforeRestore => true,
-        Standing::Unowned => match desired.adoption {
+        OwnershipVerdict::Ours | OwnershipVerdict::OursBeforeRestore => true,
+        OwnershipVerdict::Unowned => match desired.adoption {
             AdoptionPolicy::Never => false,
             AdoptionPolicy::Tagged => ownership.has_consent(tags),
             AdoptionPolicy::Always => true,
         },
-        Standing::Others { .. } => desired.adoption != AdoptionPolicy::Never && ownership.has_consent(tags),
+        OwnershipVerdict::Others { .. } => desired.adoption != AdoptionPolicy::Never && ownership.has_consent(tags),
     }
 }
 
@@ -141,45 +116,40 @@ pub fn concerns_us(ownership: &Ownership, tags: &Tags, desired: &Desired) -> boo
 ///
 /// # Errors
 /// Any error of a reading call.
-pub async fn observe<I: Iam>(iam: &I, desired: &Desired, memory: &mut VersionMemory) -> Result<Observed> {
+pub async fn observe<I: Iam>(iam: &I, desired: &Desired, known: &mut KnownVersions) -> Result<Observed> {
     let role = match iam.role(&desired.identity.role_name).await? {
         Some(role) => Some(observe_role(iam, desired, role).await?),
         None => None,
     };
-    let policy = match iam.policy(&desired.identity.policy_arn).await? {
-        Some(policy) => Some(observe_policy(iam, desired, policy, memory).await?),
-        None => None,
-    };
+    let policy = observe_policy_if_any(iam, desired, known).await?;
     Ok(Observed { role, policy })
 }
 
-/// The first look at an object that never reached AWS: is its role there? Nothing more is read if not, because
-/// `CreatePolicy` itself tells whether the policy's name is free. `free`: an account scan has told that the role is not
-/// there, and nothing is read.
+/// The read for an object that never reached AWS: is its role there? If not, nothing more is read, because
+/// `CreatePolicy` itself refuses a name that is taken.
 ///
 /// # Errors
 /// Any error of a reading call.
-pub async fn observe_new<I: Iam>(
-    iam: &I,
-    desired: &Desired,
-    memory: &mut VersionMemory,
-    free: bool,
-) -> Result<Observed> {
+pub async fn observe_new<I: Iam>(iam: &I, desired: &Desired, known: &mut KnownVersions) -> Result<Observed> {
     if desired.policy.is_none() {
-        return observe(iam, desired, memory).await;
-    }
-    if free {
-        return Ok(Observed::default());
+        return observe(iam, desired, known).await;
     }
     let Some(role) = iam.role(&desired.identity.role_name).await? else {
         return Ok(Observed::default());
     };
-    let role = observe_role(iam, desired, role).await?;
-    let policy = match iam.policy(&desired.identity.policy_arn).await? {
-        Some(policy) => Some(observe_policy(iam, desired, policy, memory).await?),
-        None => None,
-    };
-    Ok(Observed { role: Some(role), policy })
+    let role = Some(observe_role(iam, desired, role).await?);
+    Ok(Observed { role, policy: observe_policy_if_any(iam, desired, known).await? })
+}
+
+async fn observe_policy_if_any<I: Iam>(
+    iam: &I,
+    desired: &Desired,
+    known: &mut KnownVersions,
+) -> Result<Option<ObservedPolicy>> {
+    match iam.policy(&desired.identity.policy_arn).await? {
+        Some(policy) => observe_policy(iam, desired, policy, known).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn observe_role<I: Iam>(iam: &I, desired: &Desired, role: Role) -> Result<ObservedRole> {
@@ -198,7 +168,7 @@ async fn observe_policy<I: Iam>(
     iam: &I,
     desired: &Desired,
     policy: Policy,
-    memory: &mut VersionMemory,
+    known: &mut KnownVersions,
 ) -> Result<ObservedPolicy> {
     let arn = &desired.identity.policy_arn;
     let Policy { arn: found, id, description, default_version, tags } = policy;
@@ -222,53 +192,53 @@ async fn observe_policy<I: Iam>(
         observed.versions = iam.policy_versions(arn).await?;
         return Ok(observed);
     };
-    if memory.says(&observed.id, &observed.default_version, wanted.fingerprint) {
+    if known.has(&observed.id, &observed.default_version, wanted.fingerprint) {
         observed.content = Content::Matches;
         return Ok(observed);
     }
     let text = iam.policy_document(arn, &observed.default_version).await?.unwrap_or_default();
     let fingerprint = Meaning::of(&text).fingerprint();
-    memory.remember(&observed.id, &observed.default_version, fingerprint);
+    known.add(&observed.id, &observed.default_version, fingerprint);
     if fingerprint == wanted.fingerprint {
         observed.content = Content::Matches;
         return Ok(observed);
     }
     observed.content = Content::Differs { text };
-    find_matching_version(iam, desired, wanted.fingerprint, &mut observed, memory).await?;
+    find_matching_version(iam, desired, wanted.fingerprint, &mut observed, known).await?;
     Ok(observed)
 }
 
 /// An existing version that says what is wanted saves a new one. What this process has read before is not read
 /// again, nor listed: if the version has gone meanwhile, making it the default fails with `NoSuchEntity`, and the
-/// next look knows better because the memory is dropped with the error.
+/// next look knows better because the known is dropped with the error.
 async fn find_matching_version<I: Iam>(
     iam: &I,
     desired: &Desired,
     wanted: Fingerprint,
     observed: &mut ObservedPolicy,
-    memory: &mut VersionMemory,
+    known: &mut KnownVersions,
 ) -> Result<()> {
     let arn = &desired.identity.policy_arn;
-    let remembered = memory.read.iter().find(|(id, print)| *print == wanted && *id != observed.default_version);
+    let remembered = known.read.iter().find(|(id, print)| *print == wanted && *id != observed.default_version);
     if let Some((version, _)) = remembered {
         observed.matching_version = Some(version.clone());
         return Ok(());
     }
-    // What the status says was right is most likely there; it is read all the same, for the status licenses no write.
-    let hinted = memory.hinted.clone().filter(|(id, print)| *print == wanted && *id != observed.default_version);
+    // The version in the status is most likely there. It is read all the same: the status never licenses a write.
+    let hinted = known.from_status.clone().filter(|(id, print)| *print == wanted && *id != observed.default_version);
     if let Some((version, _)) = hinted
-        && fingerprint_of(iam, arn, &observed.id, &version, memory).await? == Some(wanted)
+        && fingerprint_of(iam, arn, &observed.id, &version, known).await? == Some(wanted)
     {
         observed.matching_version = Some(version);
         return Ok(());
     }
     observed.versions = iam.policy_versions(arn).await?;
-    memory.forget_missing(&observed.versions);
+    known.retain(&observed.versions);
     for version in &observed.versions {
         if version.id == observed.default_version {
             continue;
         }
-        if fingerprint_of(iam, arn, &observed.id, &version.id, memory).await? == Some(wanted) {
+        if fingerprint_of(iam, arn, &observed.id, &version.id, known).await? == Some(wanted) {
             observed.matching_version = Some(version.id.clone());
             return Ok(());
         }
@@ -282,13 +252,13 @@ async fn fingerprint_of<I: Iam>(
     arn: &PolicyArn,
     policy: &str,
     version: &str,
-    memory: &mut VersionMemory,
+    known: &mut KnownVersions,
 ) -> Result<Option<Fingerprint>> {
-    if let Some(print) = memory.read_before(policy, version) {
+    if let Some(print) = known.read_before(policy, version) {
         return Ok(Some(print));
     }
     let Some(text) = iam.policy_document(arn, version).await? else { return Ok(None) };
     let print = Meaning::of(&text).fingerprint();
-    memory.remember(policy, version, print);
+    known.add(policy, version, print);
     Ok(Some(print))
 }

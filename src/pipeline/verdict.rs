@@ -1,15 +1,22 @@
-//! What a page says about one object. Pure.
+//! What one page of a sweep says about one object. Pure.
 
 use crate::api::policy::AttachmentPolicy;
-use crate::api::{AuroraLogExportPolicyStatus, DriftEntry};
+use crate::api::{AuroraLogExportPolicyStatus, DriftEntry, Field};
 use crate::model::documents::Meaning;
 use crate::model::documents::meaning::Fingerprint;
-use crate::model::ownership::Standing;
+use crate::model::ownership::OwnershipVerdict;
+use crate::model::stored::PolicyObject;
 use crate::pipeline::desired::Desired;
-use crate::pipeline::observe::ObservedRole;
-use crate::pipeline::plan::{Field, Repair, role_differences};
+use crate::pipeline::plan::{Repair, role_differences};
+use crate::pipeline::port::ObservedRole;
+use crate::pipeline::status::is_ready;
 
-/// Is the role as the spec and the status say, as far as a page tells?
+/// True if a sweep can judge the object: its status says that it is in sync with this generation of its spec.
+pub fn is_checked_by_sweeps(object: &PolicyObject) -> bool {
+    !object.is_deleting() && object.spec.is_ok() && is_ready(&object.status, object.generation())
+}
+
+/// True if the role is as the spec and the status say, as far as a page shows it.
 pub fn role_in_sync(desired: &Desired, status: &AuroraLogExportPolicyStatus, role: &ObservedRole) -> bool {
     let identity = &desired.identity;
     let same = role.arn == identity.role_arn.as_str()
@@ -18,14 +25,14 @@ pub fn role_in_sync(desired: &Desired, status: &AuroraLogExportPolicyStatus, rol
             .as_ref()
             .and_then(|known| known.id.as_ref())
             .is_none_or(|id| *id == role.id || role.id.is_empty());
-    if !same || identity.ownership.judge(&role.tags) != Standing::Ours {
+    if !same || identity.ownership.judge(&role.tags) != OwnershipVerdict::Ours {
         return false;
     }
     let plan = role_differences(desired, role, &status.tag_keys);
     if !plan.is_empty() {
         return false;
     }
-    // Attachments of others are reported, not repaired: new ones, and ones that went, are news too.
+    // Attachments of others are reported, not repaired. A new one, or one that was removed, needs a new report.
     let mut seen: Vec<_> = plan
         .findings
         .iter()
@@ -47,7 +54,7 @@ fn is_attachment(entry: &DriftEntry) -> bool {
     entry.field == Field::Attachments.as_str() || entry.field == Field::InlinePolicies.as_str()
 }
 
-/// Is the policy's document as the spec says? `known`: its version was seen to be right before.
+/// True if the policy's document is as the spec says. `known`: this version is known to say what is wanted.
 pub fn policy_in_sync(
     status: &AuroraLogExportPolicyStatus,
     wanted: Fingerprint,

@@ -15,6 +15,7 @@ pub mod http;
 mod json;
 pub mod metrics;
 pub mod otlp;
+pub mod panics;
 pub mod trace;
 
 use std::fmt;

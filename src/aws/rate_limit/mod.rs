@@ -1,22 +1,24 @@
-//! The budget of one AWS account: how many calls a second all its objects together may make.
+//! The rate limit of one AWS account: how many calls a second all its objects together may make.
 //!
-//! IAM throttles by account, so every call to AWS, retries included, first asks here. The rates fall at once when
-//! AWS throttles and recover slowly; who waits is served by urgency and in turn, so that a busy namespace costs its
-//! neighbours nothing. Memory grows with the number of waiters only.
+//! IAM throttles by account, so every call to AWS, retries included, first waits here. The rates fall at once when AWS
+//! throttles, and recover slowly. Waiters are served in the order in which they came; the workqueue in front of them is
+//! what makes objects and namespaces take turns.
 
 mod bucket;
-mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use bucket::Bucket;
-use queue::{Queue, Ticket};
 
-/// AWS counts calls that read and calls that change apart, and so do we.
+/// A raised rate is noticed within this time by whoever waits.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// AWS counts calls that read and calls that write apart, and so do we.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallKind {
     /// `Get…`, `List…`.
@@ -43,207 +45,80 @@ impl Rates {
     }
 }
 
-/// How urgent a call is; the most urgent first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    /// Somebody waits for an object to go.
-    Deletion,
-    /// Somebody changed an object.
-    Change,
-    /// Nobody waits: checks for drift, scans.
-    Periodic,
-}
-
-/// For whom a call is made. For calls of the account itself (scans) any name will do, for example the account's.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Caller {
-    /// Namespaces of one class take turns.
-    pub namespace: Arc<str>,
-    /// Objects of one namespace take turns.
-    pub object: Arc<str>,
-    /// Class of the call.
-    pub priority: Priority,
-}
-
-/// The budget of one account; clones share it.
+/// The rate limit of one account; clones share it.
 #[derive(Clone, Debug)]
-pub struct Budget(Arc<Lanes>);
+pub struct RateLimit(Arc<[Limit; 2]>);
 
-#[derive(Debug)]
-struct Lanes {
-    read: Arc<Lane>,
-    write: Arc<Lane>,
-}
-
-impl Budget {
-    /// Both buckets full. Rates that make no sense (zero, negative, not a number) become one call in 100 s.
+impl RateLimit {
+    /// Both buckets are full. Rates that make no sense (zero, negative, not a number) become one call in 100 s.
     pub fn new(rates: Rates) -> Self {
-        let lane = |kind| Arc::new(Lane::new(rates.of(kind)));
-        Self(Arc::new(Lanes { read: lane(CallKind::Read), write: lane(CallKind::Write) }))
+        Self(Arc::new([CallKind::Read, CallKind::Write].map(|kind| Limit::new(rates.of(kind)))))
     }
 
-    /// Waits until the caller may make one call, and returns how long that took.
-    ///
-    /// Dropping the future gives the place in the queue, or the token, back. Needs a Tokio runtime.
-    pub async fn acquire(&self, kind: CallKind, caller: &Caller) -> Duration {
+    /// Waits until one call may be made, and returns how long that took. Dropping the future gives up the turn.
+    pub async fn acquire(&self, kind: CallKind) -> Duration {
         let asked = Instant::now();
-        let mut place = Lane::enter(self.lane(kind), caller);
-        // The sender sits in the queue, which `place` keeps alive; it goes only by being used.
-        place.served = (&mut place.turn).await.is_ok();
-        asked.elapsed()
+        let limit = self.limit(kind);
+        let _turn = limit.turn.lock().await;
+        loop {
+            let wait = {
+                let now = limit.start.elapsed();
+                let mut bucket = limit.bucket();
+                if bucket.take(now) {
+                    return asked.elapsed();
+                }
+                bucket.next_at(now).saturating_sub(now)
+            };
+            tokio::time::sleep(wait.min(LONGEST_SLEEP)).await;
+        }
     }
 
-    /// To be called when AWS answered that calls come too fast: halves the rate, at most once a second.
+    /// AWS answered that calls come too fast: halves the rate, at most once a second.
     pub fn throttled(&self, kind: CallKind) {
-        let lane = self.lane(kind);
-        lane.lock().bucket.throttled(lane.now());
+        let limit = self.limit(kind);
+        limit.bucket().throttled(limit.start.elapsed());
     }
 
     /// Calls a second that are allowed at present.
     pub fn rate(&self, kind: CallKind) -> f64 {
-        let lane = self.lane(kind);
-        lane.lock().bucket.rate(lane.now())
+        let limit = self.limit(kind);
+        limit.bucket().rate(limit.start.elapsed())
     }
 
-    /// Changes the configured rates; waiters profit at once.
+    /// Changes the configured rates.
     pub fn set_rates(&self, rates: Rates) {
         for kind in [CallKind::Read, CallKind::Write] {
-            let lane = self.lane(kind);
-            lane.lock().bucket.configure(rates.of(kind), lane.now());
-            lane.changed.notify_one();
+            let limit = self.limit(kind);
+            limit.bucket().configure(rates.of(kind), limit.start.elapsed());
         }
     }
 
-    fn lane(&self, kind: CallKind) -> &Arc<Lane> {
-        match kind {
-            CallKind::Read => &self.0.read,
-            CallKind::Write => &self.0.write,
-        }
+    fn limit(&self, kind: CallKind) -> &Limit {
+        &self.0[kind as usize]
     }
 }
 
-/// One kind of call: its tokens, its waiters, and a task that brings them together while somebody waits.
+/// The limit of one kind of call.
 #[derive(Debug)]
-struct Lane {
+struct Limit {
     /// Zero of the bucket's time.
     start: Instant,
-    state: Mutex<State>,
-    /// Tokens may be there earlier than the task expects.
-    changed: Notify,
+    bucket: Mutex<Bucket>,
+    /// Held by the waiter that takes the next token. Tokio's mutex is fair: first come, first served.
+    turn: tokio::sync::Mutex<()>,
 }
 
-#[derive(Debug)]
-struct State {
-    bucket: Bucket,
-    queue: Queue<oneshot::Sender<()>>,
-    /// A task is serving the queue.
-    served: bool,
-}
-
-impl Lane {
+impl Limit {
     fn new(rate: f64) -> Self {
-        let state = State { bucket: Bucket::new(rate, Duration::ZERO), queue: Queue::default(), served: false };
-        Self { start: Instant::now(), state: Mutex::new(state), changed: Notify::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // No code that can panic runs under the lock, and a half-done change would cost a token at most.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn now(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    /// Queues up, is served at once if it can be, and otherwise makes sure that a task serves the queue.
-    fn enter(lane: &Arc<Self>, caller: &Caller) -> Place {
-        let (sender, turn) = oneshot::channel();
-        let mut state = lane.lock();
-        let ticket = state.queue.push(caller, sender);
-        let next = state.serve(lane.now());
-        let start = next.is_some() && !state.served;
-        state.served |= start;
-        drop(state);
-        if start {
-            tokio::spawn(Self::serve_queue(Serving { lane: lane.clone(), done: false }));
-        }
-        Place { lane: lane.clone(), ticket, turn, served: false }
-    }
-
-    async fn serve_queue(mut serving: Serving) {
-        let lane = serving.lane.clone();
-        loop {
-            let next = {
-                let mut state = lane.lock();
-                let Some(next) = state.serve(lane.now()) else {
-                    // Under the same lock as the look at the queue: whoever comes next starts a task.
-                    state.served = false;
-                    serving.done = true;
-                    return;
-                };
-                next
-            };
-            tokio::select! {
-                () = sleep_until(lane.start + next) => {}
-                () = lane.changed.notified() => {}
-            }
+        Self {
+            start: Instant::now(),
+            bucket: Mutex::new(Bucket::new(rate, Duration::ZERO)),
+            turn: tokio::sync::Mutex::default(),
         }
     }
-}
 
-impl State {
-    /// Serves waiters while there are tokens. Returns when to come back, if somebody is left.
-    fn serve(&mut self, now: Duration) -> Option<Duration> {
-        while !self.queue.is_empty() {
-            if !self.bucket.take(now) {
-                return Some(self.bucket.next_at(now));
-            }
-            if self.queue.pop().is_some_and(|waiter| waiter.send(()).is_err()) {
-                self.bucket.give_back();
-            }
-        }
-        None
+    fn bucket(&self) -> MutexGuard<'_, Bucket> {
+        // No code that can panic runs under the lock.
+        self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// The task that serves a lane. If its runtime ends before the queue does, the next to enter starts another.
-struct Serving {
-    lane: Arc<Lane>,
-    done: bool,
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        if !self.done {
-            self.lane.lock().served = false;
-        }
-    }
-}
-
-/// A place in the queue, left when dropped.
-struct Place {
-    lane: Arc<Lane>,
-    ticket: Ticket,
-    turn: oneshot::Receiver<()>,
-    /// The token was used.
-    served: bool,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.served {
-            return;
-        }
-        let mut state = self.lane.lock();
-        // Not in the queue any more: its turn came and nobody took the token.
-        if state.queue.remove(&self.ticket).is_none() {
-            state.bucket.give_back();
-            drop(state);
-            self.lane.changed.notify_one();
-        }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may fail")]
-mod tests;

@@ -12,7 +12,6 @@ use crate::aws::credentials::CallerIdentity;
 use crate::aws::iam::AwsIam;
 use crate::aws::inventory::Inventory;
 use crate::aws::sdk;
-use crate::cli::connect::asking;
 use crate::cli::progress::Progress;
 use crate::model::names::{Owner, PolicyArn, PolicyName, RoleArn, RoleName};
 use crate::model::ownership::Tags;
@@ -55,8 +54,8 @@ pub(super) async fn examine(patient: &Patient<'_>, report: &mut Report) -> Optio
         }
     };
     report.pass(Check::Credentials, format!("AWS knows us as {} in account {}", identity.arn, identity.account));
-    let iam = patient.account.iam(&identity, asking("doctor"));
-    let inventory = patient.account.inventory(&identity, asking("doctor"));
+    let iam = patient.account.iam(&identity);
+    let inventory = patient.account.inventory(&identity);
     let [mut rights, mut summary, mut linked, mut left, mut time] = [(); 5].map(|()| Report::default());
     tokio::join!(
         permissions(patient, &identity, &iam, &inventory, &mut rights),
@@ -112,7 +111,7 @@ async fn permissions(
         match simulate(patient, &probe, inventory, &principal, report).await {
             Ok(()) => return,
             Err(error) => report
-                .skip(Check::Permissions, format!("the rights to write are not simulated: {}", error.for_people())),
+                .skip(Check::Permissions, format!("the rights to write are not simulated: {}", error.user_message())),
         }
     }
     Box::pin(read_probes(&probe, iam, report)).await;
@@ -287,7 +286,7 @@ async fn quotas(inventory: &Inventory, report: &mut Report) {
     let summary = match inventory.summary().await {
         Ok(summary) => summary,
         Err(error) => {
-            report.skip(Check::Quotas, error.for_people());
+            report.skip(Check::Quotas, error.user_message());
             return;
         }
     };
@@ -320,7 +319,7 @@ async fn service_linked_role(iam: &AwsIam, report: &mut Report) {
             format!("the account has {SERVICE_LINKED_ROLE}, which overrides custom roles for log export"),
             "nothing, if logs arrive: RDS uses that role (docs/faq.md); --ignore service-linked-role hides this",
         ),
-        Err(error) => report.skip(Check::ServiceLinkedRole, error.for_people()),
+        Err(error) => report.skip(Check::ServiceLinkedRole, error.user_message()),
     }
 }
 
@@ -346,7 +345,7 @@ async fn orphans(
                 }
             }
         }
-        Err(error) => report.skip(Check::Orphans, format!("roles: {}", error.for_people())),
+        Err(error) => report.skip(Check::Orphans, format!("roles: {}", error.user_message())),
     }
     match inventory.policies().await {
         Ok(policies) => {
@@ -375,7 +374,7 @@ async fn orphans(
             }
             patient.progress.stage(STAGE, None);
         }
-        Err(error) => report.skip(Check::Orphans, format!("policies: {}", error.for_people())),
+        Err(error) => report.skip(Check::Orphans, format!("policies: {}", error.user_message())),
     }
     if count == 0 {
         report.pass(Check::Orphans, "no role or policy without its object");

@@ -16,8 +16,8 @@ use serde_json::Value;
 use super::clock;
 use super::report::{Check, Report};
 use crate::api::{FIELD_MANAGER, crds};
+use crate::cli::age::format_age;
 use crate::cli::connect::{Kube, unreachable};
-use crate::cli::explain::ago;
 
 const INSTALL_CRDS: &str = "aurora-log-export-operator crd | kubectl apply --server-side -f -";
 
@@ -324,7 +324,7 @@ pub(super) async fn leader(kube: &Kube, namespace: &str, report: &mut Report) {
     if age > i64::from(spec.lease_duration_seconds.unwrap_or(15)) {
         report.find(
             Check::Leader,
-            format!("{holder} has not renewed the Lease for {}: no operator is running", ago(renewed.0, now)),
+            format!("{holder} has not renewed the Lease for {}: no operator is running", format_age(renewed.0, now)),
             fix,
         );
     } else {

@@ -19,7 +19,7 @@ use super::output;
 use super::paint::Paint;
 use super::progress::Progress;
 use crate::api::AwsAccount;
-use crate::model::object::Object;
+use crate::model::stored::PolicyObject;
 use report::{Check, Report, Severity};
 
 /// Check cluster, credentials and account, with the fix beside each finding.
@@ -167,7 +167,7 @@ async fn look_at_cluster(args: &DoctorArgs, kube: &Kube, state: &mut State, repo
     state.notes.is_empty()
 }
 
-fn watched(args: &DoctorArgs, state: &State) -> Vec<std::sync::Arc<Object>> {
+fn watched(args: &DoctorArgs, state: &State) -> Vec<std::sync::Arc<PolicyObject>> {
     let mut objects = state.index.all();
     if let Some(namespace) = args.kube.namespace.as_ref().filter(|_| !args.all_namespaces) {
         objects.retain(|object| *object.key().namespace == **namespace);
@@ -177,7 +177,7 @@ fn watched(args: &DoctorArgs, state: &State) -> Vec<std::sync::Arc<Object>> {
 }
 
 /// All accounts, or, for one namespace, those that its objects refer to.
-async fn accounts(args: &DoctorArgs, kube: &Kube, watched: &[std::sync::Arc<Object>], report: &mut Report) {
+async fn accounts(args: &DoctorArgs, kube: &Kube, watched: &[std::sync::Arc<PolicyObject>], report: &mut Report) {
     let wanted: BTreeSet<&str> = watched.iter().filter_map(|object| object.account_ref()).collect();
     let Ok(accounts) = list(&Api::<AwsAccount>::all(kube.client.clone())).await else {
         report.skip(Check::Accounts, "AwsAccounts could not be listed");

@@ -6,15 +6,16 @@ use kube::ResourceExt;
 
 use super::report::{Check, Report};
 use crate::api::{AwsAccount, Condition, ConditionType, Reason};
-use crate::cli::explain::{advice, ago};
-use crate::model::object::Object;
+use crate::cli::age::format_age;
+use crate::cli::explain::advice;
+use crate::model::stored::PolicyObject;
 use crate::pipeline::status::condition;
 
 /// A healthy operator has looked at an object, or removed it, within this time.
 const PATIENCE_SECONDS: i64 = 120;
 
 /// Is the object waiting, and for whom?
-pub(super) fn object(object: &Object, now: Timestamp, report: &mut Report) {
+pub(super) fn object(object: &PolicyObject, now: Timestamp, report: &mut Report) {
     let key = object.key();
     let explain = format!("kubectl alep explain {key}");
     let age = |time: Option<&Time>| time.map_or(0, |time| now.duration_since(time.0).as_secs());
@@ -28,7 +29,7 @@ pub(super) fn object(object: &Object, now: Timestamp, report: &mut Report) {
                 _ if object.has_finalizer() => "no operator has finished it".to_owned(),
                 _ => "another finalizer holds it".to_owned(),
             };
-            let message = format!("{key} has been deleting for {}: {why}", ago(since.0, now));
+            let message = format!("{key} has been deleting for {}: {why}", format_age(since.0, now));
             report.find(Check::Objects, message, explain);
         }
         return;
@@ -93,7 +94,8 @@ mod tests {
         for (key, value) in metadata.as_object().unwrap() {
             whole[key] = value.clone();
         }
-        let read: Object = serde_json::from_value(json!({ "metadata": whole, "spec": {}, "status": status })).unwrap();
+        let read: PolicyObject =
+            serde_json::from_value(json!({ "metadata": whole, "spec": {}, "status": status })).unwrap();
         let mut report = Report::default();
         object(&read, NOW.parse().unwrap(), &mut report);
         report.findings.into_iter().map(|finding| (finding.message, finding.fix)).collect()

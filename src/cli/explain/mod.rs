@@ -9,12 +9,14 @@ use anyhow::Context;
 use jiff::Timestamp;
 use kube::api::Api;
 
+use super::age::format_age;
 use super::connect::{KubeArgs, block_on, unreachable};
+use super::key::key;
 use super::output;
 use super::paint::Paint;
 use crate::api::policy::{Access, ManagementPolicy};
 use crate::api::{ConditionType, Reason};
-use crate::model::object::Object;
+use crate::model::stored::PolicyObject;
 use crate::operator::reconcile::{LONGEST_SLOWLY, LONGEST_SOON};
 use crate::pipeline::status::condition;
 use advice::Advice;
@@ -37,8 +39,8 @@ pub(super) struct ExplainArgs {
 pub(super) fn main(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let object = block_on(async {
         let kube = args.kube.connect().await?;
-        let key = super::key(&args.object, &kube.namespace);
-        let api: Api<Object> = Api::namespaced(kube.client.clone(), &key.namespace);
+        let key = key(&args.object, &kube.namespace);
+        let api: Api<PolicyObject> = Api::namespaced(kube.client.clone(), &key.namespace);
         api.get_opt(&key.name)
             .await
             .map_err(|error| unreachable(&kube, &error))?
@@ -49,7 +51,7 @@ pub(super) fn main(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The screen.
-pub(super) fn explain(object: &Object, now: Timestamp, paint: Paint) -> String {
+pub(super) fn explain(object: &PolicyObject, now: Timestamp, paint: Paint) -> String {
     let mut out = String::new();
     let state = State::of(object);
     let Advice { meaning, next_step, command } = state.advice(object);
@@ -96,7 +98,7 @@ enum State {
 }
 
 impl State {
-    fn of(object: &Object) -> Self {
+    fn of(object: &PolicyObject) -> Self {
         let ready = condition(&object.status, ConditionType::Ready);
         let reason = ready.and_then(|ready| Reason::from_name(&ready.reason));
         if object.is_deleting() {
@@ -122,7 +124,7 @@ impl State {
         }
     }
 
-    fn advice(&self, object: &Object) -> Advice {
+    fn advice(&self, object: &PolicyObject) -> Advice {
         match self {
             Self::Unseen | Self::Stale => Advice {
                 meaning: "No operator has reported on this version of the spec.",
@@ -168,7 +170,7 @@ impl State {
         }
     }
 
-    fn message<'a>(&self, object: &'a Object) -> Option<&'a str> {
+    fn message<'a>(&self, object: &'a PolicyObject) -> Option<&'a str> {
         let type_ = match self {
             Self::Unseen | Self::Stale | Self::Deleting(None) => return None,
             Self::Ready => ConditionType::Drifted,
@@ -180,7 +182,7 @@ impl State {
     }
 }
 
-fn conditions(out: &mut String, object: &Object, now: Timestamp, paint: Paint) {
+fn conditions(out: &mut String, object: &PolicyObject, now: Timestamp, paint: Paint) {
     let _ = writeln!(out, "\n{}", paint.bold("Conditions"));
     if object.status.conditions.is_empty() {
         let _ = writeln!(out, "  none");
@@ -198,12 +200,12 @@ fn conditions(out: &mut String, object: &Object, now: Timestamp, paint: Paint) {
         } else {
             paint.red(&line)
         };
-        let since = ago(condition.last_transition_time.0, now);
+        let since = format_age(condition.last_transition_time.0, now);
         let _ = writeln!(out, "  {line} {}", paint.dim(&format!("for {since}")));
     }
 }
 
-fn resources(out: &mut String, object: &Object, paint: Paint) {
+fn resources(out: &mut String, object: &PolicyObject, paint: Paint) {
     let status = &object.status;
     let _ = writeln!(out, "\n{}", paint.bold("In AWS"));
     let Some(role) = &status.role else {
@@ -226,7 +228,7 @@ fn resources(out: &mut String, object: &Object, paint: Paint) {
     );
 }
 
-fn settings(out: &mut String, object: &Object, paint: Paint) {
+fn settings(out: &mut String, object: &PolicyObject, paint: Paint) {
     let Ok(spec) = &object.spec else { return };
     let mut notes = Vec::new();
     if spec.management_policy == Some(ManagementPolicy::Observe) {
@@ -253,24 +255,13 @@ fn settings(out: &mut String, object: &Object, paint: Paint) {
     }
 }
 
-fn drift(out: &mut String, object: &Object, paint: Paint) {
+fn drift(out: &mut String, object: &PolicyObject, paint: Paint) {
     if object.status.drift.is_empty() {
         return;
     }
     let _ = writeln!(out, "\n{}", paint.bold("Differences in AWS that stay"));
     for entry in &object.status.drift {
         let _ = writeln!(out, "  {} {}: {} instead of {}", entry.resource, entry.field, entry.actual, entry.expected);
-    }
-}
-
-/// `3d`, `2h`, `5m`, `12s`: the largest unit, as kubectl shows ages.
-pub(super) fn ago(since: Timestamp, now: Timestamp) -> String {
-    let seconds = now.duration_since(since).as_secs().max(0);
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7200 => format!("{}m", seconds / 60),
-        7200..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
     }
 }
 

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::FINALIZER;
 
-fn object(metadata: Value, status: Value) -> Object {
+fn object(metadata: Value, status: Value) -> PolicyObject {
     let mut whole = json!({ "namespace": "shop", "name": "orders", "generation": 2, "finalizers": [FINALIZER] });
     for (key, value) in metadata.as_object().unwrap() {
         whole[key] = value.clone();
@@ -21,7 +21,7 @@ fn ready(status: &str, reason: &str, message: &str, more: Value) -> Value {
     json!({ "observedGeneration": 2, "conditions": conditions })
 }
 
-fn text(object: &Object) -> String {
+fn text(object: &PolicyObject) -> String {
     let now = "2026-01-01T02:30:00Z".parse().unwrap();
     explain(object, now, Paint::plain())
 }

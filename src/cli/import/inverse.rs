@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::derive::FoundPolicy;
+use super::found::FoundPolicy;
 use crate::api::policy::{GroupCreation, Scope, Trust, TrustProtection};
 use crate::model::documents::Meaning;
+use crate::model::documents::meaning::PRINCIPAL;
 use crate::model::documents::permissions::PermissionScope;
-use crate::model::documents::trust::PRINCIPAL;
 use crate::model::names::Partition;
 use crate::model::settings::AccountFacts;
 

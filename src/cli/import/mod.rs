@@ -1,6 +1,7 @@
 //! `import`: roles and policies made by hand, as manifests that adopt them unchanged.
 
 mod derive;
+mod found;
 mod inverse;
 mod write;
 
@@ -10,9 +11,10 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 
-use super::connect::{KubeArgs, OperatorArgs, State, asking, block_on, cluster_uid};
+use super::connect::{KubeArgs, OperatorArgs, block_on, cluster_uid};
 use super::output;
 use super::progress::Progress;
+use crate::aws::account::Account;
 use crate::aws::credentials::CallerIdentity;
 use crate::aws::iam::AwsIam;
 use crate::aws::inventory::ListedRole;
@@ -20,7 +22,8 @@ use crate::model::documents::Meaning;
 use crate::model::names::{PolicyArn, RoleName};
 use crate::model::settings::AccountFacts;
 use crate::pipeline::port::{Iam, IamError};
-use derive::{Choices, FoundPolicy, FoundRole, Import, Verdict, derive};
+use derive::{Choices, Import, derive};
+use found::{FoundPolicy, FoundRole};
 
 /// Write manifests that adopt roles and policies made by hand, unchanged.
 #[derive(Debug, clap::Args)]
@@ -90,35 +93,24 @@ async fn run(args: &ImportArgs, progress: &Progress) -> anyhow::Result<(Import, 
         state.load(kube).await?;
     }
     let resolved = state
-        .accounts
-        .resolve(args.account_ref.as_deref(), &namespace, false)
+        .namespaces
+        .resolve(&state.accounts, args.account_ref.as_deref(), &namespace, false)
         .map_err(|error| anyhow!("{}", error.message))?;
-    let identity = resolved.account.identity().await.map_err(|error| anyhow!("{}", error.for_people()))?;
-    let found = gather(&state, args.account_ref.as_deref(), &namespace, &identity, progress)
-        .await
-        .map_err(|error| anyhow!("{}", error.for_people()))?;
-    let facts = AccountFacts { id: identity.account.clone(), partition: identity.partition.clone(), via: resolved.via };
+    let identity = resolved.account.identity().await.map_err(|error| anyhow!("{}", error.user_message()))?;
+    let found =
+        list(&resolved.account, &identity, progress).await.map_err(|error| anyhow!("{}", error.user_message()))?;
+    let facts =
+        AccountFacts { id: identity.account.clone(), partition: identity.partition.clone(), binding: resolved.binding };
     let choices = Choices { namespace, observe: args.observe, account_ref: args.account_ref.clone() };
     let mut import = derive(&found.roles, &found.policies, &choices, &state.settings, &facts);
     import.notes.extend(found.notes);
     Ok((import, state.settings.cluster.name.to_string()))
 }
 
-/// Every role that trusts RDS, closely, and every customer policy that such a role has or that nobody has.
-async fn gather(
-    state: &State,
-    account_ref: Option<&str>,
-    namespace: &str,
-    identity: &CallerIdentity,
-    progress: &Progress,
-) -> Result<Found, IamError> {
-    let account = match state.accounts.resolve(account_ref, namespace, false) {
-        Ok(resolved) => resolved.account,
-        // Resolved a moment ago, and nothing changes it here.
-        Err(_) => state.accounts.own().clone(),
-    };
-    let iam = account.iam(identity, asking("import"));
-    let inventory = account.inventory(identity, asking("import"));
+/// Every role that trusts RDS, with its details, and every customer policy that such a role or nothing has attached.
+async fn list(account: &Account, identity: &CallerIdentity, progress: &Progress) -> Result<Found, IamError> {
+    let iam = account.iam(identity);
+    let inventory = account.inventory(identity);
     progress.stage("listing roles", None);
     let listed = inventory.roles().await?;
     let candidates: Vec<ListedRole> = listed
@@ -153,7 +145,7 @@ async fn gather(
             }
         }
         Err(error) => {
-            found.notes.push(format!("policies attached to nothing were not looked at: {}", error.for_people()));
+            found.notes.push(format!("policies attached to nothing were not looked at: {}", error.user_message()));
         }
     }
     Ok(found)
@@ -183,13 +175,4 @@ async fn look_at_policy(iam: &AwsIam, arn: &str) -> Result<Option<FoundPolicy>, 
     };
     let document = iam.policy_document(&arn, &policy.default_version).await?;
     Ok(Some(FoundPolicy { document: document.unwrap_or_default(), users: iam.policy_users(&arn).await?, policy }))
-}
-
-impl Import {
-    fn not_imported(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.verdicts.iter().filter_map(|(what, verdict)| match verdict {
-            Verdict::Left(why) => Some((what, why)),
-            Verdict::Imported(_) => None,
-        })
-    }
 }

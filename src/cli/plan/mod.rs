@@ -15,11 +15,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, cluster_uid};
+use super::key::key;
 use super::paint::Paint;
 use super::progress::Progress;
 use super::{manifests, output};
 use crate::model::names::Owner;
-use crate::model::object::Object;
+use crate::model::stored::PolicyObject;
 use crate::operator::reconcile::preview::preview;
 use report::Report;
 
@@ -173,7 +174,7 @@ fn targets(args: &PlanArgs, state: &mut State, kube: Option<&Kube>) -> anyhow::R
     }
     let mut keys = Vec::new();
     for text in &args.objects {
-        let key = super::key(text, &namespace());
+        let key = key(text, &namespace());
         state
             .index
             .get(&key)
@@ -184,7 +185,7 @@ fn targets(args: &PlanArgs, state: &mut State, kube: Option<&Kube>) -> anyhow::R
 }
 
 /// The object as it would be after an apply: what the cluster knows of it stays.
-fn as_applied(mut object: Object, state: &State) -> Object {
+fn as_applied(mut object: PolicyObject, state: &State) -> PolicyObject {
     match state.index.get(&object.key()) {
         Some(live) => {
             object.metadata = live.metadata.clone();

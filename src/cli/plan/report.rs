@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use crate::api::Reason;
-use crate::model::object::Object;
 use crate::model::settings::Cluster;
+use crate::model::stored::PolicyObject;
 use crate::operator::reconcile::preview::{Planned, Preview};
+use crate::pipeline::desired::Identity;
 use crate::pipeline::plan::{Action, Finding, NONE, Part, Repair, Step};
-use crate::pipeline::port::Operation;
 
 /// The plans of several objects.
 #[derive(Clone, Debug, Serialize)]
@@ -131,7 +131,7 @@ impl Report {
         self.objects.iter().any(|entry| entry.result == Result::Changes)
     }
 
-    pub(super) fn add(&mut self, object: &Object, preview: &Preview) {
+    pub(super) fn add(&mut self, object: &PolicyObject, preview: &Preview) {
         let key = object.key();
         let mut entry = Entry {
             namespace: key.namespace.to_string(),
@@ -153,7 +153,7 @@ impl Report {
                 entry.policy_arn = Some(identity.policy_arn.to_string());
                 entry.role_arn = Some(identity.role_arn.to_string());
                 entry.message = Some("the object is being deleted".into());
-                entry.actions = steps.iter().map(|step| action(step, identity.policy_arn.as_str())).collect();
+                entry.actions = steps.iter().map(|step| action(step, identity)).collect();
                 if !steps.is_empty() {
                     entry.result = Result::Changes;
                 }
@@ -163,7 +163,7 @@ impl Report {
                 entry.message = Some(message.clone());
             }
             Preview::Refused(reason, message) => entry.refused(*reason, message.clone()),
-            Preview::Aws(error) => entry.refused(error.class.reason(), error.for_people()),
+            Preview::Aws(error) => entry.refused(error.class.reason(), error.user_message()),
         }
         self.count(&entry);
         self.objects.push(entry);
@@ -215,7 +215,7 @@ impl Entry {
             }
             return;
         }
-        self.actions = plan.steps.iter().map(|step| action(step, identity.policy_arn.as_str())).collect();
+        self.actions = plan.steps.iter().map(|step| action(step, identity)).collect();
         for step in &plan.steps {
             self.explain_creation(step);
         }
@@ -299,27 +299,11 @@ const fn repair(repair: Repair) -> &'static str {
     }
 }
 
-fn action(step: &Step, policy_arn: &str) -> ActionEntry {
+fn action(step: &Step, identity: &Identity) -> ActionEntry {
     let Step { action, part, field } = step;
-    let (operation, resource) = match action {
-        Action::CreatePolicy(_) => (Operation::CreatePolicy, policy_arn.to_owned()),
-        Action::CreatePolicyVersion { arn, .. } => (Operation::CreatePolicyVersion, arn.to_string()),
-        Action::SetDefaultPolicyVersion { arn, .. } => (Operation::SetDefaultPolicyVersion, arn.to_string()),
-        Action::DeletePolicyVersion { arn, .. } => (Operation::DeletePolicyVersion, arn.to_string()),
-        Action::TagPolicy { arn, .. } => (Operation::TagPolicy, arn.to_string()),
-        Action::UntagPolicy { arn, .. } => (Operation::UntagPolicy, arn.to_string()),
-        Action::DeletePolicy { arn } => (Operation::DeletePolicy, arn.to_string()),
-        Action::CreateRole(new) => (Operation::CreateRole, new.name.to_string()),
-        Action::PutBoundary { role, .. } => (Operation::PutRolePermissionsBoundary, role.to_string()),
-        Action::DeleteBoundary { role } => (Operation::DeleteRolePermissionsBoundary, role.to_string()),
-        Action::TagRole { role, .. } => (Operation::TagRole, role.to_string()),
-        Action::UntagRole { role, .. } => (Operation::UntagRole, role.to_string()),
-        Action::UpdateTrust { role, .. } => (Operation::UpdateAssumeRolePolicy, role.to_string()),
-        Action::UpdateDescription { role, .. } => (Operation::UpdateRoleDescription, role.to_string()),
-        Action::Attach { role, .. } => (Operation::AttachRolePolicy, role.to_string()),
-        Action::Detach { role, .. } => (Operation::DetachRolePolicy, role.to_string()),
-        Action::DeleteInlinePolicy { role, .. } => (Operation::DeleteRolePolicy, role.to_string()),
-        Action::DeleteRole { role } => (Operation::DeleteRole, role.to_string()),
+    let resource = match part {
+        Part::Policy => identity.policy_arn.to_string(),
+        Part::Role => identity.role_name.to_string(),
     };
-    ActionEntry { operation: operation.as_str(), resource, part: part.as_str(), field: field.as_str() }
+    ActionEntry { operation: action.operation().as_str(), resource, part: part.as_str(), field: field.as_str() }
 }

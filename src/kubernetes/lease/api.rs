@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-use super::LeaseConfig;
+use super::config::LeaseConfig;
 use super::elector::{Answer, Claim, Observed, Request};
 use crate::api::FIELD_MANAGER;
 

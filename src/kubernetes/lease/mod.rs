@@ -21,6 +21,7 @@
 
 mod announcer;
 mod api;
+mod config;
 mod elector;
 mod fence;
 
@@ -33,6 +34,7 @@ use tokio::task::JoinHandle;
 
 use announcer::Announcer;
 use api::{LeaseApi, Trouble};
+pub use config::LeaseConfig;
 use elector::{Answer, Elector, Request, Step, Timing};
 pub use fence::Fence;
 use fence::boot_time;
@@ -41,40 +43,6 @@ use fence::boot_time;
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Timers stand still while the machine is suspended, the clock of the lease does not: look at it this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-
-/// Which Lease, for whom, how fast.
-#[derive(Clone, Debug)]
-pub struct LeaseConfig {
-    /// Namespace of the Lease, the operator's own.
-    pub namespace: String,
-    /// Name of the Lease.
-    pub name: String,
-    /// The replica's own name, unique among live ones: the pod's. If empty, a random one is made up.
-    pub identity: String,
-    /// How long the lease is good for without renewal. A follower waits this long.
-    pub duration: Duration,
-    /// How often the holder renews it.
-    pub renew_every: Duration,
-    /// How often the others look at it, and how soon a failed request is repeated.
-    pub poll_every: Duration,
-    /// Limit for each request to the API server.
-    pub request_timeout: Duration,
-}
-
-impl LeaseConfig {
-    /// Three tries to renew fit into a lease of 10 s.
-    pub fn new(namespace: impl Into<String>, identity: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: "aurora-log-export-operator".to_owned(),
-            identity: identity.into(),
-            duration: Duration::from_secs(10),
-            renew_every: Duration::from_secs(2),
-            poll_every: Duration::from_secs(1),
-            request_timeout: Duration::from_secs(2),
-        }
-    }
-}
 
 /// A candidate at work. Dropping it gives up the lease as well, without waiting for that.
 #[derive(Debug)]

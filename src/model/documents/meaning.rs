@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::model::names::hex;
 
+/// The service that assumes the role.
+pub const PRINCIPAL: &str = "rds.amazonaws.com";
 /// More grants than this are not multiplied out: a document of 6,144 characters can ask for half a million.
 /// Ours, which have long resource names, stay below a thousand.
 const MAX_GRANTS: usize = 20_000;
@@ -110,7 +112,7 @@ impl Meaning {
 
     /// Does a trust policy let anyone but the service `rds.amazonaws.com` in?
     pub fn trusts_only_rds(&self) -> bool {
-        let expected = format!("Service:{}", super::trust::PRINCIPAL);
+        let expected = format!("Service:{PRINCIPAL}");
         match self {
             Self::Opaque(_) => false,
             Self::Grants { grants, .. } => {

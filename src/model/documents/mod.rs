@@ -1,5 +1,6 @@
 //! Policy documents: the two we write, and the meaning of any document that AWS returns.
 
+pub mod encoding;
 pub mod meaning;
 pub mod permissions;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::Meaning;
 use super::meaning::Fingerprint;
 use super::permissions::{PermissionScope, document};
 use super::trust;
-use crate::aws::iam::decode_document;
+use crate::model::documents::encoding::decode_document;
 use crate::model::names::{AccountId, Partition};
 
 /// One statement as lists, before it is written down in some way.

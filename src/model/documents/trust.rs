@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::meaning::PRINCIPAL;
 use super::{Document, OneOrMany, Statement};
 use crate::model::names::AccountId;
-
-/// The service that assumes the role.
-pub const PRINCIPAL: &str = "rds.amazonaws.com";
 
 /// The default quota of a trust policy, in characters; adjustable, so AWS has the last word.
 pub const TRUST_POLICY_DEFAULT_LIMIT: usize = 2048;

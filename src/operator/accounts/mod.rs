@@ -1,9 +1,9 @@
-//! The controller of `AwsAccount`: is the account usable, as whom, and may it go?
+//! The controller of `AwsAccount`: whether the account is usable, as which identity, and whether it may be deleted.
 //!
-//! Each account has a task of its own, so that one that hangs or fails holds up no other. The policies are reconciled
-//! elsewhere; they wait for nothing here, and are told when an account becomes usable again.
+//! Each account has a task of its own, so that one that hangs or fails holds up no other. Policies are reconciled elsewhere.
+//! They do not wait for these tasks, and are reconciled again when an account becomes usable.
 
-mod look;
+mod reconciler;
 pub mod users;
 
 use std::collections::BTreeMap;
@@ -14,26 +14,25 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-use crate::model::account_object::AccountObject;
-use crate::operator::reconcile::Context;
-use look::Keeper;
+use super::context::Context;
+use crate::model::stored::AccountObject;
+use reconciler::AccountReconciler;
 
-/// News of an account's policies come in crowds: so long they are gathered.
-const GATHER: Duration = Duration::from_millis(200);
+/// Changes of an account's policies come in bursts: they are batched for this long.
+const DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// All accounts and their tasks.
 pub struct AwsAccounts {
     context: Arc<Context>,
-    /// Namespaces that this operator watches; none: all.
-    watched: Vec<String>,
-    go: watch::Receiver<bool>,
+    /// True while the tasks work: this replica leads, and all lists are complete.
+    active: watch::Receiver<bool>,
     usable: mpsc::UnboundedSender<String>,
     known: BTreeMap<String, Known>,
 }
 
 struct Known {
     object: watch::Sender<Arc<AccountObject>>,
-    poke: Arc<Notify>,
+    users_changed: Arc<Notify>,
     task: Option<JoinHandle<()>>,
 }
 
@@ -46,23 +45,16 @@ impl Drop for Known {
 }
 
 impl AwsAccounts {
-    /// Tasks work while `go` is true: this replica leads, and all lists are complete. The names that come out of the
-    /// receiver are those of accounts that have become usable again.
-    pub fn new(
-        context: Arc<Context>,
-        watched: Vec<String>,
-        go: watch::Receiver<bool>,
-    ) -> (Self, mpsc::UnboundedReceiver<String>) {
+    /// The receiver brings the names of accounts that have become usable again.
+    pub fn new(context: Arc<Context>, active: watch::Receiver<bool>) -> (Self, mpsc::UnboundedReceiver<String>) {
         let (usable, became_usable) = mpsc::unbounded_channel();
-        let accounts = Self { context, watched, go, usable, known: BTreeMap::new() };
-        (accounts, became_usable)
+        (Self { context, active, usable, known: BTreeMap::new() }, became_usable)
     }
 
-    /// An account was made or changed; must its policies be looked at?
+    /// Takes in an account that was created or changed. Returns true if its policies must be reconciled.
     pub fn upsert(&mut self, object: AccountObject) -> bool {
         let name = object.name().to_owned();
-        let spec = object.spec.as_ref().map(AsRef::as_ref);
-        let changed = self.context.accounts.upsert(&name, spec);
+        let changed = self.context.accounts.upsert(&name, object.spec.as_ref().map(AsRef::as_ref));
         if let Some(known) = self.known.get(&name) {
             known.object.send_if_modified(|old| {
                 let matters = differs(old, &object);
@@ -70,29 +62,29 @@ impl AwsAccounts {
                 matters
             });
         } else {
-            let known = Known { object: watch::Sender::new(Arc::new(object)), poke: Arc::default(), task: None };
-            self.known.insert(name.clone(), known);
+            let object = watch::Sender::new(Arc::new(object));
+            self.known.insert(name.clone(), Known { object, users_changed: Arc::default(), task: None });
         }
-        self.look_after(&name);
+        self.start_task(&name);
         changed
     }
 
-    /// An account is gone.
+    /// Forgets an account that is gone.
     pub fn remove(&mut self, name: &str) {
         self.context.accounts.remove(name);
         self.known.remove(name);
     }
 
-    /// A policy that refers to the account was made, changed or deleted.
+    /// A policy that refers to the account was created, changed or deleted.
     pub fn users_changed(&mut self, name: &str) {
-        self.look_after(name);
+        self.start_task(name);
         if let Some(known) = self.known.get(name) {
-            known.poke.notify_one();
+            known.users_changed.notify_one();
         }
     }
 
     /// Namespaces changed, or all lists are complete.
-    pub fn reconsider(&mut self) {
+    pub fn reconcile_all(&mut self) {
         for name in self.known.keys().cloned().collect::<Vec<_>>() {
             self.users_changed(&name);
         }
@@ -103,49 +95,50 @@ impl AwsAccounts {
         self.known.clear();
     }
 
-    /// An operator that watches some namespaces looks after the accounts that these may use, or do use: several such
-    /// operators in one cluster keep out of each other's way.
-    fn look_after(&mut self, name: &str) {
+    /// Starts the account's task if this operator is responsible for it. An operator that watches some namespaces only is
+    /// responsible for the accounts that these may use, or do use: so several operators in one cluster do not interfere.
+    fn start_task(&mut self, name: &str) {
         let Some(known) = self.known.get_mut(name).filter(|known| known.task.is_none()) else {
             return;
         };
-        let admits = |namespace: &str| self.context.accounts.admits(name, namespace);
-        let ours = self.watched.is_empty()
-            || self.watched.iter().any(|namespace| admits(namespace))
-            || !users::holders(&self.context.index.users_of(name), admits).is_empty();
-        if !ours {
+        let Context { accounts, namespaces, index, watched, .. } = &*self.context;
+        let admits = |namespace: &str| namespaces.admitted(accounts, name, namespace);
+        let responsible = watched.is_empty()
+            || watched.iter().any(|namespace| admits(namespace))
+            || !users::holders(&index.users_of(name), admits).is_empty();
+        if !responsible {
             return;
         }
-        let keeper = Keeper::new(self.context.clone(), self.usable.clone());
-        let task = tend(keeper, known.object.subscribe(), known.poke.clone(), self.go.clone());
+        let reconciler = AccountReconciler::new(self.context.clone(), self.usable.clone());
+        let task = run(reconciler, known.object.subscribe(), known.users_changed.clone(), self.active.clone());
         let span = tracing::info_span!(parent: None, "account", name);
         known.task = Some(tokio::spawn(task.instrument(span)));
     }
 }
 
-async fn tend(
-    mut keeper: Keeper,
+async fn run(
+    mut reconciler: AccountReconciler,
     mut object: watch::Receiver<Arc<AccountObject>>,
-    poke: Arc<Notify>,
-    mut go: watch::Receiver<bool>,
+    users_changed: Arc<Notify>,
+    mut active: watch::Receiver<bool>,
 ) {
     loop {
-        if go.wait_for(|go| *go).await.is_err() {
+        if active.wait_for(|active| *active).await.is_err() {
             return;
         }
         let current = object.borrow_and_update().clone();
-        let pause = keeper.look(&current).await;
+        let pause = reconciler.reconcile(&current).await;
         tokio::select! {
             changed = object.changed() => if changed.is_err() { return },
-            () = poke.notified() => tokio::time::sleep(GATHER).await,
+            () = users_changed.notified() => tokio::time::sleep(DEBOUNCE).await,
             () = tokio::time::sleep(pause) => {}
         }
     }
 }
 
-/// Does anything differ that a look would come to another result for? The status is our own word.
+/// True if anything differs that the account's task depends on. The status is our own write.
 fn differs(old: &AccountObject, new: &AccountObject) -> bool {
-    old.metadata.uid != new.metadata.uid
+    old.uid() != new.uid()
         || old.generation() != new.generation()
         || old.is_deleting() != new.is_deleting()
         || old.has_finalizer() != new.has_finalizer()

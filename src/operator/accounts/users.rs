@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::model::object::Object;
+use crate::model::stored::PolicyObject;
 
 /// So many are named; the rest is counted.
 const NAMED: usize = 5;
 
 /// Those that the account must stay for: they own AWS resources through it, or live in a namespace that may use it.
 /// A policy from anywhere else can refer to the account as it likes, and holds up nothing.
-pub fn holders(users: &[Arc<Object>], allowed: impl Fn(&str) -> bool) -> Vec<Arc<Object>> {
-    let holds = |object: &&Arc<Object>| {
+pub fn holders(users: &[Arc<PolicyObject>], allowed: impl Fn(&str) -> bool) -> Vec<Arc<PolicyObject>> {
+    let holds = |object: &&Arc<PolicyObject>| {
         (object.has_finalizer() && object.status.role.is_some())
             || allowed(object.metadata.namespace.as_deref().unwrap_or_default())
     };
@@ -18,7 +18,7 @@ pub fn holders(users: &[Arc<Object>], allowed: impl Fn(&str) -> bool) -> Vec<Arc
 }
 
 /// The sentence that names them; `None` if there are none.
-pub fn in_use(holders: &[Arc<Object>]) -> Option<String> {
+pub fn in_use(holders: &[Arc<PolicyObject>]) -> Option<String> {
     if holders.is_empty() {
         return None;
     }
@@ -38,7 +38,7 @@ mod tests {
     use crate::api::FINALIZER;
     use serde_json::{Value, json};
 
-    fn object(namespace: &str, name: &str, owns: bool) -> Arc<Object> {
+    fn object(namespace: &str, name: &str, owns: bool) -> Arc<PolicyObject> {
         let (finalizers, status) = if owns {
             (json!([FINALIZER]), json!({ "observedGeneration": 1, "role": { "name": "r", "arn": "a" } }))
         } else {

@@ -1,19 +1,23 @@
-//! Who else wants the same names, and who was first.
+//! Which earlier objects claim the same names.
 
-use super::View;
 use crate::api::policy::{Access, AuroraLogExportPolicySpec, ManagementPolicy};
 use crate::aws::credentials::CallerIdentity;
 use crate::model::names::Owner;
-use crate::model::object::Object;
 use crate::model::settings::AccountFacts;
+use crate::model::stored::PolicyObject;
+use crate::operator::context::View;
 use crate::pipeline::desired::{Identity, desired};
-use crate::pipeline::plan::Rivals;
+use crate::pipeline::plan::EarlierClaims;
 
 /// Earlier objects of the same account that claim the policy's or the role's name, case and path ignored.
 ///
 /// Only admitted, enforcing, unsuspended objects claim. Earlier is by creation time, then namespace, then name.
-pub(super) fn rivals(view: View<'_>, object: &Object, identity: &Identity, caller: &CallerIdentity) -> Rivals {
-    let mut rivals = Rivals::default();
+pub(super) fn earlier_claims(
+    view: View<'_>,
+    object: &PolicyObject,
+    identity: &Identity,
+    caller: &CallerIdentity,
+) -> EarlierClaims {
     let mut earliest: [Option<(_, Owner)>; 2] = [None, None];
     for other in view.index.sharing_names(&object.key()) {
         let rank = rank(&other);
@@ -32,32 +36,30 @@ pub(super) fn rivals(view: View<'_>, object: &Object, identity: &Identity, calle
             }
         }
     }
-    let [policy, role] = earliest;
-    rivals.policy = policy.map(|(_, owner)| owner);
-    rivals.role = role.map(|(_, owner)| owner);
-    rivals
+    let [policy, role] = earliest.map(|claim| claim.map(|(_, owner)| owner));
+    EarlierClaims { policy, role }
 }
 
-fn rank(object: &Object) -> (Option<jiff::Timestamp>, Owner) {
+fn rank(object: &PolicyObject) -> (Option<jiff::Timestamp>, Owner) {
     (object.metadata.creation_timestamp.as_ref().map(|time| time.0), object.key())
 }
 
 /// What another object claims in the account of `caller`, if it is admitted there, enforcing and unsuspended.
 fn claim<'a>(
     view: View<'_>,
-    other: &'a Object,
+    other: &'a PolicyObject,
     caller: &CallerIdentity,
 ) -> Option<(&'a AuroraLogExportPolicySpec, Identity)> {
     let spec = other.spec.as_ref().ok()?;
     if spec.suspend == Some(true) || spec.management_policy == Some(ManagementPolicy::Observe) {
         return None;
     }
-    let namespace = other.metadata.namespace.as_deref().unwrap_or_default();
-    let resolved = view.accounts.resolve(other.account_ref(), namespace, false).ok()?;
+    let resolved = view.namespaces.resolve(view.accounts, other.account_ref(), other.namespace(), false).ok()?;
     if resolved.account.known_id()? != caller.account {
         return None;
     }
-    let facts = AccountFacts { id: caller.account.clone(), partition: caller.partition.clone(), via: resolved.via };
+    let facts =
+        AccountFacts { id: caller.account.clone(), partition: caller.partition.clone(), binding: resolved.binding };
     let desired = desired(&other.key(), spec, view.settings, &facts).ok()?;
     Some((spec, desired.identity))
 }
@@ -67,11 +69,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use std::sync::Arc;
+
     use crate::aws::rate_limit::Rates;
-    use crate::aws::registry::{Accounts, Ways};
-    use crate::kubernetes::lease::Fence;
+    use crate::aws::registry::{Accounts, GateConfig};
     use crate::model::names::{AccountId, ClusterName, IamPath, Partition};
     use crate::model::settings::{Cluster, Settings};
+    use crate::operator::admission::Namespaces;
     use crate::operator::index::Index;
     use crate::telemetry::metrics::Metrics;
 
@@ -81,6 +85,7 @@ mod tests {
     struct Stage {
         settings: Settings,
         accounts: Accounts,
+        namespaces: Namespaces,
         index: Index,
     }
 
@@ -96,22 +101,22 @@ mod tests {
             let path = IamPath::parse("/aurora-log-export/").unwrap();
             let settings = Settings { allow_adopt_existing: false, ..Settings::lenient(cluster.clone(), path) };
             let rates = Rates { reads_per_second: 1.0, writes_per_second: 1.0 };
-            let ways = Ways::new(rates, Fence::shut(), Metrics::new());
+            let gates = GateConfig::new(rates, Arc::new(|_| false), Metrics::new());
             let known = known.map(|id| AccountId::parse(id).unwrap());
             let config = aws_config::SdkConfig::builder().build();
-            let accounts = Accounts::new(config, known, cluster.name, ways);
+            let accounts = Accounts::new(config, known, cluster.name, gates);
             let account = |id: &str, namespaces: &[&str]| {
                 serde_json::from_value(json!({ "accountId": id, "allowedNamespaces": { "names": namespaces } }))
                     .unwrap()
             };
             accounts.upsert("shared", Ok(&account(OWN, &["shop"])));
             accounts.upsert("elsewhere", Ok(&account(OTHER, &["shop", "bills"])));
-            Self { settings, accounts, index: Index::default() }
+            Self { settings, accounts, namespaces: Namespaces::default(), index: Index::default() }
         }
 
         /// Made so many seconds after the first.
-        fn object(&self, namespace: &str, name: &str, second: u32, spec: &Value) -> Object {
-            let object: Object = serde_json::from_value(json!({
+        fn object(&self, namespace: &str, name: &str, second: u32, spec: &Value) -> PolicyObject {
+            let object: PolicyObject = serde_json::from_value(json!({
                 "metadata": {
                     "namespace": namespace, "name": name, "uid": format!("{namespace}/{name}"), "generation": 1,
                     "creationTimestamp": format!("2026-01-01T00:00:{second:02}Z"),
@@ -123,18 +128,23 @@ mod tests {
             object
         }
 
-        /// Who was before this object, for the policy's and the role's name.
-        fn rivals(&self, object: &Object) -> (Option<String>, Option<String>) {
-            let view = View { settings: &self.settings, accounts: &self.accounts, index: &self.index };
+        /// The earlier claims on the policy's and the role's name.
+        fn claims(&self, object: &PolicyObject) -> (Option<String>, Option<String>) {
+            let view = View {
+                settings: &self.settings,
+                accounts: &self.accounts,
+                namespaces: &self.namespaces,
+                index: &self.index,
+            };
             let caller = CallerIdentity {
                 account: AccountId::parse(OWN).unwrap(),
                 partition: Partition::parse("aws").unwrap(),
                 arn: String::new(),
             };
-            let facts = AccountFacts { id: caller.account.clone(), partition: caller.partition.clone(), via: None };
+            let facts = AccountFacts { id: caller.account.clone(), partition: caller.partition.clone(), binding: None };
             let spec = object.spec.as_ref().unwrap();
             let identity = desired(&object.key(), spec, &self.settings, &facts).unwrap().identity;
-            let Rivals { policy, role } = rivals(view, object, &identity, &caller);
+            let EarlierClaims { policy, role } = earlier_claims(view, object, &identity, &caller);
             (policy.map(|owner| owner.to_string()), role.map(|owner| owner.to_string()))
         }
     }
@@ -155,7 +165,7 @@ mod tests {
         let stage = Stage::new();
         stage.object("bills", "early", 1, spec);
         let late = stage.object("shop", "late", 2, &names());
-        let (policy, role) = stage.rivals(&late);
+        let (policy, role) = stage.claims(&late);
         for owner in policy.iter().chain(&role) {
             assert_eq!(owner, "bills/early");
         }
@@ -213,7 +223,7 @@ mod tests {
         stage.object("shop", "early", 1, &account("shared"));
         let late = stage.object("shop", "late", 2, &names());
         let early = Some("shop/early".to_owned());
-        assert_eq!(stage.rivals(&late), (early.clone(), early), "by another way into the same account");
+        assert_eq!(stage.claims(&late), (early.clone(), early), "by another way into the same account");
     }
 
     #[test]
@@ -227,7 +237,7 @@ mod tests {
         stage.object("shop", "fits", 2, &spec("42"));
         let late = stage.object("shop", "late", 3, &names());
         let fits = Some("shop/fits".to_owned());
-        assert_eq!(stage.rivals(&late), (fits.clone(), fits));
+        assert_eq!(stage.claims(&late), (fits.clone(), fits));
     }
 
     #[test]
@@ -235,7 +245,7 @@ mod tests {
         let stage = Stage::whose_account_is(None);
         stage.object("bills", "early", 1, &names());
         let late = stage.object("shop", "late", 2, &names());
-        assert_eq!(stage.rivals(&late), (None, None));
+        assert_eq!(stage.claims(&late), (None, None));
     }
 
     #[test]
@@ -243,18 +253,18 @@ mod tests {
         let stage = Stage::new();
         let ranked = [("z", "z", 1), ("a", "b", 2), ("b", "a", 2), ("b", "b", 2), ("a", "a", 3)];
         let objects = ranked.map(|(namespace, name, second)| stage.object(namespace, name, second, &names()));
-        assert_eq!(stage.rivals(&objects[0]), (None, None), "the first has nobody before it, itself included");
+        assert_eq!(stage.claims(&objects[0]), (None, None), "the first has nobody before it, itself included");
         for later in &objects[1..] {
             let first = Some("z/z".to_owned());
-            assert_eq!(stage.rivals(later), (first.clone(), first), "{}", later.key());
+            assert_eq!(stage.claims(later), (first.clone(), first), "{}", later.key());
         }
         stage.index.remove(&Owner::new("z", "z"));
-        assert_eq!(stage.rivals(&objects[1]), (None, None), "of the same second, namespace a");
+        assert_eq!(stage.claims(&objects[1]), (None, None), "of the same second, namespace a");
         for later in &objects[2..] {
-            assert_eq!(stage.rivals(later).0.as_deref(), Some("a/b"), "{}", later.key());
+            assert_eq!(stage.claims(later).0.as_deref(), Some("a/b"), "{}", later.key());
         }
         stage.index.remove(&Owner::new("a", "b"));
-        assert_eq!(stage.rivals(&objects[3]).1.as_deref(), Some("b/a"), "then by name");
+        assert_eq!(stage.claims(&objects[3]).1.as_deref(), Some("b/a"), "then by name");
     }
 
     #[test]
@@ -263,6 +273,6 @@ mod tests {
         stage.object("bills", "second", 2, &names());
         stage.object("bills", "first", 1, &json!({ "policyName": "exports" }));
         let late = stage.object("shop", "late", 3, &names());
-        assert_eq!(stage.rivals(&late), (Some("bills/first".to_owned()), Some("bills/second".to_owned())));
+        assert_eq!(stage.claims(&late), (Some("bills/first".to_owned()), Some("bills/second".to_owned())));
     }
 }

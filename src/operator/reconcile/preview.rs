@@ -1,18 +1,17 @@
 //! What a reconcile would do to AWS, and why, without doing it: the same steps up to the plan.
 
-use super::View;
 use super::claims;
-use super::deletion::{self, Fate, PreparedDeletion};
-use super::ensure::{Prepared, Unprepared, prepare};
+use super::deletion::{self, Decision};
+use super::prepare::{NotPrepared, Prepared, prepare};
 use crate::api::Reason;
 use crate::api::policy::{AuroraLogExportPolicySpec, ManagementPolicy};
 use crate::aws::credentials::CallerIdentity;
-use crate::aws::rate_limit::{Caller, Priority};
-use crate::model::names::Owner;
-use crate::model::object::Object;
-use crate::pipeline::desired::{Desired, Identity};
-use crate::pipeline::observe::{VersionMemory, observe};
-use crate::pipeline::plan::deletion as removal;
+use crate::model::stored::PolicyObject;
+use crate::operator::context::View;
+use crate::pipeline::desired::{Desired, Identity, desired, identity};
+use crate::pipeline::leftovers::observe_leftovers;
+use crate::pipeline::observe::{KnownVersions, observe};
+use crate::pipeline::plan::deletion::plan_deletion;
 use crate::pipeline::plan::{Plan, Step, plan};
 use crate::pipeline::port::IamError;
 
@@ -23,25 +22,25 @@ pub enum Preview {
     Planned(Box<Planned>),
     /// The object is being deleted: this would be removed.
     Removal {
-        /// Whom AWS takes us for.
+        /// Verified STS caller identity.
         caller: CallerIdentity,
         /// Which resources.
         identity: Box<Identity>,
         /// The writes.
         steps: Vec<Step>,
     },
-    /// Nothing would be asked of AWS.
+    /// AWS would not be called.
     LeftAlone(String),
     /// The object would not become ready: this reason and this message.
     Refused(Reason, String),
-    /// AWS does not answer as it must.
+    /// AWS refuses a read, or does not answer.
     Aws(IamError),
 }
 
 /// A plan, and what it is for.
 #[derive(Debug)]
 pub struct Planned {
-    /// Whom AWS takes us for.
+    /// Verified STS caller identity.
     pub caller: CallerIdentity,
     /// What must be in AWS.
     pub desired: Desired,
@@ -49,67 +48,63 @@ pub struct Planned {
     pub plan: Plan,
 }
 
-/// Looks at everything that a reconcile looks at and writes nothing, neither to AWS nor to Kubernetes.
-pub async fn preview(view: View<'_>, object: &Object) -> Preview {
-    if object.is_deleting() {
-        return preview_deletion(view, object).await;
-    }
-    let spec = match &object.spec {
-        Ok(spec) => spec,
-        Err(error) => return Preview::Refused(Reason::InvalidSpec, error.to_string()),
-    };
-    if spec.suspend == Some(true) {
-        return Preview::LeftAlone("spec.suspend is true: AWS is neither read nor changed".into());
-    }
-    match look(view, object, spec).await {
-        Ok(preview) => preview,
-        Err(Unprepared::Aws(error)) => Preview::Aws(error),
-        Err(Unprepared::Refused(reason, message, _)) => Preview::Refused(reason, message),
-    }
-}
-
-async fn look(view: View<'_>, object: &Object, spec: &AuroraLogExportPolicySpec) -> Result<Preview, Unprepared> {
-    let Prepared { account, caller, desired } = prepare(view, object, spec).await?;
-    let iam = account.iam(&caller, asking(object));
-    let rivals = claims::rivals(view, object, &desired.identity, &caller);
-    let observed = observe(&iam, &desired, &mut VersionMemory::default()).await.map_err(Unprepared::Aws)?;
-    match plan(&desired, &observed, &rivals, &object.status.tag_keys) {
-        Ok(plan) => Ok(Preview::Planned(Box::new(Planned { caller, desired, plan }))),
-        Err(conflict) => Ok(Preview::Refused(Reason::Conflict, conflict.message())),
-    }
-}
-
-async fn preview_deletion(view: View<'_>, object: &Object) -> Preview {
-    let spec = match deletion::fate(view, object) {
-        Fate::Gone => return Preview::LeftAlone("the object never reached AWS, or is done with it".into()),
-        Fate::Stays(note) => return Preview::LeftAlone(note.into()),
-        Fate::Unreadable(message) => return Preview::Refused(Reason::InvalidSpec, message),
-        Fate::Remove(spec) => spec,
-    };
-    let PreparedDeletion { account, who, identity } = match deletion::prepare(view, object, spec).await {
-        Ok(prepared) => prepared,
-        Err(deletion::Unprepared::Aws(_, error)) => return Preview::Aws(error),
-        Err(deletion::Unprepared::Refused(reason, message, _)) => return Preview::Refused(reason, message),
-    };
-    let iam = account.iam(&who, asking(object));
-    let remains = match removal::remains(&iam, &identity).await {
-        Ok(remains) => remains,
-        Err(error) => return Preview::Aws(error),
-    };
-    match removal::plan(&identity, &remains, spec.attachment_policy.unwrap_or_default()) {
-        Ok(steps) => Preview::Removal { caller: who, identity: Box::new(identity), steps },
-        Err(blockers) => Preview::Refused(Reason::DeletionBlocked, blockers.join("; ")),
-    }
-}
-
 impl Planned {
-    /// Are differences only reported?
+    /// True if differences are only reported.
     pub fn only_observed(&self) -> bool {
         self.desired.management == ManagementPolicy::Observe
     }
 }
 
-fn asking(object: &Object) -> Caller {
-    let Owner { namespace, name } = object.key();
-    Caller { namespace, object: name, priority: Priority::Change }
+/// Reads everything that a reconcile reads and writes nothing, neither to AWS nor to Kubernetes.
+pub async fn preview(view: View<'_>, object: &PolicyObject) -> Preview {
+    let result = if object.is_deleting() {
+        preview_deletion(view, object).await
+    } else {
+        match &object.spec {
+            Err(error) => return Preview::Refused(Reason::InvalidSpec, error.to_string()),
+            Ok(spec) if spec.suspend == Some(true) => {
+                return Preview::LeftAlone("spec.suspend is true: AWS is neither read nor changed".into());
+            }
+            Ok(spec) => preview_plan(view, object, spec).await,
+        }
+    };
+    result.unwrap_or_else(|refused| match refused {
+        NotPrepared::Aws(_, error) => Preview::Aws(error),
+        NotPrepared::Refused(failure) => Preview::Refused(failure.reason, failure.message),
+    })
+}
+
+async fn preview_plan(
+    view: View<'_>,
+    object: &PolicyObject,
+    spec: &AuroraLogExportPolicySpec,
+) -> Result<Preview, NotPrepared> {
+    let Prepared { account, caller, derived: desired } = prepare(view, object, spec, desired).await?;
+    let claims = claims::earlier_claims(view, object, &desired.identity, &caller);
+    let observed = match observe(&account.iam(&caller), &desired, &mut KnownVersions::default()).await {
+        Ok(observed) => observed,
+        Err(error) => return Err(NotPrepared::Aws(account, error)),
+    };
+    Ok(match plan(&desired, &observed, &claims, &object.status.tag_keys) {
+        Ok(plan) => Preview::Planned(Box::new(Planned { caller, desired, plan })),
+        Err(conflict) => Preview::Refused(Reason::Conflict, conflict.message()),
+    })
+}
+
+async fn preview_deletion(view: View<'_>, object: &PolicyObject) -> Result<Preview, NotPrepared> {
+    let spec = match deletion::decide(view, object) {
+        Decision::Done => return Ok(Preview::LeftAlone("the object has nothing in AWS".into())),
+        Decision::Retain(note) => return Ok(Preview::LeftAlone(note.into())),
+        Decision::Unreadable(message) => return Ok(Preview::Refused(Reason::InvalidSpec, message)),
+        Decision::Remove(spec) => spec,
+    };
+    let Prepared { account, caller, derived: identity } = prepare(view, object, spec, identity).await?;
+    let leftovers = match observe_leftovers(&account.iam(&caller), &identity).await {
+        Ok(leftovers) => leftovers,
+        Err(error) => return Err(NotPrepared::Aws(account, error)),
+    };
+    Ok(match plan_deletion(&identity, &leftovers, spec.attachment_policy.unwrap_or_default()) {
+        Ok(steps) => Preview::Removal { caller, identity: Box::new(identity), steps },
+        Err(blockers) => Preview::Refused(Reason::DeletionBlocked, blockers.join("; ")),
+    })
 }

@@ -1,132 +1,77 @@
-//! The drift scan: one sweep over an account answers, for all its objects at once, whether anything is worth a look.
+//! Sweeps: one read of a whole account tells, for all its objects at once, which of them need a closer read.
 //!
-//! It is a hint and never more: a sweep may conclude *in sync*; a suspicion is confirmed by fresh reads of that one
-//! object, and only these lead to a plan. Of an object that is new it saves the one read that asks whether its name is free,
-//! which IAM itself checks. What a sweep lacks (policy tags, role description) is read per object at a
-//! slower pace. A page says nothing about an object that was written to while the page was on its way.
+//! A sweep is a hint. It may conclude *in sync*; a suspicion is confirmed by fresh reads of that one object, and only these
+//! lead to a plan. Policy tags and role descriptions are missing from a sweep, and are read per object less often. A page
+//! says nothing about an object that was written to while the page was read.
 
 mod pages;
-pub mod taken;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::Instrument;
 
-use crate::api::account::DriftScan;
+use super::context::Context;
+use super::modes::{Choice, Mode, choose};
+use super::resync::{DEFAULT_SWEEP_INTERVAL, ResyncIntervals};
+use crate::model::account_key::AccountKey;
 use crate::model::names::Owner;
-use crate::model::object::Object;
-use crate::operator::reconcile::Context;
-use crate::operator::reconcile::pace::{DEFAULT_SWEEP_INTERVAL, Pace};
-use crate::operator::workqueue::Lane;
 use crate::pipeline::port::{ErrorClass, IamError};
-use crate::telemetry::trace;
+use crate::telemetry::metrics::ReconcileResult;
+use crate::telemetry::{panics, trace};
 
-/// Up to so many objects, reading them one by one is cheap enough not to try a sweep.
-const FEW: usize = 25;
-/// Reads that one look at one object takes.
+/// Reads that one resync of one object takes.
 const READS_PER_OBJECT: usize = 4;
 /// By default objects are swept ten times as often as they are read one by one.
-const PACE: usize = 10;
-/// Where sweeping is not allowed or not worth it, that is asked again after this time.
-const ASK_AGAIN: Duration = Duration::from_hours(1);
+const SWEEPS_PER_RESYNC: usize = 10;
+/// Where sweeps are not allowed, or take more calls than reading the objects, they are tried again after this time.
+const RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// What a sweep came to, for the queue.
+/// What a sweep came to, for the workqueue.
 #[derive(Debug)]
-pub enum Report {
-    /// These objects are worth a fresh look.
+pub enum SweepReport {
+    /// These objects need a fresh read.
     Suspects(Vec<Owner>),
-    /// The objects of this account must be read one by one: all now, or those that were never looked at.
+    /// The objects of this account must be read one by one.
     OneByOne {
-        /// Of this account.
-        lane: Lane,
-        /// Also those whose next look is set already.
+        /// The account.
+        account: AccountKey,
+        /// True: all objects now. False: those that have no resync scheduled yet.
         all: bool,
     },
 }
 
-/// How an account is looked at now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// In sweeps.
-    Bulk,
-    /// Object by object, for this reason.
-    PerResource(String),
-}
-
-impl std::fmt::Display for Mode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Bulk => write!(f, "Bulk: one sweep of GetAccountAuthorizationDetails looks at every object"),
-            Self::PerResource(why) => write!(f, "PerResource: {why}"),
-        }
-    }
-}
-
-/// The mode in force of every account, for reconciles and for status.
-#[derive(Default)]
-pub struct Modes(Mutex<HashMap<Lane, Mode>>);
-
-impl Modes {
-    /// How an account is looked at; `None`: not decided yet.
-    pub fn of(&self, lane: &Lane) -> Option<Mode> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(lane).cloned()
-    }
-
-    /// Sets it; returns how it was before.
-    fn set(&self, lane: &Lane, mode: Mode) -> Option<Mode> {
-        let news = format!("drift scan: {mode}");
-        let mut modes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = modes.get(lane) != Some(&mode);
-        let before = modes.insert(lane.clone(), mode);
-        if changes {
-            tracing::info!(account = lane.as_deref().unwrap_or("own"), "{news}");
-        }
-        before
-    }
-}
-
-/// How an account is looked at, or will be as far as is known before the first sweep.
-pub fn mode(context: &Context, lane: &Lane) -> Mode {
-    context.modes.of(lane).unwrap_or_else(|| match decide(context, lane) {
-        Ok(_) => Mode::Bulk,
-        Err(why) => Mode::PerResource(why),
-    })
-}
-
-/// Is an object one that a sweep can judge: said to be in sync with this generation of its spec?
-pub fn is_judged_by_sweeps(object: &Object) -> bool {
-    !object.is_deleting()
-        && object.spec.is_ok()
-        && crate::pipeline::status::is_ready(&object.status, object.generation())
-}
-
 /// The sweeps of all accounts that have objects.
-pub struct Scans {
+pub struct Sweeps {
     context: Arc<Context>,
-    reports: mpsc::Sender<Report>,
-    running: HashMap<Lane, AbortHandle>,
+    reports: mpsc::Sender<SweepReport>,
+    running: HashMap<AccountKey, AbortHandle>,
 }
 
-impl Scans {
+impl Sweeps {
     /// No sweep yet.
-    pub fn new(context: Arc<Context>, reports: mpsc::Sender<Report>) -> Self {
+    pub fn new(context: Arc<Context>, reports: mpsc::Sender<SweepReport>) -> Self {
         Self { context, reports, running: HashMap::new() }
     }
 
-    /// Makes sure that an account is swept from now on.
-    pub fn follow(&mut self, lane: &Lane) {
-        if self.running.contains_key(lane) {
-            return;
+    /// Sweeps an account from now on, if it exists and has objects; otherwise stops sweeping it.
+    pub fn follow(&mut self, account: &AccountKey) {
+        let wanted = self.context.accounts.account(account).is_some() && self.context.index.count_of(account) > 0;
+        if !wanted {
+            if let Some(task) = self.running.remove(account) {
+                task.abort();
+            }
+            self.context.modes.remove(account);
+        } else if !self.running.contains_key(account) {
+            let task = sweep_for_ever(self.context.clone(), account.clone(), self.reports.clone());
+            self.running.insert(account.clone(), tokio::spawn(task).abort_handle());
         }
-        let task = follow(self.context.clone(), lane.clone(), self.reports.clone());
-        self.running.insert(lane.clone(), tokio::spawn(task).abort_handle());
     }
 
-    /// Ends all sweeps: this replica does not lead any more.
+    /// Stops all sweeps: this replica does not lead any more.
     pub fn stop(&mut self) {
         for (_, task) in self.running.drain() {
             task.abort();
@@ -134,37 +79,43 @@ impl Scans {
     }
 }
 
-impl Drop for Scans {
+impl Drop for Sweeps {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-async fn follow(context: Arc<Context>, lane: Lane, reports: mpsc::Sender<Report>) {
-    let pace = Pace { object: None, operator: context.settings.drift_check_interval };
-    let interval = pace.sweep_interval();
-    // Beyond this, an object says itself that AWS cannot be reached.
-    let patience = pace.interval() * 3;
+async fn sweep_for_ever(context: Arc<Context>, account: AccountKey, reports: mpsc::Sender<SweepReport>) {
+    let intervals = ResyncIntervals { object: None, operator: context.settings.drift_check_interval };
+    let interval = intervals.sweep_interval();
+    // After this time without a sweep, the objects are read themselves and report that AWS cannot be reached.
+    let longest_failure = intervals.interval() * 3;
     let mut last_good = Instant::now();
     loop {
         let began = Instant::now();
-        let (report, pause) = match look(&context, &lane).await {
-            Ok(suspects) => {
+        let swept = panics::contain(try_sweep(&context, &account)).instrument(trace::sweep(&account)).await;
+        let (report, pause) = match swept {
+            Ok(Ok(suspects)) => {
                 last_good = began;
-                (Some(Report::Suspects(suspects)), interval)
+                (Some(SweepReport::Suspects(suspects)), interval)
             }
-            Err(NotSwept::One(why, pause)) => {
-                let before = context.modes.set(&lane, Mode::PerResource(why));
-                (Some(Report::OneByOne { lane: lane.clone(), all: before == Some(Mode::Bulk) }), pause.max(interval))
+            Ok(Err(NotSwept::OneByOne(why, pause))) => {
+                let before = context.modes.set(&account, Mode::PerResource(why));
+                let all = before == Some(Mode::Bulk);
+                (Some(SweepReport::OneByOne { account: account.clone(), all }), pause.max(interval))
             }
-            Err(NotSwept::Failed(error)) => {
-                tracing::debug!(%error, "a sweep failed");
-                let worried = last_good.elapsed() > patience;
-                if worried {
+            failed => {
+                match failed {
+                    Ok(Err(NotSwept::Failed(error))) => tracing::debug!(%account, %error, "sweep failed"),
+                    _ => context.metrics.reconciled(ReconcileResult::Panic, began.elapsed()),
+                }
+                let all = last_good.elapsed() > longest_failure;
+                if all {
                     last_good = began;
                 }
-                let undecided = context.modes.of(&lane).is_none();
-                ((worried || undecided).then(|| Report::OneByOne { lane: lane.clone(), all: worried }), interval)
+                let undecided = context.modes.get(&account).is_none();
+                let report = (all || undecided).then(|| SweepReport::OneByOne { account: account.clone(), all });
+                (report, interval)
             }
         };
         if let Some(report) = report
@@ -178,42 +129,33 @@ async fn follow(context: Arc<Context>, lane: Lane, reports: mpsc::Sender<Report>
 
 /// Why there was no sweep, or none that counts.
 enum NotSwept {
-    /// Objects are read one by one, for this reason; that is asked again after this time.
-    One(String, Duration),
+    /// Objects are read one by one, for this reason. The next try comes after this time.
+    OneByOne(String, Duration),
     /// It failed.
     Failed(IamError),
 }
 
-/// One sweep, if it is wanted and worth it; its suspects.
-async fn look(context: &Context, lane: &Lane) -> Result<Vec<Owner>, NotSwept> {
-    // More objects may make a sweep worth it at any time.
-    let forced = decide(context, lane).map_err(|why| NotSwept::One(why, DEFAULT_SWEEP_INTERVAL))?;
-    let swept = pages::sweep(context, lane).instrument(trace::sweep(lane.as_deref()));
-    match swept.await {
-        Ok(swept) if forced || swept.pages * PACE <= swept.objects * READS_PER_OBJECT => {
-            context.modes.set(lane, Mode::Bulk);
+/// One sweep, if it is wanted and takes fewer calls than reading the objects. Returns its suspects.
+async fn try_sweep(context: &Context, account: &AccountKey) -> Result<Vec<Owner>, NotSwept> {
+    let whatever_it_costs = match choose(&context.accounts, &context.index, context.drift_scan, account) {
+        Choice::Sweep => true,
+        Choice::SweepIfCheaper => false,
+        // More objects may make a sweep cheaper at any time.
+        Choice::PerResource(why) => return Err(NotSwept::OneByOne(why, DEFAULT_SWEEP_INTERVAL)),
+    };
+    panics::inject(&format_args!("sweep {account}"));
+    match pages::sweep(context, account).await {
+        Ok(swept) if whatever_it_costs || swept.pages * SWEEPS_PER_RESYNC <= swept.objects * READS_PER_OBJECT => {
+            context.modes.set(account, Mode::Bulk);
             Ok(swept.suspects)
         }
         Ok(swept) => {
             let why = format!("a sweep takes {} calls for {} objects", swept.pages, swept.objects);
-            Err(NotSwept::One(why, ASK_AGAIN))
+            Err(NotSwept::OneByOne(why, RETRY_AFTER))
         }
         Err(error) if error.class == ErrorClass::AccessDenied => {
-            Err(NotSwept::One("iam:GetAccountAuthorizationDetails is not allowed".to_owned(), ASK_AGAIN))
+            Err(NotSwept::OneByOne("iam:GetAccountAuthorizationDetails is not allowed".to_owned(), RETRY_AFTER))
         }
         Err(error) => Err(NotSwept::Failed(error)),
-    }
-}
-
-/// Is this account to be swept? `Ok(true)`: whatever it costs. `Err`: no, for this reason.
-fn decide(context: &Context, lane: &Lane) -> Result<bool, String> {
-    let own = context.accounts.drift_scan(lane.as_deref());
-    match own.unwrap_or(context.drift_scan) {
-        DriftScan::Bulk => Ok(true),
-        DriftScan::PerResource => Err("asked for by configuration".to_owned()),
-        DriftScan::Auto => {
-            let count = context.index.count(|object| object.account_ref() == lane.as_deref());
-            if count > FEW { Ok(false) } else { Err(format!("reading up to {FEW} objects one by one is cheaper")) }
-        }
     }
 }

@@ -1,92 +1,71 @@
-//! One sweep: pages are judged as they come and dropped; of an object only two bits are kept.
+//! One sweep: pages are judged as they arrive and dropped; of an object only two bits are kept.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::is_judged_by_sweeps;
 use crate::api::policy::Access;
 use crate::api::{TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
-use crate::aws::details::ScannedPolicy;
-use crate::aws::rate_limit::{Caller, Priority};
+use crate::aws::details::{PolicyDetails, account_details};
+use crate::model::account_key::AccountKey;
 use crate::model::names::Owner;
-use crate::model::object::Object;
 use crate::model::settings::{AccountFacts, Cluster};
-use crate::operator::reconcile::Context;
-use crate::operator::reconcile::memory::Shown;
-use crate::operator::workqueue::Lane;
-use crate::pipeline::desired::desired;
-use crate::pipeline::observe::ObservedRole;
+use crate::model::stored::PolicyObject;
+use crate::operator::context::Context;
+use crate::pipeline::desired::{Desired, desired};
 use crate::pipeline::orphans::is_orphan;
-use crate::pipeline::plan::Part;
-use crate::pipeline::port::IamError;
-use crate::pipeline::verdict;
+use crate::pipeline::port::{IamError, ObservedRole};
+use crate::pipeline::verdict::{is_checked_by_sweeps, policy_in_sync, role_in_sync};
 
-/// A page that was asked for before, or this shortly after, an object's last write says nothing about it.
+/// A sweep that began before, or this shortly after, an object's last write says nothing about it.
 const SETTLING: Duration = Duration::from_secs(5);
 
 /// What a sweep came to.
+#[derive(Default)]
 pub(super) struct Swept {
     /// Pages, that is calls.
     pub(super) pages: usize,
     /// Objects of the account that a sweep can judge.
     pub(super) objects: usize,
-    /// Those that are worth a fresh look.
+    /// Objects that need a fresh read.
     pub(super) suspects: Vec<Owner>,
 }
 
-/// What pages have said about an object so far.
+/// Which parts of an object the pages have shown in sync so far.
 #[derive(Clone, Copy, Default)]
-struct Seen {
+struct InSync {
     role: bool,
     policy: bool,
 }
 
 struct Sweep<'a> {
     context: &'a Context,
-    lane: &'a Lane,
+    account: &'a AccountKey,
     facts: AccountFacts,
-    /// The facts, hashed.
-    under: Shown,
-    seen: HashMap<Owner, Seen>,
+    in_sync: HashMap<Owner, InSync>,
     orphans: u64,
-    /// Names of roles, ours and others', hashed.
-    taken: Vec<u64>,
-    /// When the page at hand was asked for.
-    asked: Instant,
 }
 
 /// Sweeps one account.
-pub(super) async fn sweep(context: &Context, lane: &Lane) -> Result<Swept, IamError> {
-    let account = match lane {
-        None => context.accounts.own().clone(),
-        Some(name) => match context.accounts.named(name) {
-            Some(account) => account,
-            None => {
-                return Ok(Swept { pages: 0, objects: 0, suspects: Vec::new() });
-            }
-        },
+pub(super) async fn sweep(context: &Context, key: &AccountKey) -> Result<Swept, IamError> {
+    let Some(account) = context.accounts.account(key) else {
+        return Ok(Swept::default());
     };
     let identity = account.identity().await?;
-    let caller = Caller { namespace: Arc::from(""), object: Arc::from("scan"), priority: Priority::Periodic };
-    let iam = account.iam(&identity, caller);
+    let iam = account.iam(&identity);
     let facts = AccountFacts {
         id: identity.account.clone(),
         partition: identity.partition.clone(),
-        via: context.accounts.via(lane.as_deref()),
+        binding: context.accounts.binding(key.name()),
     };
+    let mut sweep = Sweep { context, account: key, facts, in_sync: HashMap::new(), orphans: 0 };
     let began = Instant::now();
-    let under = context.memories.shown(format!("{facts:?}"));
-    let mut sweep =
-        Sweep { context, lane, facts, under, seen: HashMap::new(), orphans: 0, taken: Vec::new(), asked: began };
     let (mut pages, mut marker) = (0, None);
     loop {
-        sweep.asked = Instant::now();
-        let page = match iam.account_details(marker.take()).await {
+        let page = match account_details(&iam, marker.take()).await {
             Ok(page) => page,
             Err(error) => {
-                account.note(&error).await;
+                account.credentials_failed(&error).await;
                 return Err(error);
             }
         };
@@ -98,110 +77,73 @@ pub(super) async fn sweep(context: &Context, lane: &Lane) -> Result<Swept, IamEr
             None => break,
         }
     }
-    context.taken.swept(&identity.account, began, std::mem::take(&mut sweep.taken));
-    context.metrics.scanned(identity.account.as_str(), Instant::now());
+    context.metrics.swept(identity.account.as_str(), Instant::now());
     context.metrics.orphans(identity.account.as_str(), sweep.orphans);
     Ok(sweep.conclude(pages, began))
 }
 
 impl Sweep<'_> {
     fn role(&mut self, role: &ObservedRole) {
-        self.taken.extend(role.arn.rsplit('/').next().map(|name| self.context.taken.hash(name)));
         let cluster = &self.context.settings.cluster;
-        // Namespaces that others watch are theirs to judge.
+        // Objects in namespaces that this operator does not watch count as existing.
         let exists = |owner: &Owner| !self.context.watches(&owner.namespace) || self.context.index.get(owner).is_some();
         self.orphans += u64::from(is_orphan(cluster, &role.tags, exists));
         let Some(owner) = owner_here(role, cluster) else { return };
-        let Some(object) = self.context.index.get(&owner) else {
-            return;
-        };
-        if !self.concerns(&object) {
-            return;
-        }
-        let Ok(spec) = &object.spec else { return };
-        let verdict = self.verdict(&owner, &object, Part::Role, role, || {
-            let desired = desired(&owner, spec, &self.context.settings, &self.facts).ok()?;
-            Some(verdict::role_in_sync(&desired, &object.status, role))
-        });
-        let Some(in_sync) = verdict else { return };
-        let seen = self.seen.entry(owner).or_default();
-        seen.role = in_sync;
-        // It manages no policy that a page could show.
-        seen.policy |= spec.access == Some(Access::FullAccess);
+        let Some(object) = self.object(&owner) else { return };
+        let Some(desired) = self.desired(&object) else { return };
+        let in_sync = self.in_sync.entry(owner).or_default();
+        in_sync.role = role_in_sync(&desired, &object.status, role);
+        // FullAccess manages no policy that a page could show.
+        in_sync.policy |= object.spec.as_ref().is_ok_and(|spec| spec.access == Some(Access::FullAccess));
     }
 
-    /// Is a part of an object in sync? What a page showed before, when it was, still is: then what must be there is not
-    /// worked out again. `None`: the page says nothing about it.
-    fn verdict(
-        &self,
-        owner: &Owner,
-        object: &Object,
-        part: Part,
-        shown: impl Hash,
-        judge: impl FnOnce() -> Option<bool>,
-    ) -> Option<bool> {
-        let memories = &self.context.memories;
-        let shown = memories.shown((self.under, object.uid(), &object.metadata.resource_version, shown));
-        if memories.knows_right(owner, part, shown) {
-            return Some(true);
-        }
-        let verdict = judge();
-        if verdict == Some(true) {
-            memories.remember_right(owner, part, shown);
-        }
-        verdict
-    }
-
-    fn policy(&mut self, policy: &ScannedPolicy) {
+    fn policy(&mut self, policy: &PolicyDetails) {
         let Some(name) = policy.arn.rsplit('/').next() else {
             return;
         };
         for owner in self.context.index.claiming(name) {
-            let Some(object) = self.context.index.get(&owner).filter(|object| self.concerns(object)) else {
+            let Some(object) = self.object(&owner) else { continue };
+            let Some(desired) = self.desired(&object) else { continue };
+            let Some(wanted) = desired.policy.as_ref().map(|policy| policy.fingerprint) else { continue };
+            if desired.identity.policy_arn.as_str() != policy.arn {
                 continue;
-            };
-            // A version's document never changes.
-            let shown = (&policy.arn, &policy.id, &policy.default_version);
-            let judge = || self.judge_policy(&owner, &object, policy);
-            if let Some(in_sync) = self.verdict(&owner, &object, Part::Policy, shown, judge) {
-                self.seen.entry(owner).or_default().policy = in_sync;
             }
+            let known = self.context.states.knows_version(&owner, &policy.id, &policy.default_version, wanted);
+            let in_sync = policy_in_sync(&object.status, wanted, &policy.id, known, || policy.document());
+            self.in_sync.entry(owner).or_default().policy = in_sync;
         }
     }
 
-    fn judge_policy(&self, owner: &Owner, object: &Object, policy: &ScannedPolicy) -> Option<bool> {
-        let spec = object.spec.as_ref().ok()?;
-        let desired = desired(owner, spec, &self.context.settings, &self.facts).ok()?;
-        let wanted = desired.policy.as_ref()?.fingerprint;
-        if desired.identity.policy_arn.as_str() != policy.arn {
-            return None;
-        }
-        let known = self.context.memories.knows_version(owner, &policy.id, &policy.default_version, wanted);
-        Some(verdict::policy_in_sync(&object.status, wanted, &policy.id, known, || policy.document()))
+    /// The object of that name, if it works in this account and a sweep can judge it.
+    fn object(&self, owner: &Owner) -> Option<Arc<PolicyObject>> {
+        self.context.index.get(owner).filter(|object| self.judges(object))
     }
 
-    /// Is it an object of this account that a sweep can judge?
-    fn concerns(&self, object: &Object) -> bool {
-        object.account_ref() == self.lane.as_deref() && is_judged_by_sweeps(object)
+    fn judges(&self, object: &PolicyObject) -> bool {
+        object.account_key() == *self.account && is_checked_by_sweeps(object)
+    }
+
+    fn desired(&self, object: &PolicyObject) -> Option<Desired> {
+        desired(&object.key(), object.spec.as_ref().ok()?, &self.context.settings, &self.facts).ok()
     }
 
     fn conclude(self, pages: usize, began: Instant) -> Swept {
-        let (mut suspects, mut in_sync, mut objects) = (Vec::new(), Vec::new(), 0);
+        let (mut swept, mut in_sync) = (Swept { pages, ..Swept::default() }, Vec::new());
         for object in self.context.index.all() {
-            if !self.concerns(&object) {
+            if !self.judges(&object) {
                 continue;
             }
-            objects += 1;
+            swept.objects += 1;
             let key = object.key();
-            let seen = self.seen.get(&key).copied().unwrap_or_default();
+            let seen = self.in_sync.get(&key).copied().unwrap_or_default();
             if seen.role && seen.policy {
                 in_sync.push(key);
-            } else if self.context.memories.last_write(&key).is_none_or(|written| began > written + SETTLING) {
-                suspects.push(key);
+            } else if self.context.states.last_write(&key).is_none_or(|written| began > written + SETTLING) {
+                swept.suspects.push(key);
             }
         }
-        self.context.memories.seen_in_sync(&in_sync, began);
-        Swept { pages, objects, suspects }
+        self.context.states.in_sync(&in_sync, began);
+        swept
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the platform team allows: an account's guardrails, and the operator's flags where no account stands between.
 
-use super::Problem;
+use super::problem::Problem;
 use crate::api::account::Guardrails;
 use crate::api::policy::{Access, AdoptionPolicy, AuroraLogExportPolicySpec, DeletionPolicy, TrustProtection};
 use crate::model::names::Owner;

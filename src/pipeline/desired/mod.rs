@@ -1,69 +1,25 @@
 //! Spec + account facts → what must be in AWS. No I/O, no clock: bad input ends here, with the field's path.
 
 mod guardrails;
+mod problem;
 mod references;
 mod scope;
 mod tags;
 #[cfg(test)]
 mod tests;
 
+use crate::api::RESERVED_TAG_PREFIX;
 use crate::api::policy::{
     Access, AdoptionPolicy, AttachmentPolicy, AuroraLogExportPolicySpec, DeletionPolicy, ManagementPolicy,
     TrustProtection,
 };
-use crate::api::{RESERVED_TAG_PREFIX, Reason};
 use crate::model::documents::meaning::Fingerprint;
 use crate::model::documents::permissions::MANAGED_POLICY_LIMIT;
 use crate::model::documents::{Document, permissions, trust};
 use crate::model::names::{IamPath, NameError, Owner, PolicyArn, PolicyName, RoleArn, RoleName, default_name};
 use crate::model::ownership::{Ownership, Tags};
 use crate::model::settings::{AccountFacts, Settings};
-
-/// One thing that is wrong with a spec.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Path of the field, as in `spec.scope.regions[1]`.
-    pub field: String,
-    /// What is wrong with it, and what to do.
-    pub message: String,
-    /// The guardrail or flag that forbids it; none: invalid whatever the guardrails.
-    pub guardrail: Option<&'static str>,
-}
-
-impl Problem {
-    fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into(), guardrail: None }
-    }
-
-    fn forbidden(guardrail: &'static str, field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into(), guardrail: Some(guardrail) }
-    }
-}
-
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.guardrail {
-            None => write!(f, "{}: {}", self.field, self.message),
-            Some(guardrail) => write!(f, "{}: {} (guardrail {guardrail})", self.field, self.message),
-        }
-    }
-}
-
-/// Everything that is wrong with a spec: never empty.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-pub struct Refused(pub Vec<Problem>);
-
-impl Refused {
-    /// `NotPermitted` if only guardrails stand against the spec, else `InvalidSpec`.
-    pub fn reason(&self) -> Reason {
-        if self.0.iter().all(|problem| problem.guardrail.is_some()) {
-            Reason::NotPermitted
-        } else {
-            Reason::InvalidSpec
-        }
-    }
-}
+pub use problem::{Problem, Refused};
 
 /// Which AWS resources an object is about. Derived, never remembered: all that deletion needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +40,12 @@ pub struct Identity {
     pub role_arn: RoleArn,
     /// The AWS-managed policy of `FullAccess`.
     pub full_access_arn: PolicyArn,
+}
+
+impl AsRef<Identity> for Identity {
+    fn as_ref(&self) -> &Identity {
+        self
+    }
 }
 
 /// The managed policy that must exist.
@@ -116,6 +78,12 @@ pub struct Desired {
     pub management: ManagementPolicy,
     /// Remove attachments of others, or report them?
     pub attachments: AttachmentPolicy,
+}
+
+impl AsRef<Identity> for Desired {
+    fn as_ref(&self) -> &Identity {
+        &self.identity
+    }
 }
 
 impl Desired {

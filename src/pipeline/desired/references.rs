@@ -1,6 +1,6 @@
 //! What a spec says about Kubernetes: names, references, intervals.
 
-use super::Problem;
+use super::problem::Problem;
 use crate::api::AuroraLogExportPolicySpec;
 use crate::model::names::Owner;
 

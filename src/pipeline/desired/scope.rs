@@ -1,6 +1,6 @@
 //! The scope and the source ARNs of a spec, checked item by item.
 
-use super::Problem;
+use super::problem::Problem;
 use crate::api::policy::{GroupCreation, Scope};
 use crate::model::documents::permissions::PermissionScope;
 use crate::model::settings::AccountFacts;

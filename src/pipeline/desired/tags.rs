@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Problem;
+use super::problem::Problem;
 use crate::api::{AuroraLogExportPolicySpec, RESERVED_TAG_PREFIX};
 use crate::model::ownership::{Ownership, Tags, is_same_key};
 use crate::model::settings::AccountFacts;

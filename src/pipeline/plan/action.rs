@@ -1,122 +1,213 @@
-//! The closed list of what the operator can do to AWS, and of what can differ.
+//! The closed list of what the operator writes to AWS, and what a plan consists of.
 
+use crate::api::{EventReason, Field};
 use crate::model::names::{PolicyArn, RoleName};
 use crate::model::ownership::Tags;
-use crate::pipeline::port::{NewPolicy, NewRole};
+use crate::pipeline::desired::Identity;
+use crate::pipeline::port::{NewPolicy, NewRole, Operation};
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Create the policy, tags included.
+    /// Creates the policy, tags included.
     CreatePolicy(NewPolicy),
-    /// Create a version and make it the default.
+    /// Creates a version and makes it the default.
     CreatePolicyVersion {
-        /// Of this policy.
+        /// The policy.
         arn: PolicyArn,
         /// Compact JSON.
         document: String,
     },
-    /// Make an existing version the default again.
+    /// Makes an existing version the default again.
     SetDefaultPolicyVersion {
-        /// Of this policy.
+        /// The policy.
         arn: PolicyArn,
-        /// Its id.
+        /// Id of the version.
         version: String,
     },
-    /// Delete a version that is not the default.
+    /// Deletes a version that is not the default.
     DeletePolicyVersion {
-        /// Of this policy.
+        /// The policy.
         arn: PolicyArn,
-        /// Its id.
+        /// Id of the version.
         version: String,
     },
-    /// Set tags.
+    /// Sets tags.
     TagPolicy {
-        /// Of this policy.
+        /// The policy.
         arn: PolicyArn,
         /// Keys and values.
         tags: Tags,
     },
-    /// Remove tags.
+    /// Removes tags.
     UntagPolicy {
-        /// Of this policy.
+        /// The policy.
         arn: PolicyArn,
-        /// Their keys.
+        /// Keys.
         keys: Vec<String>,
     },
-    /// Delete the policy.
+    /// Deletes the policy.
     DeletePolicy {
-        /// This policy.
+        /// The policy.
         arn: PolicyArn,
     },
-    /// Create the role, boundary and tags included.
+    /// Creates the role, boundary and tags included.
     CreateRole(NewRole),
-    /// Set the permissions boundary.
+    /// Sets the permissions boundary.
     PutBoundary {
-        /// Of this role.
+        /// The role.
         role: RoleName,
         /// ARN of the boundary.
         boundary: String,
     },
-    /// Remove the permissions boundary.
+    /// Removes the permissions boundary.
     DeleteBoundary {
-        /// Of this role.
+        /// The role.
         role: RoleName,
     },
-    /// Set tags.
+    /// Sets tags.
     TagRole {
-        /// Of this role.
+        /// The role.
         role: RoleName,
         /// Keys and values.
         tags: Tags,
     },
-    /// Remove tags.
+    /// Removes tags.
     UntagRole {
-        /// Of this role.
+        /// The role.
         role: RoleName,
-        /// Their keys.
+        /// Keys.
         keys: Vec<String>,
     },
-    /// Replace the trust policy.
+    /// Replaces the trust policy.
     UpdateTrust {
-        /// Of this role.
+        /// The role.
         role: RoleName,
         /// Compact JSON.
         document: String,
     },
-    /// Set the description.
+    /// Sets the description.
     UpdateDescription {
-        /// Of this role.
+        /// The role.
         role: RoleName,
         /// The text.
         description: String,
     },
-    /// Attach a managed policy.
+    /// Attaches a managed policy.
     Attach {
-        /// To this role.
+        /// The role.
         role: RoleName,
         /// ARN of the policy.
         policy: String,
     },
-    /// Detach a managed policy.
+    /// Detaches a managed policy.
     Detach {
-        /// From this role.
+        /// The role.
         role: RoleName,
         /// ARN of the policy.
         policy: String,
     },
-    /// Delete an inline policy.
+    /// Deletes an inline policy.
     DeleteInlinePolicy {
-        /// Of this role.
+        /// The role.
         role: RoleName,
-        /// Its name.
+        /// Name of the inline policy.
         policy: String,
     },
-    /// Delete the role.
+    /// Deletes the role.
     DeleteRole {
-        /// This role.
+        /// The role.
         role: RoleName,
     },
+}
+
+/// What kind of change a write is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    /// Creates a policy or a role.
+    Creates,
+    /// Changes what exists.
+    Changes,
+    /// Takes something away: "not found" means that it is done.
+    Removes,
+}
+
+impl Action {
+    /// The table of all actions: the call, its effect, and the reason of its event. The sentence about it is in
+    /// [`Self::describe`], its execution in [`crate::pipeline::apply`].
+    const fn row(&self) -> (Operation, Effect, EventReason) {
+        use Effect::{Changes, Creates, Removes};
+        use EventReason as Event;
+        match self {
+            Self::CreatePolicy(_) => (Operation::CreatePolicy, Creates, Event::PolicyCreated),
+            Self::CreatePolicyVersion { .. } => (Operation::CreatePolicyVersion, Changes, Event::PolicyVersionCreated),
+            Self::SetDefaultPolicyVersion { .. } => {
+                (Operation::SetDefaultPolicyVersion, Changes, Event::PolicyVersionCreated)
+            }
+            Self::DeletePolicyVersion { .. } => (Operation::DeletePolicyVersion, Removes, Event::PolicyVersionPruned),
+            Self::TagPolicy { .. } => (Operation::TagPolicy, Changes, Event::PolicyVersionCreated),
+            Self::UntagPolicy { .. } => (Operation::UntagPolicy, Changes, Event::PolicyVersionCreated),
+            Self::DeletePolicy { .. } => (Operation::DeletePolicy, Removes, Event::Deleted),
+            Self::CreateRole(_) => (Operation::CreateRole, Creates, Event::RoleCreated),
+            Self::PutBoundary { .. } => (Operation::PutRolePermissionsBoundary, Changes, Event::RoleUpdated),
+            Self::DeleteBoundary { .. } => (Operation::DeleteRolePermissionsBoundary, Removes, Event::RoleUpdated),
+            Self::TagRole { .. } => (Operation::TagRole, Changes, Event::RoleUpdated),
+            Self::UntagRole { .. } => (Operation::UntagRole, Changes, Event::RoleUpdated),
+            Self::UpdateTrust { .. } => (Operation::UpdateAssumeRolePolicy, Changes, Event::RoleUpdated),
+            Self::UpdateDescription { .. } => (Operation::UpdateRoleDescription, Changes, Event::RoleUpdated),
+            Self::Attach { .. } => (Operation::AttachRolePolicy, Changes, Event::PolicyAttached),
+            Self::Detach { .. } => (Operation::DetachRolePolicy, Removes, Event::PolicyDetached),
+            Self::DeleteInlinePolicy { .. } => (Operation::DeleteRolePolicy, Removes, Event::PolicyDetached),
+            Self::DeleteRole { .. } => (Operation::DeleteRole, Removes, Event::Deleted),
+        }
+    }
+
+    /// The call to IAM.
+    pub const fn operation(&self) -> Operation {
+        self.row().0
+    }
+
+    /// True for the calls that create a policy or a role.
+    pub const fn creates(&self) -> bool {
+        matches!(self.row().1, Effect::Creates)
+    }
+
+    /// True if the action only takes something away, so that "not found" means that it is done.
+    pub const fn removes(&self) -> bool {
+        matches!(self.row().1, Effect::Removes)
+    }
+
+    /// Reason of the event about the write.
+    pub const fn event(&self) -> EventReason {
+        self.row().2
+    }
+
+    /// What was done, for the event and the log.
+    pub fn describe(&self, identity: &Identity) -> String {
+        let (arn, role) = (&identity.policy_arn, &identity.role_arn);
+        match self {
+            Self::CreatePolicy(_) => format!("created policy {arn}"),
+            Self::CreatePolicyVersion { .. } => format!("created a new default version of policy {arn}"),
+            Self::SetDefaultPolicyVersion { version, .. } => {
+                format!("made the existing version {version} the default of policy {arn}")
+            }
+            Self::DeletePolicyVersion { version, .. } => format!("deleted version {version} of policy {arn}"),
+            Self::TagPolicy { .. } => format!("set tags of policy {arn}"),
+            Self::UntagPolicy { .. } => format!("removed tags of policy {arn}"),
+            Self::DeletePolicy { .. } => format!("deleted policy {arn}"),
+            Self::CreateRole(_) => format!("created role {role}"),
+            Self::PutBoundary { boundary, .. } => format!("set the permissions boundary {boundary} of role {role}"),
+            Self::DeleteBoundary { .. } => format!("removed the permissions boundary of role {role}"),
+            Self::TagRole { .. } => format!("set tags of role {role}"),
+            Self::UntagRole { .. } => format!("removed tags of role {role}"),
+            Self::UpdateTrust { .. } => format!("replaced the trust policy of role {role}"),
+            Self::UpdateDescription { .. } => format!("set the description of role {role}"),
+            Self::Attach { policy, .. } => format!("attached policy {policy} to role {role}"),
+            Self::Detach { policy, .. } => format!("detached policy {policy} from role {role}"),
+            Self::DeleteInlinePolicy { policy, .. } => format!("deleted the inline policy {policy} of role {role}"),
+            Self::DeleteRole { .. } => format!("deleted role {role}"),
+        }
+    }
 }
 
 /// Which of the two resources.
@@ -129,64 +220,19 @@ pub enum Part {
 }
 
 impl Part {
-    /// As it stands in `status.drift`.
+    /// The name in `status.drift`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Policy => "Policy",
             Self::Role => "Role",
         }
     }
-}
 
-/// What can differ: the label of `drift_repaired_total{field}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Field {
-    /// It is not there, or there although it should not be.
-    Existence,
-    /// The policy document.
-    Document,
-    /// Which version is the default.
-    DefaultVersion,
-    /// The trust policy.
-    Trust,
-    /// The description.
-    Description,
-    /// The permissions boundary.
-    PermissionsBoundary,
-    /// A tag.
-    Tags,
-    /// A managed policy attached to the role.
-    Attachments,
-    /// An inline policy of the role.
-    InlinePolicies,
-}
-
-impl Field {
-    /// Every field, in the order of the reference docs.
-    pub const ALL: &'static [Self] = &[
-        Self::Existence,
-        Self::Document,
-        Self::DefaultVersion,
-        Self::Trust,
-        Self::Description,
-        Self::PermissionsBoundary,
-        Self::Tags,
-        Self::Attachments,
-        Self::InlinePolicies,
-    ];
-
-    /// As it stands in `status.drift` and in the metric.
-    pub const fn as_str(self) -> &'static str {
+    /// The word in messages.
+    pub const fn noun(self) -> &'static str {
         match self {
-            Self::Existence => "existence",
-            Self::Document => "document",
-            Self::DefaultVersion => "defaultVersion",
-            Self::Trust => "trust",
-            Self::Description => "description",
-            Self::PermissionsBoundary => "permissionsBoundary",
-            Self::Tags => "tags",
-            Self::Attachments => "attachments",
-            Self::InlinePolicies => "inlinePolicies",
+            Self::Policy => "policy",
+            Self::Role => "role",
         }
     }
 }
@@ -194,7 +240,7 @@ impl Field {
 /// One difference between the spec and AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Of policy or role.
+    /// Of the policy or of the role.
     pub part: Part,
     /// What differs.
     pub field: Field,
@@ -204,7 +250,7 @@ pub struct Finding {
     pub expected: String,
     /// What AWS has.
     pub actual: String,
-    /// Can and may it be repaired?
+    /// Whether it is repaired.
     pub repair: Repair,
 }
 
@@ -213,9 +259,9 @@ pub struct Finding {
 pub enum Repair {
     /// It is repaired.
     Done,
-    /// It is left alone: somebody else attached it.
+    /// It is reported: others attached it.
     LeftToOthers,
-    /// It is left alone: IAM fixes it at creation.
+    /// It is reported: IAM fixes it at creation.
     Impossible,
 }
 
@@ -224,8 +270,36 @@ pub enum Repair {
 pub struct Step {
     /// The write.
     pub action: Action,
-    /// Of policy or role.
+    /// Of the policy or of the role.
     pub part: Part,
     /// What differs.
     pub field: Field,
+}
+
+/// What differs, and the writes that end it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The writes, in order. After any prefix a fresh plan goes on from what is there.
+    pub steps: Vec<Step>,
+    /// All differences, those included that are not repaired.
+    pub findings: Vec<Finding>,
+    /// Resources that are adopted: `policy arn:…`, `role arn:…`.
+    pub adopted: Vec<String>,
+}
+
+impl Plan {
+    /// True if there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// True if a difference would be repaired under `Enforce`.
+    pub fn is_repairable(&self) -> bool {
+        self.findings.iter().any(|finding| finding.repair == Repair::Done)
+    }
+
+    /// Differences that stay under `Enforce`.
+    pub fn unrepaired(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.repair != Repair::Done)
+    }
 }

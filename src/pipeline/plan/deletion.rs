@@ -1,94 +1,28 @@
-//! What deleting an object takes: what is there, what holds it, and the ordered writes. Reads and a pure plan.
+//! The plan of a deletion: what holds the resources, and the ordered writes that delete them. Pure.
 
-use super::{Action, Field, Part, Step};
+use super::action::{Action, Part, Step};
+use crate::api::Field;
 use crate::api::policy::AttachmentPolicy;
-use crate::model::ownership::{Standing, Tags};
 use crate::pipeline::desired::Identity;
-use crate::pipeline::port::{Iam, PolicyUsers, PolicyVersion, Result};
-
-/// What an object may have left in IAM.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Remains {
-    /// The role.
-    pub role: Presence<RemainingRole>,
-    /// The policy.
-    pub policy: Presence<RemainingPolicy>,
-}
-
-/// Is a resource there, and is it ours?
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Presence<T> {
-    /// IAM does not know it.
-    #[default]
-    Absent,
-    /// It is there, and not ours: it stays.
-    NotOurs,
-    /// It is there, and ours.
-    Ours(T),
-}
-
-/// A role that must go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RemainingRole {
-    /// ARNs of attached policies.
-    pub attached: Vec<String>,
-    /// Names of inline policies.
-    pub inline: Vec<String>,
-    /// Names of instance profiles.
-    pub instance_profiles: Vec<String>,
-}
-
-/// A policy that must go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RemainingPolicy {
-    /// All versions.
-    pub versions: Vec<PolicyVersion>,
-    /// Who uses it.
-    pub users: PolicyUsers,
-}
-
-/// Reads what is left.
-///
-/// # Errors
-/// Any error of a reading call.
-pub async fn remains<I: Iam>(iam: &I, identity: &Identity) -> Result<Remains> {
-    let ours = |tags: &Tags| matches!(identity.ownership.judge(tags), Standing::Ours | Standing::OursBeforeRestore);
-    let role = match iam.role(&identity.role_name).await? {
-        None => Presence::Absent,
-        Some(role) if role.arn != identity.role_arn.as_str() || !ours(&role.tags) => Presence::NotOurs,
-        Some(_) => Presence::Ours(RemainingRole {
-            attached: iam.attached_policies(&identity.role_name).await?,
-            inline: iam.inline_policies(&identity.role_name).await?,
-            instance_profiles: iam.instance_profiles(&identity.role_name).await?,
-        }),
-    };
-    let policy = match iam.policy(&identity.policy_arn).await? {
-        None => Presence::Absent,
-        Some(policy) if !ours(&policy.tags) => Presence::NotOurs,
-        Some(_) => Presence::Ours(RemainingPolicy {
-            versions: iam.policy_versions(&identity.policy_arn).await?,
-            users: iam.policy_users(&identity.policy_arn).await?,
-        }),
-    };
-    Ok(Remains { role, policy })
-}
+use crate::pipeline::leftovers::{Leftovers, PolicyLeftover, Presence, RoleLeftover};
+use crate::pipeline::port::PolicyUsers;
 
 /// The writes that remove what is left: detach, delete the role, delete versions, delete the policy.
 ///
 /// # Errors
 /// What holds the resources, one sentence each: then nothing is written, so that nothing is left half deleted.
-pub fn plan(
+pub fn plan_deletion(
     identity: &Identity,
-    remains: &Remains,
+    leftovers: &Leftovers,
     attachments: AttachmentPolicy,
 ) -> std::result::Result<Vec<Step>, Vec<String>> {
     let mut blockers = Vec::new();
     let mut steps = Vec::new();
-    if let Presence::Ours(role) = &remains.role {
+    if let Presence::Ours(role) = &leftovers.role {
         plan_role(identity, role, attachments, &mut steps, &mut blockers);
     }
-    if let Presence::Ours(policy) = &remains.policy {
-        let role_goes = matches!(remains.role, Presence::Ours(_));
+    if let Presence::Ours(policy) = &leftovers.policy {
+        let role_goes = matches!(leftovers.role, Presence::Ours(_));
         plan_policy(identity, policy, role_goes, &mut steps, &mut blockers);
     }
     if blockers.is_empty() { Ok(steps) } else { Err(blockers) }
@@ -96,12 +30,12 @@ pub fn plan(
 
 fn plan_role(
     identity: &Identity,
-    role: &RemainingRole,
+    role: &RoleLeftover,
     attachments: AttachmentPolicy,
     steps: &mut Vec<Step>,
     blockers: &mut Vec<String>,
 ) {
-    let RemainingRole { attached, inline, instance_profiles } = role;
+    let RoleLeftover { attached, inline, instance_profiles } = role;
     let name = &identity.role_name;
     let exclusive = attachments == AttachmentPolicy::Exclusive;
     let mut push = |action, field| {
@@ -130,12 +64,12 @@ fn plan_role(
 
 fn plan_policy(
     identity: &Identity,
-    policy: &RemainingPolicy,
+    policy: &PolicyLeftover,
     role_goes: bool,
     steps: &mut Vec<Step>,
     blockers: &mut Vec<String>,
 ) {
-    let RemainingPolicy { versions, users: PolicyUsers { roles, users, groups, bounded } } = policy;
+    let PolicyLeftover { versions, users: PolicyUsers { roles, users, groups, bounded } } = policy;
     let arn = &identity.policy_arn;
     // Our own role goes first, and its boundary with it; a role of that name that is not ours stays.
     let others = roles

@@ -13,43 +13,21 @@ use crate::api::TAG_ADOPTABLE_BY;
 use crate::api::policy::AdoptionPolicy;
 use crate::model::documents::Meaning;
 use crate::model::names::Owner;
-use crate::model::ownership::{Standing, Tags};
+use crate::model::ownership::{OwnershipVerdict, Tags};
 use crate::pipeline::desired::Desired;
-use crate::pipeline::observe::{Observed, ObservedPolicy, ObservedRole};
+use crate::pipeline::observe::{Observed, ObservedPolicy};
+use crate::pipeline::port::ObservedRole;
 
-pub use action::{Action, Field, Finding, Part, Repair, Step};
+pub use action::{Action, Finding, Part, Plan, Repair, Step};
 pub use compare::NONE;
 
-/// What differs, and the writes that end it.
+/// Earlier objects that claim the same names. Where a resource exists, its tags decide; where none does, the earlier
+/// object has the name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// The writes, in order. Any prefix leaves a state from which a fresh plan goes on.
-    pub steps: Vec<Step>,
-    /// All differences at once, those included that are not repaired.
-    pub findings: Vec<Finding>,
-    /// Resources that are taken over: `policy arn:…`, `role arn:…`.
-    pub adopted: Vec<String>,
-}
-
-impl Plan {
-    /// Nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.steps.is_empty()
-    }
-
-    /// Differences that stay under `Enforce`.
-    pub fn unrepaired(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| finding.repair != Repair::Done)
-    }
-}
-
-/// Earlier objects that claim the same name. The tags decide where a resource exists; where none does, the earlier
-/// object goes first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rivals {
-    /// Who claims the policy's name.
+pub struct EarlierClaims {
+    /// The object that claims the policy's name.
     pub policy: Option<Owner>,
-    /// Who claims the role's name.
+    /// The object that claims the role's name.
     pub role: Option<Owner>,
 }
 
@@ -79,11 +57,11 @@ impl Conflict {
 pub fn plan(
     desired: &Desired,
     observed: &Observed,
-    rivals: &Rivals,
+    claims: &EarlierClaims,
     former_tag_keys: &[String],
 ) -> Result<Plan, Conflict> {
-    let policy = judge_policy(desired, observed.policy.as_ref(), rivals.policy.as_ref());
-    let role = judge_role(desired, observed.role.as_ref(), rivals.role.as_ref());
+    let policy = judge_policy(desired, observed.policy.as_ref(), claims.policy.as_ref());
+    let role = judge_role(desired, observed.role.as_ref(), claims.role.as_ref());
     match (policy, role) {
         (Ok(policy), Ok(role)) => {
             let mut plan = compare::compare(desired, observed, former_tag_keys);
@@ -94,7 +72,7 @@ pub fn plan(
     }
 }
 
-/// What a role of ours differs in, judged by itself: for an account scan, which shows roles and policies apart.
+/// The differences of a role of ours, judged by itself: a sweep shows roles and policies apart.
 pub fn role_differences(desired: &Desired, role: &ObservedRole, former_tag_keys: &[String]) -> Plan {
     compare::compare_role(desired, role, former_tag_keys)
 }
@@ -102,12 +80,12 @@ pub fn role_differences(desired: &Desired, role: &ObservedRole, former_tag_keys:
 /// `Ok(Some(what))`: it is taken over. `Err(message)`: it is somebody else's.
 type Verdict = Result<Option<String>, String>;
 
-fn judge_policy(desired: &Desired, observed: Option<&ObservedPolicy>, rival: Option<&Owner>) -> Verdict {
+fn judge_policy(desired: &Desired, observed: Option<&ObservedPolicy>, earlier: Option<&Owner>) -> Verdict {
     let identity = &desired.identity;
     let what = format!("policy {}", identity.policy_arn);
     let Some(policy) = observed else {
-        return match rival {
-            Some(rival) if desired.policy.is_some() => Err(claimed(&what, rival)),
+        return match earlier {
+            Some(earlier) if desired.policy.is_some() => Err(claimed(&what, earlier)),
             _ => Ok(None),
         };
     };
@@ -116,14 +94,14 @@ fn judge_policy(desired: &Desired, observed: Option<&ObservedPolicy>, rival: Opt
         // FullAccess manages no policy: one that is not ours is none of our business.
         return Ok(None);
     }
-    judge_tags(desired, tags, &what, rival, || Ok(()))
+    judge_tags(desired, tags, &what, earlier, || Ok(()))
 }
 
-fn judge_role(desired: &Desired, observed: Option<&ObservedRole>, rival: Option<&Owner>) -> Verdict {
+fn judge_role(desired: &Desired, observed: Option<&ObservedRole>, earlier: Option<&Owner>) -> Verdict {
     let identity = &desired.identity;
     let what = format!("role {}", identity.role_arn);
     let Some(role) = observed else {
-        return rival.map_or(Ok(None), |rival| Err(claimed(&what, rival)));
+        return earlier.map_or(Ok(None), |earlier| Err(claimed(&what, earlier)));
     };
     // IAM's calls take a name and ignore the path (and may ignore case): the ARN tells whether it is the same role.
     if role.arn != identity.role_arn.as_str() {
@@ -133,7 +111,7 @@ fn judge_role(desired: &Desired, observed: Option<&ObservedRole>, rival: Option<
             role.arn
         ));
     }
-    judge_tags(desired, &role.tags, &what, rival, || {
+    judge_tags(desired, &role.tags, &what, earlier, || {
         if !Meaning::of(&role.trust).trusts_only_rds() {
             return Err("it trusts others than rds.amazonaws.com".to_owned());
         }
@@ -145,9 +123,9 @@ fn judge_role(desired: &Desired, observed: Option<&ObservedRole>, rival: Option<
     })
 }
 
-fn claimed(what: &str, rival: &Owner) -> String {
+fn claimed(what: &str, earlier: &Owner) -> String {
     format!(
-        "{what} is claimed by {rival}, which is the earlier object; choose another name in a new object, or delete {rival}"
+        "{what} is claimed by {earlier}, which is the earlier object; choose another name in a new object, or delete {earlier}"
     )
 }
 
@@ -155,7 +133,7 @@ fn judge_tags(
     desired: &Desired,
     tags: &Tags,
     what: &str,
-    rival: Option<&Owner>,
+    earlier: Option<&Owner>,
     fit_for_adoption: impl FnOnce() -> Result<(), String>,
 ) -> Verdict {
     let ownership = &desired.identity.ownership;
@@ -167,19 +145,19 @@ fn judge_tags(
     };
     let consented = desired.adoption != AdoptionPolicy::Never && ownership.has_consent(tags);
     match ownership.judge(tags) {
-        Standing::Ours | Standing::OursBeforeRestore => Ok(None),
+        OwnershipVerdict::Ours | OwnershipVerdict::OursBeforeRestore => Ok(None),
         // The consent names this very object: whoever wrote it has decided between the claims.
         _ if consented => Ok(Some(what.to_owned())),
-        Standing::Others { description, .. } => Err(format!("{what} belongs to {description}; {}", consent())),
-        Standing::Unowned if desired.adoption == AdoptionPolicy::Always => {
-            if let Some(rival) = rival {
-                return Err(claimed(what, rival));
+        OwnershipVerdict::Others { description, .. } => Err(format!("{what} belongs to {description}; {}", consent())),
+        OwnershipVerdict::Unowned if desired.adoption == AdoptionPolicy::Always => {
+            if let Some(earlier) = earlier {
+                return Err(claimed(what, earlier));
             }
             match fit_for_adoption() {
                 Ok(()) => Ok(Some(what.to_owned())),
                 Err(why) => Err(format!("{what} exists and is not taken over, because {why}; {}", consent())),
             }
         }
-        Standing::Unowned => Err(format!("{what} exists and is not managed by this object; {}", consent())),
+        OwnershipVerdict::Unowned => Err(format!("{what} exists and is not managed by this object; {}", consent())),
     }
 }

@@ -1,6 +1,6 @@
 //! Every error code of IAM and STS that is known, and its class.
 
-use super::ErrorClass;
+use super::error::ErrorClass;
 
 /// Error codes → classes. Source: botocore's models of IAM and STS, "Common errors" of the IAM API reference, and
 /// codes seen in practice. What is not listed is classed by its HTTP status, see [`class_of`].
@@ -66,3 +66,18 @@ pub const CODES: &[(&str, ErrorClass)] = &[
     ("IDPRejectedClaim", ErrorClass::CredentialsInvalid),
     ("IDPCommunicationError", ErrorClass::Transient),
 ];
+
+/// The class of an answer that was an error: by its code, else by its HTTP status.
+pub fn class_of(code: Option<&str>, status: Option<u16>) -> ErrorClass {
+    if let Some(class) = code.and_then(|code| CODES.iter().find(|(known, _)| *known == code)).map(|(_, class)| *class) {
+        return class;
+    }
+    match status {
+        Some(401) => ErrorClass::CredentialsInvalid,
+        Some(403) => ErrorClass::AccessDenied,
+        Some(429) => ErrorClass::Throttled,
+        Some(400 | 404..=407 | 409..=428 | 430..=499) if code.is_some() => ErrorClass::InvalidInput,
+        // No code that we could read: the answer is not IAM's, or was cut short.
+        _ => ErrorClass::Transient,
+    }
+}

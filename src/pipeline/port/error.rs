@@ -1,130 +1,50 @@
 //! Errors of IAM and STS, classed once. The class decides condition, event, metric and requeue.
 
-use super::codes::CODES;
 use crate::api::Reason;
 
-/// The calls that the operator makes: the label of metrics, and the name in messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)] // the variants are AWS's names of the calls
-pub enum Operation {
-    GetRole,
-    ListAttachedRolePolicies,
-    ListRolePolicies,
-    ListInstanceProfilesForRole,
-    GetPolicy,
-    ListPolicyVersions,
-    GetPolicyVersion,
-    ListEntitiesForPolicy,
-    GetAccountAuthorizationDetails,
-    GetAccountSummary,
-    ListRoles,
-    ListPolicies,
-    SimulatePrincipalPolicy,
-    CreatePolicy,
-    CreatePolicyVersion,
-    SetDefaultPolicyVersion,
-    DeletePolicyVersion,
-    TagPolicy,
-    UntagPolicy,
-    DeletePolicy,
-    CreateRole,
-    UpdateAssumeRolePolicy,
-    UpdateRoleDescription,
-    PutRolePermissionsBoundary,
-    DeleteRolePermissionsBoundary,
-    TagRole,
-    UntagRole,
-    AttachRolePolicy,
-    DetachRolePolicy,
-    DeleteRolePolicy,
-    DeleteRole,
-    GetCallerIdentity,
-    AssumeRole,
+/// Declares the calls: per line the service and whether the calls of that line write.
+macro_rules! operations {
+    ($($service:literal $kind:ident: $($name:ident),+ $(,)?;)+) => {
+        /// The calls that the operator makes: the label of metrics, and the name in messages.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(missing_docs)] // the variants are AWS's names of the calls
+        pub enum Operation { $($($name),+),+ }
+
+        impl Operation {
+            /// AWS's name of the call.
+            pub const fn as_str(self) -> &'static str {
+                match self { $($(Self::$name => stringify!($name)),+),+ }
+            }
+
+            /// The service that takes the call: `iam` or `sts`.
+            pub const fn service(self) -> &'static str {
+                match self { $($(Self::$name)|+ => $service),+ }
+            }
+
+            /// True if the call changes something in AWS.
+            pub const fn writes(self) -> bool {
+                match self { $($(Self::$name)|+ => operations!(@ $kind)),+ }
+            }
+        }
+    };
+    (@ reads) => { false };
+    (@ writes) => { true };
+}
+
+operations! {
+    "iam" reads: GetRole, ListAttachedRolePolicies, ListRolePolicies, ListInstanceProfilesForRole, GetPolicy,
+        ListPolicyVersions, GetPolicyVersion, ListEntitiesForPolicy, GetAccountAuthorizationDetails, GetAccountSummary,
+        ListRoles, ListPolicies, SimulatePrincipalPolicy;
+    "iam" writes: CreatePolicy, CreatePolicyVersion, SetDefaultPolicyVersion, DeletePolicyVersion, TagPolicy, UntagPolicy,
+        DeletePolicy, CreateRole, UpdateAssumeRolePolicy, UpdateRoleDescription, PutRolePermissionsBoundary,
+        DeleteRolePermissionsBoundary, TagRole, UntagRole, AttachRolePolicy, DetachRolePolicy, DeleteRolePolicy, DeleteRole;
+    "sts" reads: GetCallerIdentity, AssumeRole;
 }
 
 impl Operation {
-    /// AWS's name of the call.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::GetRole => "GetRole",
-            Self::ListAttachedRolePolicies => "ListAttachedRolePolicies",
-            Self::ListRolePolicies => "ListRolePolicies",
-            Self::ListInstanceProfilesForRole => "ListInstanceProfilesForRole",
-            Self::GetPolicy => "GetPolicy",
-            Self::ListPolicyVersions => "ListPolicyVersions",
-            Self::GetPolicyVersion => "GetPolicyVersion",
-            Self::ListEntitiesForPolicy => "ListEntitiesForPolicy",
-            Self::GetAccountAuthorizationDetails => "GetAccountAuthorizationDetails",
-            Self::GetAccountSummary => "GetAccountSummary",
-            Self::ListRoles => "ListRoles",
-            Self::ListPolicies => "ListPolicies",
-            Self::SimulatePrincipalPolicy => "SimulatePrincipalPolicy",
-            Self::CreatePolicy => "CreatePolicy",
-            Self::CreatePolicyVersion => "CreatePolicyVersion",
-            Self::SetDefaultPolicyVersion => "SetDefaultPolicyVersion",
-            Self::DeletePolicyVersion => "DeletePolicyVersion",
-            Self::TagPolicy => "TagPolicy",
-            Self::UntagPolicy => "UntagPolicy",
-            Self::DeletePolicy => "DeletePolicy",
-            Self::CreateRole => "CreateRole",
-            Self::UpdateAssumeRolePolicy => "UpdateAssumeRolePolicy",
-            Self::UpdateRoleDescription => "UpdateRoleDescription",
-            Self::PutRolePermissionsBoundary => "PutRolePermissionsBoundary",
-            Self::DeleteRolePermissionsBoundary => "DeleteRolePermissionsBoundary",
-            Self::TagRole => "TagRole",
-            Self::UntagRole => "UntagRole",
-            Self::AttachRolePolicy => "AttachRolePolicy",
-            Self::DetachRolePolicy => "DetachRolePolicy",
-            Self::DeleteRolePolicy => "DeleteRolePolicy",
-            Self::DeleteRole => "DeleteRole",
-            Self::GetCallerIdentity => "GetCallerIdentity",
-            Self::AssumeRole => "AssumeRole",
-        }
-    }
-
-    /// Does the call change anything in AWS?
-    pub const fn writes(self) -> bool {
-        match self {
-            Self::GetRole
-            | Self::ListAttachedRolePolicies
-            | Self::ListRolePolicies
-            | Self::ListInstanceProfilesForRole
-            | Self::GetPolicy
-            | Self::ListPolicyVersions
-            | Self::GetPolicyVersion
-            | Self::ListEntitiesForPolicy
-            | Self::GetAccountAuthorizationDetails
-            | Self::GetAccountSummary
-            | Self::ListRoles
-            | Self::ListPolicies
-            | Self::SimulatePrincipalPolicy
-            | Self::GetCallerIdentity
-            | Self::AssumeRole => false,
-            Self::CreatePolicy
-            | Self::CreatePolicyVersion
-            | Self::SetDefaultPolicyVersion
-            | Self::DeletePolicyVersion
-            | Self::TagPolicy
-            | Self::UntagPolicy
-            | Self::DeletePolicy
-            | Self::CreateRole
-            | Self::UpdateAssumeRolePolicy
-            | Self::UpdateRoleDescription
-            | Self::PutRolePermissionsBoundary
-            | Self::DeleteRolePermissionsBoundary
-            | Self::TagRole
-            | Self::UntagRole
-            | Self::AttachRolePolicy
-            | Self::DetachRolePolicy
-            | Self::DeleteRolePolicy
-            | Self::DeleteRole => true,
-        }
-    }
-
     /// The permission that the call needs, `iam:…` or `sts:…`.
     pub fn permission(self) -> String {
-        let service = if matches!(self, Self::GetCallerIdentity | Self::AssumeRole) { "sts" } else { "iam" };
-        format!("{service}:{}", self.as_str())
+        format!("{}:{}", self.service(), self.as_str())
     }
 }
 
@@ -247,21 +167,6 @@ impl ErrorClass {
     }
 }
 
-/// The class of an answer that was an error: by its code, else by its HTTP status.
-pub fn class_of(code: Option<&str>, status: Option<u16>) -> ErrorClass {
-    if let Some(class) = code.and_then(|code| CODES.iter().find(|(known, _)| *known == code)).map(|(_, class)| *class) {
-        return class;
-    }
-    match status {
-        Some(401) => ErrorClass::CredentialsInvalid,
-        Some(403) => ErrorClass::AccessDenied,
-        Some(429) => ErrorClass::Throttled,
-        Some(400 | 404..=407 | 409..=428 | 430..=499) if code.is_some() => ErrorClass::InvalidInput,
-        // No code that we could read: the answer is not IAM's, or was cut short.
-        _ => ErrorClass::Transient,
-    }
-}
-
 /// A call that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{operation} of {resource}: {code}: {message}")]
@@ -280,7 +185,7 @@ pub struct IamError {
 
 impl IamError {
     /// For conditions: the AWS object, the failing action and the next step, and nothing that varies.
-    pub fn for_people(&self) -> String {
+    pub fn user_message(&self) -> String {
         let Self { class, operation, resource, code, message } = self;
         let detail = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
         let next_step = match (operation, class) {
@@ -332,6 +237,7 @@ fn is_uuid(word: &str) -> bool {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::codes::{CODES, class_of};
     use super::*;
 
     #[test]

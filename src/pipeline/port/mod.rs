@@ -4,10 +4,12 @@
 
 pub mod codes;
 pub mod error;
+mod observed;
 
 use std::future::Future;
 
 pub use error::{ErrorClass, IamError, Operation};
+pub use observed::ObservedRole;
 
 use crate::model::names::{IamPath, PolicyArn, PolicyName, RoleName};
 use crate::model::ownership::Tags;

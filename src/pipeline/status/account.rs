@@ -56,11 +56,11 @@ impl Outcome {
             | ErrorClass::AlreadyExists
             | ErrorClass::DeleteConflict => Reason::Progressing,
         };
-        Self::Failed { reason, message: error.for_people() }
+        Self::Failed { reason, message: error.user_message() }
     }
 
-    /// May it pass by itself, so that what was known before still counts for a while?
-    pub fn is_passing(&self) -> bool {
+    /// True for a failure that may pass by itself: what was known before counts for a while.
+    pub fn may_pass(&self) -> bool {
         matches!(self, Self::Failed { reason: Reason::Progressing, .. })
     }
 }
@@ -96,7 +96,7 @@ pub fn next(old: &Status, outcome: &Outcome, facts: &Facts, generation: i64, now
         Outcome::Failed { reason, message } => {
             // Whom AWS took us for once says nothing about now.
             next.caller_arn = None;
-            let second = if outcome.is_passing() {
+            let second = if outcome.may_pass() {
                 set(ConditionType::Reconciling, "True", Reason::Retrying, message)
             } else {
                 set(ConditionType::Stalled, "True", *reason, message)

@@ -1,6 +1,5 @@
 //! `status.drift`: findings as users read them.
 
-use super::cut;
 use crate::api::DriftEntry;
 use crate::pipeline::plan::Finding;
 
@@ -38,4 +37,12 @@ fn field(finding: &Finding) -> String {
         Some(item) => format!("{}.{item}", finding.field.as_str()),
         None => finding.field.as_str().to_owned(),
     }
+}
+
+/// At most `limit` characters, the last of them `…` where something was cut.
+pub(super) fn cut(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
 }

@@ -5,26 +5,28 @@
 
 pub mod account;
 mod drift;
+mod sync_state;
 #[cfg(test)]
 mod tests;
 
 use jiff::Timestamp;
 
+use crate::api::Field;
 use crate::api::condition::whole_seconds;
-use crate::api::{
-    AuroraLogExportPolicyStatus as Status, Condition, ConditionType, OutputsStatus, PolicyStatus, Reason, RoleStatus,
-};
-use crate::pipeline::plan::{Field, Finding, Part, Repair};
+use crate::api::{AuroraLogExportPolicyStatus as Status, Condition, ConditionType, OutputsStatus, Reason};
+use crate::pipeline::plan::{Part, Repair};
+use drift::cut;
+pub use sync_state::SyncState;
 
 /// What a reconcile came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// AWS is as the spec says, but for what is not being repaired.
-    InSync(Look),
+    InSync(SyncState),
     /// The same, where `spec.outputs` has, or had, something to say.
-    Published(Look, Publication),
+    Published(SyncState, Publication),
     /// `Observe`: AWS differs.
-    Drifted(Look),
+    Drifted(SyncState),
     /// Work is under way.
     Progressing {
         /// What is going on.
@@ -38,27 +40,6 @@ pub enum Outcome {
     Failed(Failure),
     /// Deletion is under way and not done.
     Deleting(Failure),
-}
-
-/// A look at AWS that came to a conclusion.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// Account of the caller.
-    pub account_id: String,
-    /// Partition of the caller.
-    pub partition: String,
-    /// The managed policy, if there is one.
-    pub policy: Option<PolicyStatus>,
-    /// The role.
-    pub role: RoleStatus,
-    /// Is a policy of our own wanted (`Minimal`)?
-    pub manages_policy: bool,
-    /// What differs and is not being repaired.
-    pub findings: Vec<Finding>,
-    /// Keys of the tags on our resources that are ours.
-    pub tag_keys: Vec<String>,
-    /// Has the account `AWSServiceRoleForRDS`? None: not known.
-    pub service_linked_role: Option<bool>,
 }
 
 /// What became of `spec.outputs`.
@@ -113,21 +94,21 @@ pub fn next(old: &Status, outcome: &Outcome, generation: i64, now: Timestamp) ->
     let mut next = Status { observed_generation: generation, ..old.clone() };
     let mut conditions = Conditions { old, generation, now, new: Vec::new() };
     match outcome {
-        Outcome::InSync(look) | Outcome::Drifted(look) | Outcome::Published(look, _) => {
+        Outcome::InSync(sync) | Outcome::Drifted(sync) | Outcome::Published(sync, _) => {
             let drifted = matches!(outcome, Outcome::Drifted(_));
-            conditions.look(look, drifted);
+            conditions.in_sync(sync, drifted);
             if let Outcome::Published(_, Publication { outputs, refused }) = outcome {
                 next.outputs.clone_from(outputs);
                 if let Some((reason, message)) = refused {
                     conditions.refuse(*reason, message);
                 }
             }
-            next.account_id = Some(look.account_id.clone());
-            next.partition = Some(look.partition.clone());
-            next.policy.clone_from(&look.policy);
-            next.role = Some(look.role.clone());
-            next.tag_keys.clone_from(&look.tag_keys);
-            next.drift = drift::entries(&look.findings);
+            next.account_id = Some(sync.account_id.clone());
+            next.partition = Some(sync.partition.clone());
+            next.policy.clone_from(&sync.policy);
+            next.role = Some(sync.role.clone());
+            next.tag_keys.clone_from(&sync.tag_keys);
+            next.drift = drift::entries(&sync.findings);
         }
         Outcome::Progressing { message, tag_keys } => {
             next.tag_keys.clone_from(tag_keys);
@@ -227,16 +208,16 @@ impl Conditions<'_> {
         }
     }
 
-    fn look(&mut self, look: &Look, drifted: bool) {
-        let policy_name = look.policy.as_ref().map(|policy| policy.arn.as_str());
-        let role = look.role.arn.as_str();
+    fn in_sync(&mut self, sync: &SyncState, drifted: bool) {
+        let policy_name = sync.policy.as_ref().map(|policy| policy.arn.as_str());
+        let role = sync.role.arn.as_str();
         let in_sync = match policy_name {
             Some(policy) => format!("policy {policy} and role {role} are as the spec says"),
             None => format!("role {role} is as the spec says"),
         };
         let differing = format!(
             "AWS differs from the spec in {} and managementPolicy is Observe; see status.drift, or set Enforce to repair it",
-            drift::summary(&look.findings)
+            drift::summary(&sync.findings)
         );
         if drifted {
             self.set(ConditionType::Ready, "False", Reason::DriftDetected, &differing);
@@ -244,9 +225,9 @@ impl Conditions<'_> {
         } else {
             self.set(ConditionType::Ready, "True", Reason::InSync, &in_sync);
         }
-        self.part_after_look(look, drifted);
-        self.drift_after_look(look, drifted, &differing);
-        match look.service_linked_role {
+        self.parts_in_sync(sync, drifted);
+        self.drift(sync, drifted, &differing);
+        match sync.service_linked_role {
             Some(false) => self.set(
                 ConditionType::Effective,
                 "True",
@@ -268,10 +249,10 @@ impl Conditions<'_> {
         }
     }
 
-    fn part_after_look(&mut self, look: &Look, drifted: bool) {
+    fn parts_in_sync(&mut self, sync: &SyncState, drifted: bool) {
         let wrong = |part: Part, attachment: bool| {
             drifted
-                && look.findings.iter().any(|finding| {
+                && sync.findings.iter().any(|finding| {
                     finding.repair == Repair::Done
                         && finding.part == part
                         && (finding.field == Field::Attachments) == attachment
@@ -290,7 +271,7 @@ impl Conditions<'_> {
                     Reason::DriftDetected,
                     &format!("{what} differs from the spec; see status.drift"),
                 );
-            } else if type_ == ConditionType::PolicyReady && !look.manages_policy {
+            } else if type_ == ConditionType::PolicyReady && !sync.manages_policy {
                 self.set(type_, "True", Reason::NotManaged, "access: FullAccess manages no policy of its own");
             } else {
                 self.set(type_, "True", Reason::InSync, &format!("{what} is as the spec says"));
@@ -298,9 +279,9 @@ impl Conditions<'_> {
         }
     }
 
-    fn drift_after_look(&mut self, look: &Look, drifted: bool, differing: &str) {
+    fn drift(&mut self, sync: &SyncState, drifted: bool, differing: &str) {
         let left =
-            |repair: Repair| look.findings.iter().filter(move |finding| finding.repair == repair).collect::<Vec<_>>();
+            |repair: Repair| sync.findings.iter().filter(move |finding| finding.repair == repair).collect::<Vec<_>>();
         let (others, immutable) = (left(Repair::LeftToOthers), left(Repair::Impossible));
         let mut notes = Vec::new();
         if !others.is_empty() {
@@ -308,7 +289,7 @@ impl Conditions<'_> {
             notes.push(format!(
                 "others attached {} to role {}; detach them, or set attachmentPolicy: Exclusive",
                 names.join(", "),
-                look.role.arn
+                sync.role.arn
             ));
         }
         if !immutable.is_empty() {
@@ -332,11 +313,3 @@ impl Conditions<'_> {
 
 /// Longer messages are cut: metav1 allows 32,768, people read less.
 const MAX_MESSAGE: usize = 2048;
-
-/// At most `limit` characters, the last of them `…` where something was cut.
-fn cut(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
-        return text.to_owned();
-    }
-    text.chars().take(limit.saturating_sub(1)).chain(['…']).collect()
-}

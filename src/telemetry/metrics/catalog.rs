@@ -71,13 +71,13 @@ macro_rules! catalog {
 
 catalog! {
     RECONCILES = Counter "reconcile_total" ["result"]
-        "Reconciles by result: success, waiting, fenced, kubernetes_error, or the reason of Ready";
+        "Reconciles by result: success, waiting, fenced, kubernetes_error, panic, or the reason of Ready";
     RECONCILE_DURATION = Histogram "reconcile_duration_seconds" []
-        "Time one reconcile took, waiting for the account's budget included";
+        "Time one reconcile took, waiting for the account's rate limit included";
     IAM_REQUESTS = Counter "iam_requests_total" ["account", "operation", "outcome"]
         "Requests sent to IAM and STS, by the outcome's error class";
-    BUDGET_WAIT = Histogram "iam_budget_wait_seconds" []
-        "Time a call to AWS waited for its account's budget";
+    RATE_LIMIT_WAIT = Histogram "iam_budget_wait_seconds" []
+        "Time a call to AWS waited for its account's rate limit";
     DRIFT_REPAIRED = Counter "drift_repaired_total" ["field"]
         "Differences found in AWS and repaired, by the field that differed";
     RESOURCES = Gauge "resources" ["condition", "status", "reason"]

@@ -9,8 +9,14 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 
 use super::catalog::{self, MetricInfo};
-use super::{CountCounter, CountGauge, SecondsGauge};
 use crate::api::{ConditionType, Reason};
+
+/// A gauge that holds seconds.
+type SecondsGauge = prometheus_client::metrics::gauge::ConstGauge<f64>;
+/// A gauge that holds a count.
+type CountGauge = prometheus_client::metrics::gauge::ConstGauge<u64>;
+/// A counter read out of a map of our own.
+type CountCounter = prometheus_client::metrics::counter::ConstCounter<u64>;
 
 /// How many objects have one condition: type, status (`True`, `False`, `Unknown`), reason, count.
 pub type ResourceCount = (ConditionType, String, Reason, u64);
@@ -32,7 +38,7 @@ fn describe<'a>(encoder: &'a mut DescriptorEncoder<'_>, info: &'a MetricInfo) ->
 struct Account {
     requests: BTreeMap<(&'static str, &'static str), u64>,
     orphans: Option<u64>,
-    scanned: Option<Instant>,
+    swept: Option<Instant>,
 }
 
 /// Series by account. A map of our own, since a `Family` cannot drop all series of one account.
@@ -59,8 +65,8 @@ impl Accounts {
         self.update(account, |known| known.orphans = Some(count));
     }
 
-    pub(super) fn scanned(&self, account: &str, at: Instant) {
-        self.update(account, |known| known.scanned = Some(at));
+    pub(super) fn swept(&self, account: &str, at: Instant) {
+        self.update(account, |known| known.swept = Some(at));
     }
 
     pub(super) fn forget(&self, account: &str) {
@@ -86,7 +92,7 @@ impl Collector for Accounts {
         }
         let mut ages = describe(&mut encoder, &catalog::DRIFT_SCAN_AGE)?;
         for (name, account) in accounts.iter() {
-            if let Some(at) = account.scanned {
+            if let Some(at) = account.swept {
                 let age = at.elapsed().as_secs_f64();
                 SecondsGauge::new(age).encode(ages.encode_family(&[("account", name.as_str())])?)?;
             }

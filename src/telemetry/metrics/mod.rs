@@ -18,8 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
-use crate::api::Reason;
-use crate::pipeline::plan::Field;
+use crate::api::{Field, Reason};
 pub use catalog::{METRICS, MetricInfo, MetricKind};
 use collectors::{Accounts, Resources};
 pub use collectors::{ResourceCount, ResourceCounts};
@@ -35,6 +34,8 @@ pub enum ReconcileResult {
     Fenced,
     /// The API server refused or did not answer.
     KubernetesError,
+    /// The reconcile panicked.
+    Panic,
     /// The object is not ready, for this reason.
     NotReady(Reason),
 }
@@ -47,6 +48,7 @@ impl ReconcileResult {
             Self::Waiting => "waiting",
             Self::Fenced => "fenced",
             Self::KubernetesError => "kubernetes_error",
+            Self::Panic => "panic",
             Self::NotReady(reason) => reason.as_str(),
         }
     }
@@ -78,7 +80,7 @@ struct ResultLabel {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FieldLabel {
-    field: String,
+    field: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -94,7 +96,7 @@ struct Inner {
     registry: Registry,
     reconciles: Family<ResultLabel, Counter>,
     reconcile_duration: Histogram,
-    budget_wait: Histogram,
+    rate_limit_wait: Histogram,
     drift_repaired: Family<FieldLabel, Counter>,
     leader: Gauge,
     status_writes: Counter,
@@ -122,11 +124,11 @@ impl Metrics {
         // From a no-op (milliseconds) to one that waited for a throttled account.
         let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
         let reconcile_duration = register(&mut registry, catalog::RECONCILE_DURATION, Histogram::new(seconds));
-        let budget_wait = register(&mut registry, catalog::BUDGET_WAIT, Histogram::new(seconds));
+        let rate_limit_wait = register(&mut registry, catalog::RATE_LIMIT_WAIT, Histogram::new(seconds));
         let drift_repaired = register(&mut registry, catalog::DRIFT_REPAIRED, Family::<FieldLabel, Counter>::default());
         // A series that begins at 1 hides its first repair from Prometheus' `increase`, and so from the alert.
         for field in Field::ALL {
-            drop(drift_repaired.get_or_create(&FieldLabel { field: field.as_str().to_owned() }));
+            drop(drift_repaired.get_or_create(&FieldLabel { field: field.as_str() }));
         }
         let leader = register(&mut registry, catalog::LEADER, Gauge::default());
         let status_writes = register(&mut registry, catalog::STATUS_WRITES, Counter::default());
@@ -141,7 +143,7 @@ impl Metrics {
             registry,
             reconciles,
             reconcile_duration,
-            budget_wait,
+            rate_limit_wait,
             drift_repaired,
             leader,
             status_writes,
@@ -161,18 +163,15 @@ impl Metrics {
         self.0.accounts.request(account, operation, outcome);
     }
 
-    /// Records how long a call waited for its account's budget.
-    pub fn budget_waited(&self, waited: Duration) {
-        self.0.budget_wait.observe(waited.as_secs_f64());
+    /// Records how long a call waited for its account's rate limit.
+    pub fn rate_limit_waited(&self, waited: Duration) {
+        self.0.rate_limit_wait.observe(waited.as_secs_f64());
     }
 
-    /// Counts a repaired difference. Of a field such as `tags.team` only `tags` is kept: tag keys are users' words
-    /// and would make a series each.
-    pub fn drift_repaired(&self, field: &str) {
-        let field = field.split('.').next().unwrap_or_default().to_owned();
-        self.0.drift_repaired.get_or_create(&FieldLabel { field }).inc();
+    /// Counts a repaired difference.
+    pub fn drift_repaired(&self, field: Field) {
+        self.0.drift_repaired.get_or_create(&FieldLabel { field: field.as_str() }).inc();
     }
-
     /// Counts a status write.
     pub fn status_written(&self) {
         self.0.status_writes.inc();
@@ -183,9 +182,9 @@ impl Metrics {
         self.0.accounts.orphans(account, count);
     }
 
-    /// Records the end of a complete drift scan of the account; its age is computed at every scrape.
-    pub fn scanned(&self, account: &str, at: Instant) {
-        self.0.accounts.scanned(account, at);
+    /// Records the end of a complete sweep of the account; its age is computed at every scrape.
+    pub fn swept(&self, account: &str, at: Instant) {
+        self.0.accounts.swept(account, at);
     }
 
     /// Drops every series of an account that is no longer in use.
@@ -244,13 +243,6 @@ fn register<M: Metric + Clone>(registry: &mut Registry, info: MetricInfo, metric
     registry.register(info.family(), info.help, metric.clone());
     metric
 }
-
-/// A gauge that holds seconds.
-type SecondsGauge = prometheus_client::metrics::gauge::ConstGauge<f64>;
-/// A gauge that holds a count.
-type CountGauge = prometheus_client::metrics::gauge::ConstGauge<u64>;
-/// A counter read out of a map of our own.
-type CountCounter = prometheus_client::metrics::counter::ConstCounter<u64>;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may fail")]

@@ -11,13 +11,13 @@ fn filled() -> Metrics {
     metrics.iam_request("prod", "GetRole", "success");
     metrics.iam_request("prod", "GetRole", "success");
     metrics.iam_request("test", "CreateRole", "throttled");
-    metrics.budget_waited(Duration::from_millis(3));
-    metrics.drift_repaired("trust");
-    metrics.drift_repaired("tags.team");
-    metrics.drift_repaired("tags.cost-centre");
+    metrics.rate_limit_waited(Duration::from_millis(3));
+    metrics.drift_repaired(Field::Trust);
+    metrics.drift_repaired(Field::Tags);
+    metrics.drift_repaired(Field::Tags);
     metrics.status_written();
     metrics.orphans("prod", 2);
-    metrics.scanned("prod", Instant::now().checked_sub(Duration::from_secs(90)).unwrap());
+    metrics.swept("prod", Instant::now().checked_sub(Duration::from_secs(90)).unwrap());
     metrics.leader(true);
     metrics.set_resources(Arc::new(|| {
         let ready = |count| (ConditionType::Ready, "True".to_owned(), Reason::InSync, count);

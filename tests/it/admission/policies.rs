@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use aurora_log_export_operator::model::names::{AccountId, ClusterName, IamPath, Owner, Partition};
-use aurora_log_export_operator::model::object::Object;
 use aurora_log_export_operator::model::settings::{AccountFacts, Cluster, Settings};
+use aurora_log_export_operator::model::stored::PolicyObject;
 use aurora_log_export_operator::pipeline::desired::desired;
 
 use super::policy_cases::cases;
@@ -58,7 +58,7 @@ fn the_operator_by_itself_refuses_what_the_api_server_refuses() {
     let account = AccountFacts {
         id: AccountId::parse("123456789012").expect("valid"),
         partition: Partition::parse("aws").expect("valid"),
-        via: None,
+        binding: None,
     };
     // Keys repeated in the text are seen by the API server alone; names of Kubernetes objects are looked up; and no
     // source ARN is a good number of them.
@@ -70,7 +70,7 @@ fn the_operator_by_itself_refuses_what_the_api_server_refuses() {
             continue;
         }
         judged += 1;
-        let object: Object =
+        let object: PolicyObject =
             serde_saphyr::from_str(&policy("shop", "orders", &case.spec)).expect("any object can be read");
         let refusal = match &object.spec {
             Err(unreadable) => unreadable.to_string(),

@@ -95,19 +95,6 @@ proptest! {
     }
 
     #[test]
-    fn what_an_account_scan_did_not_show_of_ones_own_is_found_and_stays_as_it_is(spec in spec()) {
-        let Some(desired) = wanted(&spec) else { return Ok(()) };
-        let mut world = World::new(desired, &[]);
-        world.first_pass_unread();
-        world.assert_as_the_spec_says();
-        world.restart();
-        let before = world.snapshot();
-        let pass = world.first_pass_unread();
-        prop_assert!(matches!(pass, Pass::InSync(_)), "{pass:?}");
-        prop_assert_eq!(world.snapshot(), before);
-    }
-
-    #[test]
     fn versions_are_reused_or_pruned_and_never_more_than_five(
         specs in edits(3..=4),
         order in prop::collection::vec(0_usize..4, 10..25),

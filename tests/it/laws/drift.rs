@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use aurora_log_export_operator::api::Field;
 use aurora_log_export_operator::api::policy::AttachmentPolicy;
 use aurora_log_export_operator::model::documents::Meaning;
-use aurora_log_export_operator::pipeline::plan::{Field, Part, Repair};
+use aurora_log_export_operator::pipeline::plan::{Part, Repair};
 use aurora_test_support::iam_model::{ApiError, Iam};
 use proptest::prelude::*;
 use proptest::sample::subsequence;

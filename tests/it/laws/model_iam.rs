@@ -2,7 +2,7 @@
 
 use aurora_log_export_operator::model::names::{PolicyArn, RoleName};
 use aurora_log_export_operator::model::ownership::Tags;
-use aurora_log_export_operator::pipeline::port::error::class_of;
+use aurora_log_export_operator::pipeline::port::codes::class_of;
 use aurora_log_export_operator::pipeline::port::{
     ErrorClass, Iam, IamError, NewPolicy, NewRole, Operation, Policy, PolicyUsers, PolicyVersion, Result, Role,
 };

@@ -11,8 +11,10 @@ use aurora_log_export_operator::model::names::{AccountId, ClusterName, IamPath, 
 use aurora_log_export_operator::model::settings::{AccountFacts, Cluster, Settings};
 use aurora_log_export_operator::pipeline::apply::{Applied, apply};
 use aurora_log_export_operator::pipeline::desired::{Desired, desired};
-use aurora_log_export_operator::pipeline::observe::{Observed, VersionMemory, observe, observe_new};
-use aurora_log_export_operator::pipeline::plan::{Conflict, Plan, Rivals, Step, deletion, plan};
+use aurora_log_export_operator::pipeline::leftovers::observe_leftovers;
+use aurora_log_export_operator::pipeline::observe::{KnownVersions, Observed, observe, observe_new};
+use aurora_log_export_operator::pipeline::plan::deletion::plan_deletion;
+use aurora_log_export_operator::pipeline::plan::{Conflict, EarlierClaims, Plan, Step, plan};
 use aurora_log_export_operator::pipeline::port::{ErrorClass, IamError};
 use aurora_test_support::iam_model::handle::Shared;
 use aurora_test_support::iam_model::{Action, CreatePolicy, CreateRole, Iam, PageRequest, PolicyVersion};
@@ -46,7 +48,7 @@ pub(super) fn wanted(spec: &AuroraLogExportPolicySpec) -> Option<Desired> {
         IamPath::parse("/aurora/").ok()?,
     );
     let account =
-        AccountFacts { id: AccountId::parse(ACCOUNT).ok()?, partition: Partition::parse("aws").ok()?, via: None };
+        AccountFacts { id: AccountId::parse(ACCOUNT).ok()?, partition: Partition::parse("aws").ok()?, binding: None };
     desired(&Owner::new("shop", "orders"), spec, &settings, &account).ok()
 }
 
@@ -65,7 +67,7 @@ pub(super) struct World {
     pub(super) desired: Desired,
     attachments: AttachmentPolicy,
     former: Vec<String>,
-    memory: VersionMemory,
+    known: KnownVersions,
 }
 
 impl World {
@@ -110,7 +112,7 @@ impl World {
             attachments: desired.attachments,
             desired,
             former: Vec::new(),
-            memory: VersionMemory::default(),
+            known: KnownVersions::default(),
         }
     }
 
@@ -122,16 +124,16 @@ impl World {
 
     /// The process ended and another goes on: what stands in the status is all it knows.
     pub(super) fn restart(&mut self) {
-        self.memory = VersionMemory::default();
+        self.known = KnownVersions::default();
     }
 
     pub(super) fn look(&mut self) -> Result<Observed, IamError> {
-        now(observe(&self.iam, &self.desired, &mut self.memory))
+        now(observe(&self.iam, &self.desired, &mut self.known))
     }
 
     /// The plan for what is observed.
     pub(super) fn plan(&self, observed: &Observed) -> Result<Plan, Conflict> {
-        plan(&self.desired, observed, &Rivals::default(), &self.former)
+        plan(&self.desired, observed, &EarlierClaims::default(), &self.former)
     }
 
     /// Executes steps as the driver does: what may be written is on record first, and an error forgets what was read.
@@ -145,7 +147,7 @@ impl World {
         match now(apply(&self.iam, steps, &mut applied, |_| {})) {
             Ok(()) => Ok(applied),
             Err(error) => {
-                self.memory = VersionMemory::default();
+                self.known = KnownVersions::default();
                 Err(error.error)
             }
         }
@@ -161,16 +163,7 @@ impl World {
 
     /// The first reconcile of an object that never reached AWS.
     pub(super) fn first_pass(&mut self) -> Pass {
-        self.begin(false)
-    }
-
-    /// The same where an account scan has told that the name is free: whatever has come since, it does not show.
-    pub(super) fn first_pass_unread(&mut self) -> Pass {
-        self.begin(true)
-    }
-
-    fn begin(&mut self, free: bool) -> Pass {
-        let observed = match now(observe_new(&self.iam, &self.desired, &mut self.memory, free)) {
+        let observed = match now(observe_new(&self.iam, &self.desired, &mut self.known)) {
             Ok(observed) => observed,
             Err(error) => return Pass::Failed(error),
         };
@@ -214,8 +207,8 @@ impl World {
     pub(super) fn delete(&self) -> Result<(), Vec<String>> {
         let failed = |error: IamError| vec![error.to_string()];
         let identity = &self.desired.identity;
-        let remains = now(deletion::remains(&self.iam, identity)).map_err(failed)?;
-        let steps = deletion::plan(identity, &remains, self.attachments)?;
+        let leftovers = now(observe_leftovers(&self.iam, identity)).map_err(failed)?;
+        let steps = plan_deletion(identity, &leftovers, self.attachments)?;
         let mut applied = Applied::default();
         now(apply(&self.iam, &steps, &mut applied, |_| {})).map_err(|error| failed(error.error))
     }

@@ -227,7 +227,7 @@ impl Life {
             &Owner::new(stage.namespace.clone(), self.name.clone()),
             spec,
             &settings(stage, &self.uid)?,
-            &AccountFacts { id: AccountId::parse(ACCOUNT)?, partition: Partition::parse("aws")?, via: None },
+            &AccountFacts { id: AccountId::parse(ACCOUNT)?, partition: Partition::parse("aws")?, binding: None },
         )?;
         let role = stage.role(&self.name)?;
         ensure!(Meaning::of(role.trust.as_str()) == wanted.trust.meaning(), "trust {:?}", role.trust);

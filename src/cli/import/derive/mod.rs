@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::found::{FoundPolicy, FoundRole};
 use super::inverse::{scope_of, trust_of, why_not};
 use crate::api::policy::{
     Access, AccountRef, AdoptionPolicy, AuroraLogExportPolicySpec, DeletionPolicy, ManagementPolicy, Scope,
@@ -14,31 +15,11 @@ use crate::model::names::{Owner, PolicyArn};
 use crate::model::ownership::{Ownership, Tags};
 use crate::model::settings::{AccountFacts, Settings};
 use crate::pipeline::desired::desired;
-use crate::pipeline::port::{Policy, PolicyUsers, Role};
+use crate::pipeline::port::PolicyUsers;
 
 /// Ownership takes three tags, consent one.
 const TAGS_NEEDED: usize = 4;
 const MAX_TAGS: usize = 50;
-
-/// A role that trusts RDS.
-#[derive(Clone, Debug)]
-pub(super) struct FoundRole {
-    pub(super) name: String,
-    pub(super) path: String,
-    pub(super) role: Role,
-    pub(super) attached: Vec<String>,
-    pub(super) inline: Vec<String>,
-    pub(super) instance_profiles: Vec<String>,
-}
-
-/// A customer-managed policy.
-#[derive(Clone, Debug)]
-pub(super) struct FoundPolicy {
-    pub(super) policy: Policy,
-    /// Of the default version.
-    pub(super) document: String,
-    pub(super) users: PolicyUsers,
-}
 
 /// What the person who imports decides.
 #[derive(Clone, Debug)]
@@ -54,6 +35,16 @@ pub(super) struct Import {
     pub(super) verdicts: BTreeMap<String, Verdict>,
     /// What could not be looked at.
     pub(super) notes: Vec<String>,
+}
+
+impl Import {
+    /// What was found and not imported, and why.
+    pub(super) fn not_imported(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.verdicts.iter().filter_map(|(what, verdict)| match verdict {
+            Verdict::Left(why) => Some((what, why)),
+            Verdict::Imported(_) => None,
+        })
+    }
 }
 
 #[derive(Debug)]

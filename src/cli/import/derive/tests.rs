@@ -3,13 +3,14 @@ use crate::api::policy::TrustProtection;
 use crate::model::documents::permissions::{PermissionScope, document};
 use crate::model::names::{AccountId, ClusterName, IamPath, Partition};
 use crate::model::settings::Cluster;
+use crate::pipeline::port::{Policy, Role};
 
 fn partition() -> Partition {
     Partition::parse("aws").unwrap()
 }
 
 fn account() -> AccountFacts {
-    AccountFacts { id: AccountId::parse("123456789012").unwrap(), partition: partition(), via: None }
+    AccountFacts { id: AccountId::parse("123456789012").unwrap(), partition: partition(), binding: None }
 }
 
 fn settings() -> Settings {

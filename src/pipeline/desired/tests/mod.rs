@@ -11,7 +11,7 @@ use super::{Desired, Refused, desired};
 use crate::api::AuroraLogExportPolicySpec;
 use crate::api::account::Guardrails;
 use crate::model::names::{AccountId, ClusterName, IamPath, Owner, Partition};
-use crate::model::settings::{AccountFacts, Cluster, Settings, Via};
+use crate::model::settings::{AccountBinding, AccountFacts, Cluster, Settings};
 
 const ACCOUNT: &str = "123456789012";
 
@@ -23,13 +23,16 @@ fn settings() -> Settings {
 }
 
 fn account() -> AccountFacts {
-    AccountFacts { id: AccountId::parse(ACCOUNT).unwrap(), partition: Partition::parse("aws").unwrap(), via: None }
+    AccountFacts { id: AccountId::parse(ACCOUNT).unwrap(), partition: Partition::parse("aws").unwrap(), binding: None }
 }
 
 /// The account behind an `AwsAccount` with these guardrails.
 fn guarded(guardrails: Value) -> AccountFacts {
     AccountFacts {
-        via: Some(Via { name: "shop".into(), guardrails: serde_json::from_value::<Guardrails>(guardrails).unwrap() }),
+        binding: Some(AccountBinding {
+            name: "shop".into(),
+            guardrails: serde_json::from_value::<Guardrails>(guardrails).unwrap(),
+        }),
         ..account()
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{account, settings};
 use crate::api::{AuroraLogExportPolicySpec, Reason};
 use crate::model::names::Owner;
-use crate::model::object::Object;
+use crate::model::stored::PolicyObject;
 use crate::pipeline::desired::desired;
 
 /// A string that breaks any rule on names, Regions, groups, streams, ARNs and tags: none allows these characters.
@@ -199,7 +199,7 @@ proptest! {
         status in prop_oneof![Just(Value::Null), anything()],
     ) {
         let stored = json!({ "metadata": { "namespace": "shop", "name": "orders" }, "spec": spec, "status": status });
-        let object: Object = serde_json::from_value(stored).unwrap();
+        let object: PolicyObject = serde_json::from_value(stored).unwrap();
         match &object.spec {
             Err(unreadable) => {
                 prop_assert!(unreadable.field == "spec" || unreadable.field.starts_with("spec."), "{}", unreadable);
@@ -218,6 +218,6 @@ proptest! {
 
     #[test]
     fn whatever_bytes_come_nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        prop_assert!(serde_json::from_slice::<Object>(&bytes).map_or(true, |object| object.spec.is_err()));
+        prop_assert!(serde_json::from_slice::<PolicyObject>(&bytes).map_or(true, |object| object.spec.is_err()));
     }
 }

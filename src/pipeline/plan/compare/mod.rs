@@ -2,12 +2,16 @@
 
 mod tags;
 
-use super::{Action, Field, Finding, Part, Plan, Repair, Step};
+use super::action::{Action, Finding, Part, Plan, Repair, Step};
+use crate::api::Field;
 use crate::api::policy::AttachmentPolicy;
 use crate::model::documents::Meaning;
+use crate::model::ownership::Tags;
 use crate::pipeline::desired::{Desired, DesiredPolicy};
-use crate::pipeline::observe::{Content, Observed, ObservedPolicy, ObservedRole};
+use crate::pipeline::observe::{Content, Observed, ObservedPolicy};
+use crate::pipeline::port::ObservedRole;
 use crate::pipeline::port::{NewPolicy, NewRole};
+use tags::TagDifferences;
 
 /// IAM keeps at most this many versions of a managed policy.
 const MAX_VERSIONS: usize = 5;
@@ -116,6 +120,33 @@ impl Comparison<'_> {
         }
     }
 
+    fn tags(&mut self, part: Part, actual: &Tags) {
+        let identity = &self.desired.identity;
+        let (arn, role) = (identity.policy_arn.clone(), identity.role_name.clone());
+        let TagDifferences { wrong, removed } = tags::compare(part, &self.desired.tags, actual, self.former_tag_keys);
+        let found = |key: &String| actual.get(key).map_or(NONE, String::as_str);
+        for (key, value) in &wrong {
+            self.differs(part, Field::Tags, Some(key), value, found(key), Vec::new());
+        }
+        for key in &removed {
+            self.differs(part, Field::Tags, Some(key), NONE, found(key), Vec::new());
+        }
+        let mut push = |action| self.plan.steps.push(Step { action, part, field: Field::Tags });
+        // Removed first, to make room: IAM allows 50 tags.
+        if !removed.is_empty() {
+            push(match part {
+                Part::Policy => Action::UntagPolicy { arn: arn.clone(), keys: removed },
+                Part::Role => Action::UntagRole { role: role.clone(), keys: removed },
+            });
+        }
+        if !wrong.is_empty() {
+            push(match part {
+                Part::Policy => Action::TagPolicy { arn, tags: wrong },
+                Part::Role => Action::TagRole { role, tags: wrong },
+            });
+        }
+    }
+
     fn document(&mut self, wanted: &DesiredPolicy, policy: &ObservedPolicy, text: &str) {
         let arn = self.desired.identity.policy_arn.clone();
         if let Some(version) = &policy.matching_version {
@@ -141,12 +172,11 @@ impl Comparison<'_> {
 
     /// Our policy of `Minimal`, no longer wanted: after the role let go of it, its versions and then itself.
     fn superseded_policy(&mut self, policy: &ObservedPolicy) {
-        use crate::model::ownership::Standing;
+        use crate::model::ownership::OwnershipVerdict;
         let identity = &self.desired.identity;
-        let ours = policy
-            .tags
-            .as_ref()
-            .is_some_and(|tags| matches!(identity.ownership.judge(tags), Standing::Ours | Standing::OursBeforeRestore));
+        let ours = policy.tags.as_ref().is_some_and(|tags| {
+            matches!(identity.ownership.judge(tags), OwnershipVerdict::Ours | OwnershipVerdict::OursBeforeRestore)
+        });
         if !ours {
             return;
         }

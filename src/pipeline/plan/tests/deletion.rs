@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::{OTHERS_POLICY, wanted, write};
 use crate::api::policy::AttachmentPolicy::{Additive, Exclusive};
-use crate::pipeline::plan::deletion::{Presence, RemainingPolicy, RemainingRole, Remains, plan};
+use crate::pipeline::leftovers::{Leftovers, PolicyLeftover, Presence, RoleLeftover};
+use crate::pipeline::plan::deletion::plan_deletion;
 use crate::pipeline::port::{PolicyUsers, PolicyVersion};
 
 fn version(id: &str, is_default: bool) -> PolicyVersion {
@@ -16,11 +17,11 @@ fn texts(items: &[&str]) -> Vec<String> {
 }
 
 /// Role and policy as an object leaves them.
-fn remains() -> Remains {
+fn leftovers() -> Leftovers {
     let own = wanted(json!({})).identity.policy_arn;
-    Remains {
-        role: Presence::Ours(RemainingRole { attached: vec![own.to_string()], ..RemainingRole::default() }),
-        policy: Presence::Ours(RemainingPolicy {
+    Leftovers {
+        role: Presence::Ours(RoleLeftover { attached: vec![own.to_string()], ..RoleLeftover::default() }),
+        policy: Presence::Ours(PolicyLeftover {
             versions: vec![version("v3", false), version("v2", true), version("v1", false)],
             users: PolicyUsers {
                 roles: texts(&["Shop.Orders"]),
@@ -31,15 +32,18 @@ fn remains() -> Remains {
     }
 }
 
-fn writes(remains: &Remains, attachments: crate::api::policy::AttachmentPolicy) -> Result<Vec<String>, Vec<String>> {
-    let steps = plan(&wanted(json!({})).identity, remains, attachments)?;
+fn writes(
+    leftovers: &Leftovers,
+    attachments: crate::api::policy::AttachmentPolicy,
+) -> Result<Vec<String>, Vec<String>> {
+    let steps = plan_deletion(&wanted(json!({})).identity, leftovers, attachments)?;
     Ok(steps.iter().map(|step| write(&step.action)).collect())
 }
 
 #[test]
 fn the_role_goes_first_then_versions_then_the_policy() {
     assert_eq!(
-        writes(&remains(), Additive).unwrap(),
+        writes(&leftovers(), Additive).unwrap(),
         [
             "Detach arn:aws:iam::123456789012:policy/x/shop.orders",
             "DeleteRole",
@@ -52,15 +56,15 @@ fn the_role_goes_first_then_versions_then_the_policy() {
 
 #[test]
 fn what_full_access_attached_is_ours_to_detach() {
-    let remains = Remains {
-        role: Presence::Ours(RemainingRole {
+    let leftovers = Leftovers {
+        role: Presence::Ours(RoleLeftover {
             attached: texts(&["arn:aws:iam::aws:policy/CloudWatchLogsFullAccess"]),
-            ..RemainingRole::default()
+            ..RoleLeftover::default()
         }),
         policy: Presence::Absent,
     };
     assert_eq!(
-        writes(&remains, Additive).unwrap(),
+        writes(&leftovers, Additive).unwrap(),
         ["Detach arn:aws:iam::aws:policy/CloudWatchLogsFullAccess", "DeleteRole"]
     );
 }
@@ -70,11 +74,11 @@ fn what_is_absent_or_not_ours_stays_out_of_the_plan() {
     for (role, policy, expected) in [
         (Presence::Absent, Presence::Absent, 0),
         (Presence::NotOurs, Presence::NotOurs, 0),
-        (remains().role, Presence::NotOurs, 2),
+        (leftovers().role, Presence::NotOurs, 2),
     ] {
-        assert_eq!(writes(&Remains { role, policy }, Exclusive).unwrap().len(), expected);
+        assert_eq!(writes(&Leftovers { role, policy }, Exclusive).unwrap().len(), expected);
     }
-    let mut policy_only = remains();
+    let mut policy_only = leftovers();
     policy_only.role = Presence::Absent;
     let Presence::Ours(policy) = &mut policy_only.policy else { unreachable!() };
     policy.users = PolicyUsers::default();
@@ -83,7 +87,7 @@ fn what_is_absent_or_not_ours_stays_out_of_the_plan() {
 
 #[test]
 fn each_that_holds_a_resource_is_named_and_nothing_is_written() {
-    let mut held = remains();
+    let mut held = leftovers();
     let Presence::Ours(role) = &mut held.role else { unreachable!() };
     role.attached.push(OTHERS_POLICY.to_owned());
     role.inline = texts(&["byhand"]);
@@ -109,7 +113,7 @@ fn each_that_holds_a_resource_is_named_and_nothing_is_written() {
 
 #[test]
 fn exclusive_takes_off_the_role_what_others_put_there() {
-    let mut held = remains();
+    let mut held = leftovers();
     held.policy = Presence::Absent;
     let Presence::Ours(role) = &mut held.role else { unreachable!() };
     role.attached = texts(&[OTHERS_POLICY]);
@@ -122,7 +126,7 @@ fn exclusive_takes_off_the_role_what_others_put_there() {
 
 #[test]
 fn a_role_of_our_name_that_is_not_ours_holds_our_policy() {
-    let mut held = remains();
+    let mut held = leftovers();
     held.role = Presence::NotOurs;
     let blockers = writes(&held, Exclusive).unwrap_err();
     assert_eq!(blockers.len(), 2, "{blockers:?}");

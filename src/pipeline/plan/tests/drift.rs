@@ -1,10 +1,12 @@
 //! Drift by kind: the finding, and the writes that end it.
 
+use crate::api::Field;
 use serde_json::{Value, json};
 
 use super::{OTHERS_POLICY, found, in_sync, plan_for, role, wanted, writes};
-use crate::pipeline::observe::{Content, Observed, ObservedPolicy, ObservedRole};
-use crate::pipeline::plan::{Action, Field, Part, Plan, Repair, Rivals, plan, role_differences};
+use crate::pipeline::observe::{Content, Observed, ObservedPolicy};
+use crate::pipeline::plan::{Action, EarlierClaims, Part, Plan, Repair, plan, role_differences};
+use crate::pipeline::port::ObservedRole;
 use crate::pipeline::port::PolicyVersion;
 
 const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/b";
@@ -298,7 +300,7 @@ fn a_role_judged_by_itself_differs_in_what_a_whole_plan_says_of_it() {
     role.tags.insert("former".into(), "x".into());
     role.attached.clear();
     let former = ["former".to_owned()];
-    let whole = plan(&desired, &observed, &Rivals::default(), &former).unwrap();
+    let whole = plan(&desired, &observed, &EarlierClaims::default(), &former).unwrap();
     let alone = role_differences(&desired, observed.role.as_ref().unwrap(), &former);
     assert_eq!((&alone.findings, &alone.steps), (&whole.findings, &whole.steps));
     let own = desired.identity.policy_arn.as_str();

@@ -2,18 +2,20 @@
 
 mod deletion;
 mod drift;
-mod remains;
+mod leftovers;
 mod tags;
 mod verdicts;
 
+use crate::api::Field;
 use serde_json::{Value, json};
 
-use super::{Action, Conflict, Field, Part, Plan, Rivals, plan};
+use super::{Action, Conflict, EarlierClaims, Part, Plan, plan};
 use crate::model::names::{AccountId, ClusterName, IamPath, Owner, Partition};
 use crate::model::ownership::Tags;
 use crate::model::settings::{AccountFacts, Cluster, Settings};
 use crate::pipeline::desired::{Desired, desired};
-use crate::pipeline::observe::{Content, Observed, ObservedPolicy, ObservedRole};
+use crate::pipeline::observe::{Content, Observed, ObservedPolicy};
+use crate::pipeline::port::ObservedRole;
 
 const OTHERS_POLICY: &str = "arn:aws:iam::aws:policy/ReadOnlyAccess";
 
@@ -25,7 +27,7 @@ fn wanted(spec: Value) -> Desired {
     let account = AccountFacts {
         id: AccountId::parse("123456789012").unwrap(),
         partition: Partition::parse("aws").unwrap(),
-        via: None,
+        binding: None,
     };
     let spec = serde_json::from_value(spec).unwrap();
     desired(&Owner::new("shop", "orders"), &spec, &settings, &account).unwrap()
@@ -65,7 +67,7 @@ fn in_sync(desired: &Desired) -> Observed {
 }
 
 fn plan_for(desired: &Desired, observed: &Observed) -> Result<Plan, Conflict> {
-    plan(desired, observed, &Rivals::default(), &[])
+    plan(desired, observed, &EarlierClaims::default(), &[])
 }
 
 /// The writes in their order, by name and by what they are about.

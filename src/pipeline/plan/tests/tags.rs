@@ -1,9 +1,10 @@
 //! Tags by kind of change: ours come and go, those of others stay.
 
+use crate::api::Field;
 use serde_json::{Value, json};
 
 use super::{found, in_sync, wanted, writes};
-use crate::pipeline::plan::{Field, Part, Plan, Rivals, plan};
+use crate::pipeline::plan::{EarlierClaims, Part, Plan, plan};
 
 fn after_tags(before: &[&str], now: &Value, on_aws: &[(&str, &str)]) -> Plan {
     let desired = wanted(json!({ "tags": now }));
@@ -15,7 +16,7 @@ fn after_tags(before: &[&str], now: &Value, on_aws: &[(&str, &str)]) -> Plan {
     edit(&mut observed.role.as_mut().unwrap().tags);
     edit(observed.policy.as_mut().unwrap().tags.as_mut().unwrap());
     let before: Vec<_> = before.iter().map(|key| (*key).to_owned()).collect();
-    plan(&desired, &observed, &Rivals::default(), &before).unwrap()
+    plan(&desired, &observed, &EarlierClaims::default(), &before).unwrap()
 }
 
 #[test]

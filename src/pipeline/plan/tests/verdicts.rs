@@ -7,7 +7,7 @@ use super::{OTHERS_POLICY, in_sync, plan_for, policy, role, wanted, writes};
 use crate::model::names::Owner;
 use crate::model::ownership::Tags;
 use crate::pipeline::observe::Observed;
-use crate::pipeline::plan::{Conflict, Plan, Rivals, plan};
+use crate::pipeline::plan::{Conflict, EarlierClaims, Plan, plan};
 
 const MANAGED_BY: &str = "auroralogexport.dev/managed-by";
 const CLUSTER_UID: &str = "auroralogexport.dev/cluster-uid";
@@ -123,7 +123,7 @@ fn always_takes_what_is_nobodys_and_never_what_is_somebodys() {
 
 #[test]
 fn always_refuses_a_role_that_trusts_others_or_has_other_policies() {
-    type Change = fn(&mut crate::pipeline::observe::ObservedRole);
+    type Change = fn(&mut crate::pipeline::port::ObservedRole);
     let table: [(Change, &str); 5] = [
         (
             |role| {
@@ -161,7 +161,7 @@ fn always_refuses_a_role_that_trusts_others_or_has_other_policies() {
 #[test]
 fn the_earlier_object_goes_first_where_nothing_exists() {
     let desired = wanted(json!({}));
-    let rival = |policy: bool, role: bool| Rivals {
+    let rival = |policy: bool, role: bool| EarlierClaims {
         policy: policy.then(|| Owner::new("other", "first")),
         role: role.then(|| Owner::new("other", "first")),
     };
@@ -200,7 +200,7 @@ proptest! {
         let minimal = wanted(json!({}));
         let observed = Observed {
             policy: exists.0.then(|| crate::pipeline::observe::ObservedPolicy { tags: Some(on_policy.clone()), ..policy(&minimal) }),
-            role: exists.1.then(|| crate::pipeline::observe::ObservedRole { tags: on_role.clone(), ..role(&desired) }),
+            role: exists.1.then(|| crate::pipeline::port::ObservedRole { tags: on_role.clone(), ..role(&desired) }),
         };
         let free = |tags: &Tags| {
             let has = |key: &str, values: &[&str]| tags.get(key).is_some_and(|value| values.contains(&value.as_str()));

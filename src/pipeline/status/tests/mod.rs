@@ -3,18 +3,19 @@
 mod rules;
 mod situations;
 
+use crate::api::Field;
 use jiff::Timestamp;
 
-use super::{Affected, Failure, Look, Outcome, condition, next};
+use super::{Affected, Failure, Outcome, SyncState, condition, next};
 use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, PolicyStatus, Reason, RoleStatus};
-use crate::pipeline::plan::{Field, Finding, Part, Repair};
+use crate::pipeline::plan::{Finding, Part, Repair};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
 }
 
-fn look(findings: Vec<Finding>) -> Look {
-    Look {
+fn look(findings: Vec<Finding>) -> SyncState {
+    SyncState {
         account_id: "123456789012".into(),
         partition: "aws".into(),
         policy: Some(PolicyStatus {

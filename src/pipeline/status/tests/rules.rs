@@ -1,13 +1,14 @@
 //! What holds for every sequence of outcomes.
 
+use crate::api::Field;
 use proptest::prelude::*;
 
 use super::super::Publication;
-use super::{Affected, Failure, Look, Outcome, Repair, at, condition, finding, look, next};
+use super::{Affected, Failure, Outcome, Repair, SyncState, at, condition, finding, look, next};
 use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, Reason};
-use crate::pipeline::plan::{Field, Part};
+use crate::pipeline::plan::Part;
 
-fn looks() -> impl Strategy<Value = Look> {
+fn looks() -> impl Strategy<Value = SyncState> {
     let findings = prop::collection::vec(
         (
             prop::sample::select(vec![Part::Policy, Part::Role]),
@@ -18,7 +19,7 @@ fn looks() -> impl Strategy<Value = Look> {
     );
     (findings, any::<bool>(), any::<Option<bool>>()).prop_map(|(findings, manages_policy, service_linked_role)| {
         let findings = findings.into_iter().map(|(part, field, repair)| finding(part, field, repair)).collect();
-        let mut look = Look { manages_policy, service_linked_role, ..look(findings) };
+        let mut look = SyncState { manages_policy, service_linked_role, ..look(findings) };
         if !manages_policy {
             look.policy = None;
         }

@@ -1,8 +1,9 @@
 //! Each row of the table: conditions, and what tools make of them.
 
 use super::{Affected, Failure, Outcome, at, condition, failed, finding, kstatus, look, next, progressing, says};
+use crate::api::Field;
 use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, Reason};
-use crate::pipeline::plan::{Field, Part, Repair};
+use crate::pipeline::plan::{Part, Repair};
 use crate::pipeline::status::{Publication, is_ready};
 
 use ConditionType::{Drifted, Effective, PolicyAttached, PolicyReady, Ready, Reconciling, RoleReady, Stalled};

@@ -10,7 +10,7 @@ use super::wanted;
 use crate::model::names::{PolicyArn, RoleName};
 use crate::model::ownership::Tags;
 use crate::pipeline::desired::Desired;
-use crate::pipeline::plan::deletion::{Presence, RemainingPolicy, RemainingRole, Remains, remains};
+use crate::pipeline::leftovers::{Leftovers, PolicyLeftover, Presence, RoleLeftover, observe_leftovers};
 use crate::pipeline::port::{Iam, NewPolicy, NewRole, Policy, PolicyUsers, PolicyVersion, Result, Role};
 
 /// An account with at most one role and one policy, which notes what it is asked.
@@ -116,8 +116,8 @@ fn policy(desired: &Desired, tags: &Tags) -> Policy {
 }
 
 /// What a look finds, and what it asked for on the way.
-fn look(desired: &Desired, account: &Account) -> (Remains, Vec<&'static str>) {
-    let future = pin!(remains(account, &desired.identity));
+fn look(desired: &Desired, account: &Account) -> (Leftovers, Vec<&'static str>) {
+    let future = pin!(observe_leftovers(account, &desired.identity));
     let Poll::Ready(found) = future.poll(&mut Context::from_waker(Waker::noop())) else {
         unreachable!("the account answers at once")
     };
@@ -138,7 +138,7 @@ fn what_is_ours_is_looked_at_closely() {
         let (found, asked) = look(&desired, &account);
         assert_eq!(
             found.role,
-            Presence::Ours(RemainingRole {
+            Presence::Ours(RoleLeftover {
                 attached: vec!["attached".into()],
                 inline: vec!["inline".into()],
                 instance_profiles: vec!["profile".into()],
@@ -146,7 +146,7 @@ fn what_is_ours_is_looked_at_closely() {
         );
         assert_eq!(
             found.policy,
-            Presence::Ours(RemainingPolicy {
+            Presence::Ours(PolicyLeftover {
                 versions: vec![PolicyVersion { id: "v1".into(), is_default: true }],
                 users: PolicyUsers { users: vec!["ann".into()], ..PolicyUsers::default() },
             })
@@ -167,7 +167,7 @@ fn what_carries_anothers_tags_or_none_is_not_ours() {
             ..Account::default()
         };
         let (found, asked) = look(&desired, &account);
-        assert_eq!(found, Remains { role: Presence::NotOurs, policy: Presence::NotOurs });
+        assert_eq!(found, Leftovers { role: Presence::NotOurs, policy: Presence::NotOurs });
         assert!(asked.is_empty(), "{asked:?}");
     }
 }
@@ -178,11 +178,11 @@ fn a_role_of_our_name_under_another_path_is_not_ours_whatever_its_tags() {
     let elsewhere = role("arn:aws:iam::123456789012:role/elsewhere/shop.orders", &desired.tags);
     let account = Account { role: Some(elsewhere), ..Account::default() };
     let (found, asked) = look(&desired, &account);
-    assert_eq!(found, Remains { role: Presence::NotOurs, policy: Presence::Absent });
+    assert_eq!(found, Leftovers { role: Presence::NotOurs, policy: Presence::Absent });
     assert!(asked.is_empty(), "{asked:?}");
 }
 
 #[test]
 fn what_iam_does_not_know_is_absent() {
-    assert_eq!(look(&wanted(json!({})), &Account::default()).0, Remains::default());
+    assert_eq!(look(&wanted(json!({})), &Account::default()).0, Leftovers::default());
 }

@@ -1,49 +1,81 @@
-//! An `AuroraLogExportPolicy` as the operator holds it: what the pipeline needs, not its JSON.
+//! An object of ours as the operator holds it: what the pipeline needs, not its JSON. One type for every kind.
 //!
 //! A spec that cannot be read does not stop the watch: it arrives as an error with the field's path, beside the
 //! metadata and the status, which deletion needs all the same.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
-use kube::core::NamespaceResourceScope;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
+use super::account_key::AccountKey;
+use super::names::Owner;
 use crate::api::{
-    ABANDON, AuroraLogExportPolicy, AuroraLogExportPolicySpec, AuroraLogExportPolicyStatus, FINALIZER, RECONCILE_AT,
+    ABANDON, AuroraLogExportPolicy, AuroraLogExportPolicySpec, AuroraLogExportPolicyStatus, AwsAccount, AwsAccountSpec,
+    AwsAccountStatus, FINALIZER, RECONCILE_AT,
 };
-use crate::model::names::Owner;
+
+/// An `AuroraLogExportPolicy`.
+pub type PolicyObject = Stored<AuroraLogExportPolicySpec, AuroraLogExportPolicyStatus>;
+
+/// An `AwsAccount`.
+pub type AccountObject = Stored<AwsAccountSpec, AwsAccountStatus>;
+
+/// Names the kind that a spec belongs to.
+pub trait Kind: Clone + Debug + PartialEq + DeserializeOwned + Send + Sync + 'static {
+    /// The custom resource, which knows group, version, plural and scope.
+    type Resource: Resource<DynamicType = ()>;
+}
+
+impl Kind for AuroraLogExportPolicySpec {
+    type Resource = AuroraLogExportPolicy;
+}
+
+impl Kind for AwsAccountSpec {
+    type Resource = AwsAccount;
+}
 
 /// An object, read leniently.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Object {
+pub struct Stored<Spec, Status> {
     /// Metadata, without what only other tools need.
     pub metadata: ObjectMeta,
     /// The spec, or why it cannot be read.
-    pub spec: Result<Box<AuroraLogExportPolicySpec>, Unreadable>,
-    /// The status; the default where there is none.
-    pub status: AuroraLogExportPolicyStatus,
+    pub spec: Result<Box<Spec>, UnreadableSpec>,
+    /// The status; the default where there is none, or none that can be read.
+    pub status: Status,
 }
 
 /// Why a spec cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}; correct the field, or delete the object")]
-pub struct Unreadable {
+pub struct UnreadableSpec {
     /// Path of the field, as in `spec.scope.regions[1]`.
     pub field: String,
     /// What is wrong with it.
     pub message: String,
 }
 
-impl Object {
+impl<Spec, Status> Stored<Spec, Status> {
+    /// `metadata.name`.
+    pub fn name(&self) -> &str {
+        self.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// `metadata.namespace`; empty for a cluster-scoped object.
+    pub fn namespace(&self) -> &str {
+        self.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
     /// `<namespace>/<name>`.
     pub fn key(&self) -> Owner {
-        key(&self.metadata)
+        Owner { namespace: Arc::from(self.namespace()), name: Arc::from(self.name()) }
     }
 
     /// UID; empty only in objects that no API server has seen.
@@ -56,22 +88,27 @@ impl Object {
         self.metadata.generation.unwrap_or_default()
     }
 
-    /// Is it being deleted?
+    /// `resourceVersion` as a number: the API server's are ordered (KEP-5504), which tells an old event from a new one.
+    pub fn resource_version(&self) -> Option<u64> {
+        self.metadata.resource_version.as_ref()?.parse().ok()
+    }
+
+    /// True while the object is being deleted.
     pub fn is_deleting(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
     }
 
-    /// Does it carry our finalizer?
+    /// True if the object carries our finalizer.
     pub fn has_finalizer(&self) -> bool {
         self.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
     }
 
-    /// Does its deletion leave AWS alone, by annotation?
+    /// True if the annotation `abandon` asks to leave AWS alone on deletion.
     pub fn is_abandoned(&self) -> bool {
         self.annotation(ABANDON) == Some("true")
     }
 
-    /// The last value of the annotation that asks for a reconcile now.
+    /// The value of the annotation that asks for a reconcile now.
     pub fn reconcile_at(&self) -> Option<&str> {
         self.annotation(RECONCILE_AT)
     }
@@ -79,90 +116,55 @@ impl Object {
     fn annotation(&self, key: &str) -> Option<&str> {
         self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
     }
+}
 
+impl PolicyObject {
     /// Name of the `AwsAccount` that the spec refers to.
     pub fn account_ref(&self) -> Option<&str> {
         Some(self.spec.as_ref().ok()?.account_ref.as_ref()?.name.as_str())
     }
 
-    /// `resourceVersion` as a number: the API server's are ordered (KEP-5504), which tells an old event from a new.
-    pub fn resource_version(&self) -> Option<u64> {
-        resource_version(&self.metadata)
+    /// The account that the object works in.
+    pub fn account_key(&self) -> AccountKey {
+        AccountKey::from_ref(self.account_ref())
     }
 }
 
-fn key(metadata: &ObjectMeta) -> Owner {
-    let part = |text: &Option<String>| Arc::from(text.as_deref().unwrap_or_default());
-    Owner { namespace: part(&metadata.namespace), name: part(&metadata.name) }
-}
-
-fn resource_version(metadata: &ObjectMeta) -> Option<u64> {
-    metadata.resource_version.as_ref()?.parse().ok()
-}
-
-impl<'de> Deserialize<'de> for Object {
+impl<'de, Spec: Kind, Status: Default + DeserializeOwned> Deserialize<'de> for Stored<Spec, Status> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Unread::deserialize(deserializer).map(Self::from)
+        let Json { metadata, spec, status } = Json::deserialize(deserializer)?;
+        Ok(Self {
+            metadata: metadata.into(),
+            spec: read_spec(spec),
+            status: serde_json::from_value(status).unwrap_or_default(),
+        })
     }
 }
 
-impl From<Unread> for Object {
-    fn from(Unread { metadata, spec, status }: Unread) -> Self {
-        Self { metadata, spec: read_spec(spec), status: read_status(status.as_deref()) }
-    }
+/// The object as the API server sends it.
+#[derive(Deserialize)]
+struct Json {
+    #[serde(default)]
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Value,
+    #[serde(default)]
+    status: Value,
 }
 
-/// The spec, or why it cannot be read, with the path of the field.
-pub(crate) fn read_spec<T: serde::de::DeserializeOwned>(spec: Value) -> Result<Box<T>, Unreadable> {
-    // A list would be read as the fields' values in order.
+fn read_spec<Spec: DeserializeOwned>(spec: Value) -> Result<Box<Spec>, UnreadableSpec> {
+    // serde would read a list as the fields' values in order.
     if spec.is_array() {
-        return Err(Unreadable { field: "spec".into(), message: "must be an object, not a list".into() });
+        return Err(UnreadableSpec { field: "spec".into(), message: "must be an object, not a list".into() });
     }
     serde_path_to_error::deserialize(spec).map(Box::new).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "spec".to_owned() } else { format!("spec.{path}") };
-        Unreadable { field, message: error.into_inner().to_string() }
+        UnreadableSpec { field, message: error.into_inner().to_string() }
     })
 }
 
-/// The status; what cannot be read counts as absent.
-pub(crate) fn read_status<T: Default + serde::de::DeserializeOwned>(status: Option<&RawValue>) -> T {
-    status.and_then(|status| serde_json::from_str(status.get()).ok()).unwrap_or_default()
-}
-
-/// An object of either kind of which the metadata are read. Each of our own writes comes twice, as its answer and by the
-/// watch: the rest is read if the metadata say that it is news.
-#[derive(Clone, Debug, Deserialize, Resource)]
-#[resource(inherit = Object)]
-pub struct Unread {
-    /// Metadata, without what only other tools need.
-    #[serde(default, deserialize_with = "metadata")]
-    pub metadata: ObjectMeta,
-    #[serde(default)]
-    pub(crate) spec: Value,
-    /// Its text: it is read straight into its type, and may be unreadable.
-    #[serde(default)]
-    pub(crate) status: Option<Box<RawValue>>,
-}
-
-impl Unread {
-    /// `<namespace>/<name>`.
-    pub fn key(&self) -> Owner {
-        key(&self.metadata)
-    }
-
-    /// Is it this state of the object, or an older one?
-    pub fn is_known_by(&self, known: &Object) -> bool {
-        let version = known.resource_version();
-        known.metadata.uid == self.metadata.uid && version.is_some() && version >= resource_version(&self.metadata)
-    }
-}
-
-fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
-    Metadata::deserialize(deserializer).map(ObjectMeta::from)
-}
-
-/// What is kept of the metadata. `managedFields`, often the largest part of an object, is skipped, not built and dropped.
+/// The metadata that are kept. `managedFields`, often the largest part of an object, is skipped.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Metadata {
@@ -196,24 +198,24 @@ impl From<Metadata> for ObjectMeta {
     }
 }
 
-impl Resource for Object {
+impl<Spec: Kind, Status> Resource for Stored<Spec, Status> {
     type DynamicType = ();
-    type Scope = NamespaceResourceScope;
+    type Scope = <Spec::Resource as Resource>::Scope;
 
     fn kind(dt: &()) -> Cow<'_, str> {
-        AuroraLogExportPolicy::kind(dt)
+        Spec::Resource::kind(dt)
     }
 
     fn group(dt: &()) -> Cow<'_, str> {
-        AuroraLogExportPolicy::group(dt)
+        Spec::Resource::group(dt)
     }
 
     fn version(dt: &()) -> Cow<'_, str> {
-        AuroraLogExportPolicy::version(dt)
+        Spec::Resource::version(dt)
     }
 
     fn plural(dt: &()) -> Cow<'_, str> {
-        AuroraLogExportPolicy::plural(dt)
+        Spec::Resource::plural(dt)
     }
 
     fn meta(&self) -> &ObjectMeta {
@@ -230,7 +232,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(value: Value) -> Object {
+    fn read(value: Value) -> PolicyObject {
         serde_json::from_value(value).unwrap()
     }
 
@@ -249,6 +251,19 @@ mod tests {
         assert_eq!(object.key(), Owner::new("shop", "orders"));
         assert!(object.has_finalizer());
         assert_eq!(object.status.account_id.as_deref(), Some("123456789012"));
+    }
+
+    #[test]
+    fn an_unreadable_spec_of_an_account_names_its_field_and_keeps_the_rest() {
+        let object: AccountObject = serde_json::from_value(json!({
+            "metadata": { "name": "prod", "generation": 2, "finalizers": [FINALIZER] },
+            "spec": { "accountId": "111122223333", "limits": { "readsPerSecond": "many" } },
+            "status": { "observedGeneration": 1, "policies": 3 },
+        }))
+        .unwrap();
+        assert_eq!(object.spec.as_ref().unwrap_err().field, "spec.limits.readsPerSecond");
+        assert!(object.has_finalizer());
+        assert_eq!(object.status.policies, Some(3));
     }
 
     #[test]
@@ -271,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_pipeline_needs_is_kept() {
+    fn only_the_metadata_that_the_pipeline_needs_are_kept() {
         let object = read(json!({
             "metadata": {
                 "name": "orders",

@@ -1,0 +1,110 @@
+//! A call to the API server: its timeout, its trace, and why it failed.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use tracing::Instrument;
+
+use crate::telemetry::trace;
+
+/// No call to the API server takes longer.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Result of a call.
+pub type Result<T> = std::result::Result<T, KubernetesError>;
+
+/// Why a call to Kubernetes failed.
+#[derive(Debug, thiserror::Error)]
+pub enum KubernetesError {
+    /// The API server refused the call or could not be reached.
+    #[error("{verb} of {what}: {}", describe(source))]
+    Api {
+        /// The verb, as in RBAC rules.
+        verb: &'static str,
+        /// The object.
+        what: String,
+        /// The answer.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// No answer in time.
+    #[error("{verb} of {what}: no answer from the API server within {} s", TIMEOUT.as_secs())]
+    Timeout {
+        /// The verb, as in RBAC rules.
+        verb: &'static str,
+        /// The object.
+        what: String,
+    },
+    /// This replica may not write any more.
+    #[error("this replica no longer holds the lease")]
+    NotLeader,
+}
+
+impl KubernetesError {
+    /// True if the object does not exist (any more).
+    pub fn is_not_found(&self) -> bool {
+        self.status() == Some(404)
+    }
+
+    /// True if the object has changed since it was read, or is another one now.
+    pub fn is_conflict(&self) -> bool {
+        // A JSON Patch whose test fails is 422 "Invalid".
+        matches!(self.status(), Some(409 | 422))
+    }
+
+    /// True if the API server does not allow the call.
+    pub fn is_forbidden(&self) -> bool {
+        self.status() == Some(403)
+    }
+
+    /// HTTP status of the answer, if there was one.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Api { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            Self::Timeout { .. } | Self::NotLeader => None,
+        }
+    }
+
+    /// The attribute `outcome` of the call's trace: a closed set.
+    fn outcome(&self) -> &'static str {
+        match self {
+            error if error.is_not_found() => "not_found",
+            error if error.is_conflict() => "conflict",
+            error if error.is_forbidden() => "forbidden",
+            Self::Timeout { .. } => "timeout",
+            Self::NotLeader => "not_leader",
+            Self::Api { .. } => "error",
+        }
+    }
+}
+
+fn describe(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            format!("{}; grant it in the operator's ClusterRole (deploy/kustomize/base)", status.message)
+        }
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        other => other.to_string(),
+    }
+}
+
+/// A call with a timeout, and an error that names verb and object.
+pub async fn bounded<T>(
+    verb: &'static str,
+    what: &str,
+    call: impl Future<Output = std::result::Result<T, kube::Error>>,
+) -> Result<T> {
+    let span = trace::kubernetes_call(verb, what);
+    let result = match tokio::time::timeout(TIMEOUT, call).instrument(span.clone()).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(KubernetesError::Api { verb, what: what.to_owned(), source: Box::new(error) }),
+        Err(_) => Err(KubernetesError::Timeout { verb, what: what.to_owned() }),
+    };
+    let outcome = result.as_ref().err().map_or("success", KubernetesError::outcome);
+    let failure = result.as_ref().err().filter(|error| !error.is_not_found());
+    trace::call_ended(&span, outcome, failure.map(|error| error as &dyn Display));
+    result
+}

@@ -1,0 +1,90 @@
+//! What every reconcile and sweep shares.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::admission::{Namespaces, Resolved, Unresolved};
+use super::index::Index;
+use super::modes::Modes;
+use super::reconcile_state::ReconcileStates;
+use super::resync::ResyncIntervals;
+use crate::api::account::DriftScan;
+use crate::aws::registry::Accounts;
+use crate::kubernetes::Kubernetes;
+use crate::model::settings::Settings;
+use crate::model::stored::PolicyObject;
+use crate::telemetry::metrics::Metrics;
+
+/// Everything that a reconcile or a sweep needs.
+pub struct Context {
+    /// The operator's flags.
+    pub settings: Settings,
+    /// AWS.
+    pub accounts: Accounts,
+    /// Labels of the namespaces, by which accounts admit them.
+    pub namespaces: Namespaces,
+    /// The API server.
+    pub kubernetes: Kubernetes,
+    /// The objects that the watch has seen.
+    pub index: Index,
+    /// What is kept of each object between its reconciles.
+    pub states: ReconcileStates,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// `--drift-scan`.
+    pub drift_scan: DriftScan,
+    /// How each account is checked for drift.
+    pub modes: Modes,
+    /// `--watch-namespace`; empty: all namespaces.
+    pub watched: Vec<String>,
+    /// When this process started: it knows nothing of what happened before.
+    pub started: Instant,
+}
+
+impl Context {
+    /// The resync intervals that apply to this object.
+    pub fn resync(&self, object: &PolicyObject) -> ResyncIntervals {
+        let object = object.spec.as_ref().ok().and_then(|spec| spec.drift_check_interval).map(Into::into);
+        ResyncIntervals { object, operator: self.settings.drift_check_interval }
+    }
+
+    /// True if this operator watches the namespace.
+    pub fn watches(&self, namespace: &str) -> bool {
+        self.watched.is_empty() || self.watched.iter().any(|watched| watched == namespace)
+    }
+
+    /// The part that decides, without the effects.
+    pub fn view(&self) -> View<'_> {
+        View { settings: &self.settings, accounts: &self.accounts, namespaces: &self.namespaces, index: &self.index }
+    }
+
+    /// Takes the API server's answer to one of our own writes into the index, unless the watch has brought a newer
+    /// state already. Returns the newest state known.
+    pub fn written(&self, answer: PolicyObject) -> Arc<PolicyObject> {
+        let prefix = self.accounts.name_prefix(answer.account_ref());
+        self.index.update(answer, &prefix)
+    }
+}
+
+/// What decides which plan an object gets, besides the object and AWS.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The operator's flags.
+    pub settings: &'a Settings,
+    /// AWS.
+    pub accounts: &'a Accounts,
+    /// Labels of the namespaces, by which accounts admit them.
+    pub namespaces: &'a Namespaces,
+    /// All objects: some may claim the same names.
+    pub index: &'a Index,
+}
+
+impl View<'_> {
+    /// The account of an object.
+    ///
+    /// # Errors
+    /// As [`Namespaces::resolve`].
+    pub fn resolve(&self, object: &PolicyObject) -> Result<Resolved, Unresolved> {
+        self.namespaces.resolve(self.accounts, object.account_ref(), object.namespace(), object.is_deleting())
+    }
+}

@@ -1,0 +1,84 @@
+//! The first step of every reconcile, deletion included: from object and account to what must be in AWS, or must go.
+
+use std::sync::Arc;
+
+use crate::api::{AuroraLogExportPolicySpec, Reason};
+use crate::aws::account::Account;
+use crate::aws::credentials::CallerIdentity;
+use crate::model::names::Owner;
+use crate::model::settings::{AccountFacts, Settings};
+use crate::model::stored::PolicyObject;
+use crate::operator::context::View;
+use crate::pipeline::desired::{Identity, Refused};
+use crate::pipeline::port::IamError;
+use crate::pipeline::status::{Affected, Failure};
+
+/// The account that an object works in, and what was derived for it there.
+pub(super) struct Prepared<T> {
+    pub(super) account: Arc<Account>,
+    pub(super) caller: CallerIdentity,
+    pub(super) derived: T,
+}
+
+/// Why AWS is not asked about an object.
+pub(super) enum NotPrepared {
+    /// AWS does not accept the credentials, or does not answer.
+    Aws(Arc<Account>, IamError),
+    /// The spec, the account or the guardrails do not allow it.
+    Refused(Failure),
+}
+
+/// Derives, from the spec and the account, what must be in AWS (`derive`: [`crate::pipeline::desired::desired`]) or which
+/// resources the object is about (`derive`: [`crate::pipeline::desired::identity`]). Asks AWS for the caller's identity
+/// only.
+pub(super) async fn prepare<T: AsRef<Identity>>(
+    view: View<'_>,
+    object: &PolicyObject,
+    spec: &AuroraLogExportPolicySpec,
+    derive: fn(&Owner, &AuroraLogExportPolicySpec, &Settings, &AccountFacts) -> Result<T, Refused>,
+) -> Result<Prepared<T>, NotPrepared> {
+    let refused = |reason, message| NotPrepared::Refused(Failure { reason, message, affected: Affected::default() });
+    let resolved = view.resolve(object).map_err(|error| refused(error.reason, error.message))?;
+    let account = resolved.account;
+    let caller = match account.identity().await {
+        Ok(caller) => caller,
+        Err(error) => return Err(NotPrepared::Aws(account, error)),
+    };
+    if let Some(message) = other_account(object, &caller) {
+        return Err(refused(Reason::AccountNotReady, message));
+    }
+    let facts =
+        AccountFacts { id: caller.account.clone(), partition: caller.partition.clone(), binding: resolved.binding };
+    let derived = derive(&object.key(), spec, view.settings, &facts).map_err(|error| {
+        NotPrepared::Refused(Failure { reason: error.reason(), message: error.to_string(), affected: Affected::ALL })
+    })?;
+    if let Some(message) = identity_changed(object, derived.as_ref()) {
+        return Err(refused(Reason::IdentityChanged, message));
+    }
+    Ok(Prepared { account, caller, derived })
+}
+
+/// The message where the object was created in another account than the caller's.
+fn other_account(object: &PolicyObject, caller: &CallerIdentity) -> Option<String> {
+    let home = object.status.account_id.as_ref().filter(|home| **home != caller.account.as_str())?;
+    Some(format!(
+        "the operator's credentials belong to account {}, but the policy and role of this object are in account {home}; give \
+         the operator credentials of {home}, or delete the object with the annotation auroralogexport.dev/abandon: \"true\"",
+        caller.account
+    ))
+}
+
+/// The message where other resources are derived now than those that the object created.
+fn identity_changed(object: &PolicyObject, identity: &Identity) -> Option<String> {
+    let changed = |created: Option<&String>, derived: &str| {
+        created.filter(|created| **created != derived).map(|created| (created.clone(), derived.to_owned()))
+    };
+    let role = changed(object.status.role.as_ref().map(|role| &role.arn), identity.role_arn.as_str());
+    let policy = changed(object.status.policy.as_ref().map(|policy| &policy.arn), identity.policy_arn.as_str());
+    let (old, new) = role.or(policy)?;
+    Some(format!(
+        "this object created {old}, but its ARN would now be {new}; restore the operator's --iam-path (or the account's \
+         iamPath or namePrefix), or delete the object with the annotation auroralogexport.dev/abandon: \"true\" and create it \
+         again"
+    ))
+}

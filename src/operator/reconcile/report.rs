@@ -1,0 +1,116 @@
+//! Tells users what a reconcile came to: the one place that writes the status, and the events about it.
+
+use jiff::Timestamp;
+
+use super::conclusion::Conclusion;
+use crate::api::{Condition, ConditionType, EventReason, Reason};
+use crate::kubernetes::KubernetesError;
+use crate::model::stored::PolicyObject;
+use crate::operator::context::Context;
+use crate::pipeline::apply::Applied;
+use crate::pipeline::desired::Desired;
+use crate::pipeline::plan::Plan;
+use crate::pipeline::status::{Outcome, condition, is_ready, next};
+
+/// Writes the status if it differs, and an event if status or reason of `Ready` changed.
+///
+/// # Errors
+/// Those of the status write; but an object that is gone while it was being deleted needs no status.
+pub(super) async fn report(
+    context: &Context,
+    object: &PolicyObject,
+    conclusion: &Conclusion,
+) -> Result<(), KubernetesError> {
+    let Some(outcome) = &conclusion.outcome else {
+        return Ok(());
+    };
+    // The answers to our own writes are newer than the object that the reconcile began with. The outcome is about the
+    // spec that it began with.
+    let current = context.index.get(&object.key()).filter(|current| current.uid() == object.uid());
+    let generation = object.generation();
+    let object = current.as_deref().unwrap_or(object);
+    let before = condition(&object.status, ConditionType::Ready).cloned();
+    let after = match write_status(context, object, outcome, generation).await {
+        Ok(Some(after)) => after,
+        Ok(None) => return Ok(()),
+        // What it has in AWS is still cleaned up: the controller holds it until that is done.
+        Err(error) if error.is_not_found() && object.is_deleting() => {
+            if let Outcome::Deleting(failure) = outcome {
+                tracing::warn!(reason = failure.reason.as_str(), "{}", failure.message);
+            }
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let changed = before.is_none_or(|before| (&before.reason, &before.status) != (&after.reason, &after.status));
+    if changed && after.reason != Reason::Progressing.as_str() {
+        let warning = after.status != "True" && after.reason != Reason::Suspended.as_str();
+        if warning {
+            tracing::warn!(reason = &*after.reason, "{}", after.message);
+        } else {
+            tracing::info!(reason = &*after.reason, "{}", after.message);
+        }
+        context.kubernetes.event(object, warning, &after.reason, "Reconcile", &after.message).await;
+    }
+    Ok(())
+}
+
+/// Writes the status if it differs from the object's. Returns `Ready` as written. `generation` is that of the spec that
+/// the outcome is about.
+///
+/// # Errors
+/// Those of the status write.
+pub(super) async fn write_status(
+    context: &Context,
+    object: &PolicyObject,
+    outcome: &Outcome,
+    generation: i64,
+) -> Result<Option<Condition>, KubernetesError> {
+    let status = next(&object.status, outcome, generation, Timestamp::now());
+    if status == object.status {
+        return Ok(None);
+    }
+    let answer = context.kubernetes.write_status(object, &status).await?;
+    context.written(answer);
+    Ok(condition(&status, ConditionType::Ready).cloned())
+}
+
+/// Events and metrics about the writes to AWS: repaired drift if the object was in sync before, changes otherwise.
+pub(super) async fn report_changes(
+    context: &Context,
+    object: &PolicyObject,
+    desired: &Desired,
+    plan: &Plan,
+    applied: &Applied,
+) {
+    if applied.done.is_empty() {
+        return;
+    }
+    for adopted in &plan.adopted {
+        let note = format!("adopted {adopted}");
+        event(context, object, EventReason::Adopted, "Adopt", &note).await;
+    }
+    if is_ready(&object.status, object.generation()) {
+        let mut fields: Vec<_> = applied.done.iter().map(|step| (step.part, step.field)).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        for (_, field) in &fields {
+            context.metrics.drift_repaired(*field);
+        }
+        let names: Vec<_> = fields.iter().map(|(part, field)| format!("{} {}", part.noun(), field.as_str())).collect();
+        let names = names.join(", ");
+        tracing::info!(fields = names, "drift repaired");
+        event(context, object, EventReason::DriftRepaired, "Repair", &format!("repaired drift in AWS: {names}")).await;
+        return;
+    }
+    for step in &applied.done {
+        let action = step.action.operation().as_str();
+        let note = step.action.describe(&desired.identity);
+        tracing::info!(action, "{note}");
+        event(context, object, step.action.event(), action, &note).await;
+    }
+}
+
+async fn event(context: &Context, object: &PolicyObject, reason: EventReason, action: &str, note: &str) {
+    context.kubernetes.event(object, false, reason.as_str(), action, note).await;
+}

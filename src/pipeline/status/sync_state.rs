@@ -1,0 +1,74 @@
+//! What a read of AWS, and the writes after it, come to: the facts that a status in sync is made of.
+
+use crate::api::policy::ManagementPolicy;
+use crate::api::{PolicyStatus, RoleStatus};
+use crate::pipeline::apply::Applied;
+use crate::pipeline::desired::Desired;
+use crate::pipeline::observe::Observed;
+use crate::pipeline::plan::{Finding, Part, Repair};
+
+/// The facts that a status in sync, or one of observed drift, is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncState {
+    /// Account of the caller.
+    pub account_id: String,
+    /// Partition of the caller.
+    pub partition: String,
+    /// The managed policy, if there is one.
+    pub policy: Option<PolicyStatus>,
+    /// The role.
+    pub role: RoleStatus,
+    /// True if the object manages a policy of its own (`Minimal`).
+    pub manages_policy: bool,
+    /// What differs and is not being repaired.
+    pub findings: Vec<Finding>,
+    /// Keys of the tags on the resources that are the object's own.
+    pub tag_keys: Vec<String>,
+    /// Whether the account has `AWSServiceRoleForRDS`; `None`: not known.
+    pub service_linked_role: Option<bool>,
+}
+
+impl SyncState {
+    /// From what was read and then written. The facts about the account are left empty.
+    pub fn of(
+        desired: &Desired,
+        observed: &Observed,
+        applied: &Applied,
+        findings: Vec<Finding>,
+        former_tag_keys: &[String],
+    ) -> Self {
+        let identity = &desired.identity;
+        let policy = desired.policy.as_ref().map(|wanted| {
+            let (created, found) = (applied.policy.as_ref(), observed.policy.as_ref());
+            let version = applied
+                .version
+                .clone()
+                .or(created.map(|policy| policy.default_version.clone()))
+                .or(found.map(|policy| policy.default_version.clone()));
+            let differs = findings.iter().any(|finding| finding.part == Part::Policy && finding.repair == Repair::Done);
+            PolicyStatus {
+                name: identity.policy_name.to_string(),
+                arn: identity.policy_arn.to_string(),
+                id: created.map(|policy| &policy.id).or(found.map(|policy| &policy.id)).cloned(),
+                version_id: version,
+                document_sha256: (!differs).then(|| wanted.fingerprint.to_string()),
+            }
+        });
+        let role_id = applied.role.as_ref().map(|role| &role.id).or(observed.role.as_ref().map(|role| &role.id));
+        Self {
+            manages_policy: policy.is_some(),
+            policy,
+            role: RoleStatus {
+                name: identity.role_name.to_string(),
+                arn: identity.role_arn.to_string(),
+                id: role_id.cloned(),
+            },
+            findings,
+            tag_keys: match desired.management {
+                ManagementPolicy::Enforce => desired.own_tag_keys(),
+                ManagementPolicy::Observe => former_tag_keys.to_vec(),
+            },
+            ..Self::default()
+        }
+    }
+}

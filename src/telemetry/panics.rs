@@ -1,0 +1,81 @@
+//! Panics. In a reconcile, a sweep or the check of an account they are contained: logged, counted, and the work is retried.
+//! Anywhere else they end the process, because nothing is known of what they left behind.
+
+use std::any::Any;
+use std::fmt::Display;
+use std::panic::{self, AssertUnwindSafe};
+
+use futures::FutureExt;
+
+/// Exit code of a process that a panic ended: the one that Rust itself uses.
+const EXIT_CODE: i32 = 101;
+
+tokio::task_local! {
+    /// Set while work is polled whose panics are contained.
+    static CONTAINED: ();
+}
+
+/// The work panicked. The log has the message and the place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Panicked;
+
+/// Installs the hook that logs panics, and ends the process for those that are not contained.
+pub fn install_hook() {
+    panic::set_hook(Box::new(|info| {
+        let message = message(info.payload());
+        let location = info.location().map(ToString::to_string).unwrap_or_default();
+        if CONTAINED.try_with(|()| ()).is_ok() {
+            tracing::error!(location, "panic: {message}; this is a bug: please report it. The work is retried");
+        } else {
+            tracing::error!(location, "panic: {message}; this is a bug: please report it. The process ends");
+            std::process::exit(EXIT_CODE);
+        }
+    }));
+}
+
+/// Runs work and contains its panics. What the work shares with others must stay sound when it stops at any point.
+///
+/// # Errors
+/// If the work panicked.
+pub async fn contain<T>(work: impl Future<Output = T>) -> Result<T, Panicked> {
+    CONTAINED.scope((), AssertUnwindSafe(work).catch_unwind()).await.map_err(|_| Panicked)
+}
+
+fn message(payload: &dyn Any) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Debug builds panic here if the environment variable `ALEP_TEST_PANIC` names this place, so that tests can see what
+/// follows.
+///
+/// # Panics
+/// Only in debug builds, and only where a test asks for it.
+pub fn inject(place: &dyn Display) {
+    let injected =
+        cfg!(debug_assertions) && std::env::var("ALEP_TEST_PANIC").is_ok_and(|named| named == place.to_string());
+    #[allow(clippy::panic, clippy::manual_assert, reason = "a test asked for it")]
+    if injected {
+        panic!("injected at {place}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_contained_panic_is_an_error_and_the_task_goes_on() {
+        let index = 7;
+        let result = contain(async { [1, 2, 3][std::hint::black_box(index)] }).await;
+        assert_eq!(result, Err(Panicked));
+        assert_eq!(contain(async { 5 }).await, Ok(5));
+    }
+
+    #[test]
+    fn the_message_of_a_panic_is_read_from_both_kinds_of_payload() {
+        assert_eq!(message(&"text"), "text");
+        assert_eq!(message(&"owned".to_owned()), "owned");
+        assert_eq!(message(&7), "no message");
+    }
+}
