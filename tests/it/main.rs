@@ -17,6 +17,7 @@
 
 mod accounts;
 mod admission;
+mod architecture;
 mod cli;
 mod compatibility;
 mod docs;
