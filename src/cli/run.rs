@@ -205,7 +205,7 @@ fn start_telemetry(args: &RunArgs, runtime: &Handle) -> anyhow::Result<telemetry
         Some(_) => "--otlp-endpoint",
         None => otlp::STANDARD_VARIABLE,
     })?;
-    telemetry::init_with(args.log_format, &args.log_filter, exporter.into_iter().collect()).context("--log-filter")
+    telemetry::init(args.log_format, &args.log_filter, exporter.into_iter().collect()).context("--log-filter")
 }
 
 async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {

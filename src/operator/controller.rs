@@ -23,6 +23,7 @@ use crate::model::account_key::AccountKey;
 use crate::model::names::Owner;
 use crate::model::stored::{AccountObject, PolicyObject};
 use crate::pipeline::verdict::is_checked_by_sweeps;
+use crate::telemetry::panics;
 
 /// How long reconciles may take to end after a signal; Kubernetes gives a Pod 30 s.
 const GRACE: Duration = Duration::from_secs(6);
@@ -296,6 +297,7 @@ impl Controller {
             self.sweeps.stop();
             return;
         }
+        panics::inject(&"controller");
         for object in self.context.index.all() {
             let account = object.account_key();
             self.sweeps.follow(&account);

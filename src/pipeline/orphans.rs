@@ -1,30 +1,20 @@
-//! Orphans: resources that carry our tags and belong to no object. They are counted, and never deleted by themselves.
+//! Orphans: resources that carry our tags and belong to no object. They are counted, never deleted.
 
 use crate::api::{TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
 use crate::model::names::Owner;
 use crate::model::ownership::Tags;
 use crate::model::settings::Cluster;
 
-/// Has the resource with these tags been made for this cluster, for an object that does not exist?
+/// True if the resource with these tags was created for an object of this cluster that does not exist.
 ///
-/// `exists` must say yes for objects that this replica cannot see (namespaces that it does not watch), and to objects
-/// that are being deleted. A resource of this cluster that names no owner is an orphan too: nobody will clean it up.
+/// `exists` must return true for objects that this replica cannot see (in namespaces that it does not watch), and for
+/// objects that are being deleted. A resource of this cluster without an owner tag is an orphan too: no object deletes it.
 pub fn is_orphan(cluster: &Cluster, tags: &Tags, exists: impl Fn(&Owner) -> bool) -> bool {
     let is = |key: &str, wanted: &str| tags.get(key).is_some_and(|value| value == wanted);
     let uids = std::iter::once(&cluster.uid).chain(&cluster.previous_uids);
     let ours = is(TAG_MANAGED_BY, cluster.name.as_str()) && uids.into_iter().any(|uid| is(TAG_CLUSTER_UID, uid));
     let owner = tags.get(TAG_OWNER).and_then(|owner| Owner::from_tag(owner));
     ours && !owner.is_some_and(|owner| exists(&owner))
-}
-
-/// How many of the resources with these tags are orphans: the gauge `orphans{account}`.
-pub fn orphans<'a>(
-    cluster: &Cluster,
-    resources: impl IntoIterator<Item = &'a Tags>,
-    exists: impl Fn(&Owner) -> bool,
-) -> u64 {
-    let found = resources.into_iter().filter(|tags| is_orphan(cluster, tags, &exists));
-    found.fold(0, |count, _| count + 1)
 }
 
 #[cfg(test)]
@@ -49,6 +39,10 @@ mod tests {
         *owner == Owner::new("shop", "orders")
     }
 
+    fn orphans(resources: &[Tags]) -> usize {
+        resources.iter().filter(|tags| is_orphan(&cluster(), tags, exists)).count()
+    }
+
     #[test]
     fn resources_of_this_cluster_without_an_object_are_counted() {
         let resources = [
@@ -58,7 +52,7 @@ mod tests {
             tags("prod", "uid-1", None),
             tags("prod", "uid-1", Some("no owner")),
         ];
-        assert_eq!(orphans(&cluster(), &resources, exists), 4);
+        assert_eq!(orphans(&resources), 4);
     }
 
     #[test]
@@ -69,6 +63,6 @@ mod tests {
             tags("prod", "uid-9", Some("shop/gone")),
             Tags::from([(TAG_OWNER.to_owned(), "shop/gone".to_owned())]),
         ];
-        assert_eq!(orphans(&cluster(), &resources, exists), 0);
+        assert_eq!(orphans(&resources), 0);
     }
 }

@@ -90,13 +90,8 @@ impl Drop for Guard {
     }
 }
 
-/// Logs to standard error.
-pub fn init(format: LogFormat, filter: &str) -> Result<Guard, TelemetryError> {
-    init_with(format, filter, Vec::new())
-}
-
 /// Logs to standard error and hands spans and events to the exporters as well.
-pub fn init_with(format: LogFormat, filter: &str, exporters: Vec<Exporter>) -> Result<Guard, TelemetryError> {
+pub fn init(format: LogFormat, filter: &str, exporters: Vec<Exporter>) -> Result<Guard, TelemetryError> {
     let (layers, flushes): (Vec<_>, Vec<_>) = exporters.into_iter().map(|e| (e.layer, e.flush)).unzip();
     let colours = std::io::stderr().is_terminal();
     tracing::subscriber::set_global_default(subscriber(format, filter, colours, std::io::stderr, layers)?)?;

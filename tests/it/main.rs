@@ -26,6 +26,7 @@ mod faults;
 mod kubectl;
 mod laws;
 mod lifecycle;
+mod panics;
 mod pipeline;
 mod restore;
 mod scan;

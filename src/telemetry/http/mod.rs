@@ -1,7 +1,7 @@
 //! The operator's own HTTP endpoints: `/metrics`, `/livez`, `/readyz`.
 //!
 //! They are reachable from the whole cluster network and so take nothing for granted: few connections, short patience,
-//! no request bodies, no answer that depends on anything but path, method and `Accept`.
+//! no request bodies, and no answer that depends on anything but path and method.
 
 mod health;
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::telemetry::metrics::{Exposition, Metrics};
+use crate::telemetry::metrics::{self, Metrics};
 pub use health::{CheckHandle, Health, Report};
 
 /// More have to wait until one is closed.
@@ -118,10 +118,7 @@ fn answer<B>(request: &Request<B>, metrics: &Metrics, health: &Health) -> Respon
     }
     let verbose = request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
     match path {
-        "/metrics" => {
-            let format = negotiate(request.headers());
-            respond(StatusCode::OK, format.content_type(), metrics.encode_as(format))
-        }
+        "/metrics" => respond(StatusCode::OK, metrics::CONTENT_TYPE, metrics.encode()),
         "/livez" => probe(&health.live(), verbose),
         _ => probe(&health.ready(), verbose),
     }
@@ -142,29 +139,6 @@ fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// The format that the scraper prefers of those we have; Prometheus's own if it does not say.
-fn negotiate(headers: &HeaderMap) -> Exposition {
-    let ranges =
-        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    let (mut open_metrics, mut text) = (0.0_f32, 0.0_f32);
-    for range in ranges {
-        let mut parts = range.split(';').map(str::trim);
-        let media_type = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let parameters: Vec<_> = parts.filter_map(|part| part.split_once('=')).collect();
-        let parameter = |name: &str| parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| *v);
-        let quality = parameter("q").map_or(1.0, |q| q.parse().unwrap_or(0.0_f32));
-        match media_type.as_str() {
-            // The first drafts are numbered 0.0.1 and read the same.
-            "application/openmetrics-text" if matches!(parameter("version"), None | Some("1.0.0" | "0.0.1")) => {
-                open_metrics = open_metrics.max(quality);
-            }
-            "text/plain" | "text/*" | "*/*" => text = text.max(quality),
-            _ => {}
-        }
-    }
-    if open_metrics > 0.0 && open_metrics >= text { Exposition::OpenMetrics } else { Exposition::Prometheus }
 }
 
 #[cfg(test)]

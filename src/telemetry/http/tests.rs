@@ -43,45 +43,16 @@ fn run(test: impl Future<Output = ()>) {
 }
 
 #[test]
-fn metrics_in_the_format_asked_for() {
+fn metrics_are_served_in_the_open_metrics_format() {
     run(async {
         let server = Server::start().await;
         server.metrics.status_written();
-        let plain = server.ask("GET", "/metrics", "").await;
-        assert!(plain.starts_with("HTTP/1.1 200 OK\r\n"), "{plain}");
-        assert!(plain.contains("content-type: text/plain; version=0.0.4"), "{plain}");
-        assert!(plain.contains("\nauroralogexport_status_writes_total 1\n"), "{plain}");
-        let open = server.ask("GET", "/metrics", "Accept: application/openmetrics-text;version=1.0.0\r\n").await;
-        assert!(open.contains("content-type: application/openmetrics-text; version=1.0.0"), "{open}");
-        assert!(open.ends_with("# EOF\n"), "{open}");
+        let page = server.ask("GET", "/metrics", "").await;
+        assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
+        assert!(page.contains("content-type: application/openmetrics-text; version=1.0.0"), "{page}");
+        assert!(page.contains("\nauroralogexport_status_writes_total 1\n"), "{page}");
+        assert!(page.ends_with("# EOF\n"), "{page}");
     });
-}
-
-#[test]
-fn the_scraper_s_preference_decides() {
-    let negotiated = |accept: &'static str| {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        negotiate(&headers)
-    };
-    // As Prometheus 2 and 3 send it.
-    let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-        application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
-    assert_eq!(negotiated(prometheus), Exposition::OpenMetrics);
-    assert_eq!(negotiated("application/OpenMetrics-text"), Exposition::OpenMetrics);
-    for plain in [
-        "*/*",
-        "text/html,application/xhtml+xml,*/*;q=0.8",
-        "text/plain;version=0.0.4;q=0.6, application/openmetrics-text;version=1.0.0;q=0.5",
-        "application/openmetrics-text;q=0",
-        "application/openmetrics-text;q=nonsense",
-        "application/openmetrics-text;version=2.0.0, text/plain;q=0.1",
-        "application/json",
-        "",
-    ] {
-        assert_eq!(negotiated(plain), Exposition::Prometheus, "{plain}");
-    }
-    assert_eq!(negotiate(&HeaderMap::new()), Exposition::Prometheus);
 }
 
 #[test]

@@ -54,24 +54,8 @@ impl ReconcileResult {
     }
 }
 
-/// The text formats that a scraper may ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exposition {
-    /// `OpenMetrics` 1.0.
-    OpenMetrics,
-    /// Prometheus's own text format 0.0.4.
-    Prometheus,
-}
-
-impl Exposition {
-    /// Value of `Content-Type`.
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-        }
-    }
-}
+/// `Content-Type` of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResultLabel {
@@ -202,41 +186,16 @@ impl Metrics {
         self.0.resources.set(counts);
     }
 
-    /// Everything, in the `OpenMetrics` text format.
+    /// All metrics, in the `OpenMetrics` text format.
     pub fn encode(&self) -> String {
-        self.encode_as(Exposition::OpenMetrics)
-    }
-
-    /// Everything, in the format asked for.
-    pub fn encode_as(&self, format: Exposition) -> String {
-        let mut out = String::new();
-        if text::encode(&mut out, &self.0.registry).is_err() {
-            // Writing to a String cannot fail; a collector that gives up leaves a truncated page, which the missing
-            // `# EOF` tells the scraper.
+        let mut page = String::new();
+        if text::encode(&mut page, &self.0.registry).is_err() {
+            // Writing to a String cannot fail. A collector that fails leaves a truncated page, and the missing `# EOF` tells
+            // the scraper.
             tracing::error!("the metrics could not be encoded completely");
         }
-        match format {
-            Exposition::OpenMetrics => out,
-            Exposition::Prometheus => to_prometheus_text(&out),
-        }
+        page
     }
-}
-
-/// The two text formats differ, for the types in use here, in the name that a counter's comments carry and in the
-/// final `# EOF`.
-fn to_prometheus_text(open_metrics: &str) -> String {
-    let mut out = String::with_capacity(open_metrics.len());
-    for line in open_metrics.lines().filter(|line| *line != "# EOF") {
-        let comment = ["# HELP ", "# TYPE "].into_iter().find_map(|p| line.strip_prefix(p).map(|rest| (p, rest)));
-        let counter = comment.and_then(|(keyword, rest)| {
-            let (name, text) = rest.split_once(' ')?;
-            let info = METRICS.iter().find(|info| info.family() == name && info.kind == MetricKind::Counter)?;
-            Some(format!("{keyword}{} {text}", info.name))
-        });
-        out.push_str(counter.as_deref().unwrap_or(line));
-        out.push('\n');
-    }
-    out
 }
 
 fn register<M: Metric + Clone>(registry: &mut Registry, info: MetricInfo, metric: M) -> M {

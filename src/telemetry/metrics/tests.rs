@@ -38,7 +38,7 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
 
 #[test]
 fn the_table_and_a_full_page_agree() {
-    let page = filled().encode_as(Exposition::Prometheus);
+    let page = filled().encode();
     let comment = |keyword: &str| -> BTreeMap<String, String> {
         page.lines()
             .filter_map(|line| line.strip_prefix(keyword)?.split_once(' '))
@@ -46,7 +46,7 @@ fn the_table_and_a_full_page_agree() {
             .collect()
     };
     let table = |text: fn(&MetricInfo) -> String| -> BTreeMap<String, String> {
-        METRICS.iter().map(|info| (info.name.to_owned(), text(info))).collect()
+        METRICS.iter().map(|info| (info.family().to_owned(), text(info))).collect()
     };
     assert_eq!(comment("# TYPE "), table(|info| info.kind.as_str().to_owned()));
     assert_eq!(comment("# HELP "), table(|info| format!("{}.", info.help)));
@@ -117,19 +117,6 @@ fn a_forgotten_account_leaves_no_series() {
     let page = metrics.encode();
     assert!(!page.contains("prod"), "{page}");
     assert!(page.contains(r#"account="test""#), "{page}");
-}
-
-#[test]
-fn the_two_formats_differ_only_where_they_must() {
-    let metrics = filled();
-    let open = metrics.encode();
-    assert!(open.ends_with("# EOF\n"));
-    assert!(open.contains("# TYPE auroralogexport_reconcile counter\n"), "{open}");
-    let text = metrics.encode_as(Exposition::Prometheus);
-    assert!(!text.contains("# EOF"));
-    assert!(text.contains("# TYPE auroralogexport_reconcile_total counter\n"), "{text}");
-    let series = |page: &str| samples(page).into_keys().collect::<Vec<_>>();
-    assert_eq!(series(&open), series(&text));
 }
 
 #[test]
