@@ -1,4 +1,4 @@
-//! AWS's half: credentials, rights, quotas, what overrides us, what we left behind.
+//! The checks of AWS: credentials, permissions, clock, quotas, the service-linked role and orphans.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,50 +19,50 @@ use crate::model::settings::{Cluster, Settings};
 use crate::pipeline::port::{ErrorClass, Iam, IamError, Operation};
 
 const POLICY_FILE: &str = "deploy/aws/operator-policy.json";
-/// Nothing has this name: asking for it changes nothing and tells whether one may ask.
+/// No resource has this name: reading it changes nothing and shows whether the read is allowed.
 const PROBE: &str = "alep-doctor-probe";
-/// Share of a quota from which on it is a finding.
-const NEARLY: f64 = 0.9;
-/// What is being done, as progress tells it.
-pub(super) const STAGE: &str = "examining the account in AWS";
-/// At most so many policies are asked for their tags, one call each.
+/// A quota is a finding if this share of it is used.
+const NEAR_QUOTA: f64 = 0.9;
+/// The stage in the progress.
+pub(super) const STAGE: &str = "checking the AWS account";
+/// Maximum number of policies whose tags are read, with one call each.
 const MAX_POLICIES: usize = 60;
 
-/// One account, as the doctor looks at it.
-pub(super) struct Patient<'a> {
+/// The account to check, and what the checks need to know.
+pub(super) struct Target<'a> {
     pub(super) account: &'a Account,
     pub(super) settings: &'a Settings,
     /// All objects of the cluster; `None` if they could not be listed.
     pub(super) owners: Option<BTreeSet<Owner>>,
-    /// ARNs that a status names: no need to ask whose they are.
+    /// ARNs in the status of an object: their owner is known.
     pub(super) known_arns: BTreeSet<String>,
-    /// The boundary that the operator must put on roles.
+    /// The permissions boundary that the operator must set on roles.
     pub(super) boundary: Option<&'a str>,
-    /// Whose rights to simulate, if not the caller's.
+    /// The principal whose permissions are simulated; `None`: the caller.
     pub(super) principal: Option<&'a str>,
-    /// Told of what takes long.
+    /// Shows the progress of long checks.
     pub(super) progress: &'a Progress,
 }
 
-/// All checks of AWS.
-pub(super) async fn examine(patient: &Patient<'_>, report: &mut Report) -> Option<CallerIdentity> {
-    let identity = match patient.account.identity().await {
+/// Runs all checks of AWS.
+pub(super) async fn examine(target: &Target<'_>, report: &mut Report) -> Option<CallerIdentity> {
+    let identity = match target.account.identity().await {
         Ok(identity) => identity,
         Err(error) => {
             credentials(&error, report);
             return None;
         }
     };
-    report.pass(Check::Credentials, format!("AWS knows us as {} in account {}", identity.arn, identity.account));
-    let iam = patient.account.iam(&identity);
-    let inventory = patient.account.inventory(&identity);
+    report.pass(Check::Credentials, format!("the caller is {} in account {}", identity.arn, identity.account));
+    let iam = target.account.iam(&identity);
+    let inventory = target.account.inventory(&identity);
     let [mut rights, mut summary, mut linked, mut left, mut time] = [(); 5].map(|()| Report::default());
     tokio::join!(
-        permissions(patient, &identity, &iam, &inventory, &mut rights),
+        permissions(target, &identity, &iam, &inventory, &mut rights),
         quotas(&inventory, &mut summary),
         service_linked_role(&iam, &mut linked),
-        orphans(patient, &identity, &iam, &inventory, &mut left),
-        aws_clock(patient.account, &identity, &mut time),
+        orphans(target, &identity, &iam, &inventory, &mut left),
+        aws_clock(target.account, &identity, &mut time),
     );
     for part in [rights, summary, linked, left, time] {
         report.merge(part);
@@ -87,37 +87,37 @@ async fn aws_clock(account: &Account, identity: &CallerIdentity, report: &mut Re
     let date = DateOf::default();
     let client = sdk::sts(&account.session().client_config(&identity.account));
     let call = client.get_caller_identity().customize().interceptor(date.clone());
-    // Its failure is another check's business; its answer has a date all the same.
+    // Another check reports a failure. An error response has a date, too.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(3), call.send()).await;
     clock::compare(report, "AWS", date.get().as_deref(), Timestamp::now());
 }
 
-/// Each right that the operator needs: by IAM's simulator where it is allowed, else by reads that change nothing.
+/// Checks each permission that the operator needs: with IAM's policy simulator if it is allowed, otherwise with reads.
 async fn permissions(
-    patient: &Patient<'_>,
+    target: &Target<'_>,
     identity: &CallerIdentity,
     iam: &AwsIam,
     inventory: &Inventory,
     report: &mut Report,
 ) {
-    let Some(probe) = Probe::new(patient.settings, identity) else {
+    let Some(probe) = Probe::new(target.settings, identity) else {
         return;
     };
-    let principal = match patient.principal {
+    let principal = match target.principal {
         Some(principal) => Some(principal.to_owned()),
         None => principal_of(iam, &identity.arn).await,
     };
     if let Some(principal) = principal {
-        match simulate(patient, &probe, inventory, &principal, report).await {
+        match simulate(target, &probe, inventory, &principal, report).await {
             Ok(()) => return,
             Err(error) => report
-                .skip(Check::Permissions, format!("the rights to write are not simulated: {}", error.user_message())),
+                .skip(Check::Permissions, format!("the write permissions are not checked: {}", error.user_message())),
         }
     }
     Box::pin(read_probes(&probe, iam, report)).await;
 }
 
-/// The names that rights are tried on.
+/// The names that permissions are tested with.
 struct Probe {
     role: RoleName,
     role_arn: String,
@@ -137,7 +137,7 @@ impl Probe {
     }
 }
 
-/// The simulator takes roles and users, not sessions of roles.
+/// Returns the role or user of a caller: the policy simulator accepts no role sessions.
 async fn principal_of(iam: &AwsIam, arn: &str) -> Option<String> {
     if arn.ends_with(":root") {
         return None;
@@ -181,13 +181,13 @@ const ON_POLICIES: &[Operation] = &[
 ];
 
 async fn simulate(
-    patient: &Patient<'_>,
+    target: &Target<'_>,
     probe: &Probe,
     inventory: &Inventory,
     principal: &str,
     report: &mut Report,
 ) -> Result<(), IamError> {
-    let context = context(patient, probe);
+    let context = context(target, probe);
     let mut allowed = 0;
     for (operations, resource) in [(ON_ROLES, probe.role_arn.as_str()), (ON_POLICIES, probe.policy.as_str())] {
         let names: Vec<String> = operations.iter().map(|operation| operation.permission()).collect();
@@ -201,7 +201,7 @@ async fn simulate(
                 report.skip(
                     Check::Permissions,
                     format!(
-                        "{} on {resource} depends on {}: give --permissions-boundary if that is it",
+                        "{} on {resource} depends on {}: set --permissions-boundary if the policy requires one",
                         result.action,
                         result.missing_context.join(", ")
                     ),
@@ -215,9 +215,9 @@ async fn simulate(
     Ok(())
 }
 
-/// What a request of the operator's carries: its policy has conditions on it.
-fn context(patient: &Patient<'_>, probe: &Probe) -> BTreeMap<String, String> {
-    let Cluster { name, uid, .. } = &patient.settings.cluster;
+/// Returns the condition keys of the operator's requests, which its IAM policy tests.
+fn context(target: &Target<'_>, probe: &Probe) -> BTreeMap<String, String> {
+    let Cluster { name, uid, .. } = &target.settings.cluster;
     let mut context = BTreeMap::from([("iam:PolicyARN".to_owned(), probe.policy.to_string())]);
     for (tag, value) in
         [(TAG_MANAGED_BY, name.to_string()), (TAG_CLUSTER_UID, uid.clone()), (TAG_OWNER, format!("doctor/{PROBE}"))]
@@ -225,7 +225,7 @@ fn context(patient: &Patient<'_>, probe: &Probe) -> BTreeMap<String, String> {
         context.insert(format!("aws:RequestTag/{tag}"), value.clone());
         context.insert(format!("aws:ResourceTag/{tag}"), value);
     }
-    if let Some(boundary) = patient.boundary {
+    if let Some(boundary) = target.boundary {
         context.insert("iam:PermissionsBoundary".into(), boundary.to_owned());
     }
     context
@@ -255,7 +255,7 @@ async fn read_probes(probe: &Probe, iam: &AwsIam, report: &mut Report) {
     let mut refused = 0;
     for error in answers.into_iter().flatten() {
         match error.class {
-            // It may ask: there is no such thing.
+            // The read is allowed, and the resource does not exist.
             ErrorClass::NotFound => {}
             ErrorClass::AccessDenied => {
                 refused += 1;
@@ -267,8 +267,8 @@ async fn read_probes(probe: &Probe, iam: &AwsIam, report: &mut Report) {
                 refused += 1;
                 report.find(
                     Check::Permissions,
-                    "IAM throttles this account: somebody calls it too often",
-                    "lower --iam-reads-per-second, or find the caller in CloudTrail",
+                    "IAM throttles this account because of too many calls",
+                    "lower --iam-reads-per-second, or find the other callers in CloudTrail",
                 );
             }
             _ => {
@@ -278,7 +278,7 @@ async fn read_probes(probe: &Probe, iam: &AwsIam, report: &mut Report) {
         }
     }
     if refused == 0 {
-        report.pass(Check::Permissions, "all 8 reading calls are allowed");
+        report.pass(Check::Permissions, "all 8 read calls are allowed");
     }
 }
 
@@ -295,11 +295,11 @@ async fn quotas(inventory: &Inventory, report: &mut Report) {
             continue;
         };
         let name = what.to_lowercase();
-        if f64::from(*used) >= f64::from(*limit) * NEARLY {
+        if f64::from(*used) >= f64::from(*limit) * NEAR_QUOTA {
             report.find(
                 Check::Quotas,
                 format!("{used} of {limit} {name} of the account are used"),
-                format!("raise the quota for {name} in AWS Service Quotas (IAM), or remove what is not needed"),
+                format!("raise the quota for {name} in AWS Service Quotas (IAM), or delete unused {name}"),
             );
         } else {
             report.pass(Check::Quotas, format!("{used} of {limit} {name}"));
@@ -313,33 +313,33 @@ async fn service_linked_role(iam: &AwsIam, report: &mut Report) {
     };
     match iam.role(&name).await {
         Ok(None) => report.pass(Check::ServiceLinkedRole, format!("the account has no {SERVICE_LINKED_ROLE}")),
-        // Most accounts have it, RDS made it, and nothing here can or should change that: no reason to fail.
+        // Most accounts have it, because RDS creates it. The operator cannot change that: it is a warning.
         Ok(Some(_)) => report.warn(
             Check::ServiceLinkedRole,
             format!("the account has {SERVICE_LINKED_ROLE}, which overrides custom roles for log export"),
-            "nothing, if logs arrive: RDS uses that role (docs/faq.md); --ignore service-linked-role hides this",
+            "nothing if logs arrive: RDS uses that role (docs/faq.md); --ignore service-linked-role hides this warning",
         ),
         Err(error) => report.skip(Check::ServiceLinkedRole, error.user_message()),
     }
 }
 
-/// Roles and policies that carry this cluster's tags and whose object is gone.
+/// Finds roles and policies that have this cluster's tags and whose object does not exist.
 async fn orphans(
-    patient: &Patient<'_>,
+    target: &Target<'_>,
     identity: &CallerIdentity,
     iam: &AwsIam,
     inventory: &Inventory,
     report: &mut Report,
 ) {
-    let Some(owners) = &patient.owners else {
-        report.skip(Check::Orphans, "objects of all namespaces could not be listed");
+    let Some(owners) = &target.owners else {
+        report.skip(Check::Orphans, "the objects of all namespaces could not be listed");
         return;
     };
     let mut count = 0;
     match inventory.tagged_roles().await {
         Ok(roles) => {
             for (arn, tags) in roles {
-                if let Some(owner) = orphaned(&tags, &patient.settings.cluster, owners) {
+                if let Some(owner) = orphaned(&tags, &target.settings.cluster, owners) {
                     count += 1;
                     found_orphan(report, "role", &arn, &owner);
                 }
@@ -350,38 +350,37 @@ async fn orphans(
     match inventory.policies().await {
         Ok(policies) => {
             let path =
-                format!("arn:{}:iam::{}:policy{}", identity.partition, identity.account, patient.settings.iam_path);
+                format!("arn:{}:iam::{}:policy{}", identity.partition, identity.account, target.settings.iam_path);
             let mut suspects: Vec<_> = policies
                 .into_iter()
                 .map(|policy| policy.arn)
-                .filter(|arn| arn.starts_with(&path) && !patient.known_arns.contains(arn))
+                .filter(|arn| arn.starts_with(&path) && !target.known_arns.contains(arn))
                 .collect();
             if suspects.len() > MAX_POLICIES {
-                report
-                    .skip(Check::Orphans, format!("only {MAX_POLICIES} of {} policies were looked at", suspects.len()));
+                report.skip(Check::Orphans, format!("only {MAX_POLICIES} of {} policies were checked", suspects.len()));
                 suspects.truncate(MAX_POLICIES);
             }
-            patient.progress.stage("policies without a known object looked at", suspects.len());
+            target.progress.stage("policies checked", suspects.len());
             for arn in suspects {
-                patient.progress.advance();
+                target.progress.advance();
                 let Ok(Some(policy)) = iam.policy(&PolicyArn::from_aws(&arn)).await else {
                     continue;
                 };
-                if let Some(owner) = orphaned(&policy.tags, &patient.settings.cluster, owners) {
+                if let Some(owner) = orphaned(&policy.tags, &target.settings.cluster, owners) {
                     count += 1;
                     found_orphan(report, "policy", &arn, &owner);
                 }
             }
-            patient.progress.stage(STAGE, None);
+            target.progress.stage(STAGE, None);
         }
         Err(error) => report.skip(Check::Orphans, format!("policies: {}", error.user_message())),
     }
     if count == 0 {
-        report.pass(Check::Orphans, "no role or policy without its object");
+        report.pass(Check::Orphans, "no role or policy is orphaned");
     }
 }
 
-/// The owner, if it is of this cluster and does not exist.
+/// Returns the owner in the tags if it belongs to this cluster and does not exist.
 fn orphaned(tags: &Tags, cluster: &Cluster, owners: &BTreeSet<Owner>) -> Option<Owner> {
     let ours = tags.get(TAG_MANAGED_BY).is_some_and(|name| name == cluster.name.as_str())
         && tags.get(TAG_CLUSTER_UID).is_some_and(|uid| *uid == cluster.uid);
@@ -392,7 +391,7 @@ fn orphaned(tags: &Tags, cluster: &Cluster, owners: &BTreeSet<Owner>) -> Option<
 fn found_orphan(report: &mut Report, what: &str, arn: &str, owner: &Owner) {
     report.find(
         Check::Orphans,
-        format!("{what} {arn} is tagged as {owner}'s, and there is no such object"),
-        format!("make {owner} again to manage it (deletionPolicy: Retain leaves such remains on purpose), or delete the {what}"),
+        format!("{what} {arn} has the owner tag {owner}, but this object does not exist"),
+        format!("create {owner} again, or delete the {what} (deletionPolicy: Retain leaves it on purpose)"),
     );
 }

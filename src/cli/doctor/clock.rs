@@ -1,4 +1,4 @@
-//! Clocks, compared by the `Date` header that every answer carries.
+//! Compares clocks by the `Date` header of responses.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,10 +11,10 @@ use jiff::Timestamp;
 
 use super::report::{Check, Report};
 
-/// AWS refuses signatures that are 5 minutes off; well before that something is wrong with the clock.
+/// AWS rejects signatures that are more than 5 minutes off. A smaller difference already shows a wrong clock.
 const TOLERATED_SECONDS: i64 = 60;
 
-/// Reads the `Date` header of answers of AWS.
+/// Reads the `Date` header of responses of AWS.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DateOf(Arc<Mutex<Option<String>>>);
 
@@ -41,10 +41,10 @@ impl Intercept for DateOf {
     }
 }
 
-/// Compares the clock of `who`, as its `Date` header says, with ours.
+/// Compares this machine's clock with the clock of `who`, by its `Date` header.
 pub(super) fn compare(report: &mut Report, who: &str, date: Option<&str>, now: Timestamp) {
     let Some(theirs) = date.and_then(parse) else {
-        report.skip(Check::Clock, format!("{who} does not say what time it is"));
+        report.skip(Check::Clock, format!("the response of {who} has no valid Date header"));
         return;
     };
     let seconds = now.duration_since(theirs).as_secs();
@@ -56,7 +56,7 @@ pub(super) fn compare(report: &mut Report, who: &str, date: Option<&str>, now: T
     report.find(
         Check::Clock,
         format!("this machine's clock is {} s {which} that of {who}", seconds.abs()),
-        "synchronise the clock (chrony, systemd-timesyncd): AWS refuses signatures that are more than 5 minutes off",
+        "synchronise the clock (chrony, systemd-timesyncd): AWS rejects signatures that are more than 5 minutes off",
     );
 }
 
@@ -72,7 +72,7 @@ mod tests {
         let mut report = Report::default();
         let date = Some("Sun, 06 Nov 2026 08:49:37 GMT").map(|date| date.replace("Sun", "Fri"));
         compare(&mut report, "AWS", date.as_deref(), now.parse().unwrap());
-        assert!(report.skipped.is_empty(), "the header is understood");
+        assert!(report.skipped.is_empty(), "the header can be parsed");
         report.findings.into_iter().map(|finding| finding.message).collect()
     }
 
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_date_nothing_is_said() {
+    fn without_a_date_the_check_is_skipped() {
         let mut report = Report::default();
         compare(&mut report, "AWS", None, Timestamp::UNIX_EPOCH);
         assert!(report.findings.is_empty() && report.skipped.len() == 1);

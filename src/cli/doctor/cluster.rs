@@ -1,4 +1,4 @@
-//! The cluster's half: API server, CRDs, rights, leader.
+//! The checks of the cluster: API server, CRDs, permissions, leader.
 
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -21,19 +21,19 @@ use crate::cli::connect::{Kube, unreachable};
 
 const INSTALL_CRDS: &str = "aurora-log-export-operator crd | kubectl apply --server-side -f -";
 
-/// Whose rights are checked, and where.
+/// Whose permissions are checked, and in which namespaces.
 pub(super) struct Scope<'a> {
-    /// Only this namespace.
+    /// Only this namespace; `None`: the whole cluster.
     pub(super) namespace: Option<&'a str>,
     /// Where the operator runs.
     pub(super) operator_namespace: &'a str,
-    /// `NAMESPACE/NAME` of the operator's ServiceAccount; none: the caller's own rights.
+    /// `[NAMESPACE/]NAME` of the operator's ServiceAccount; `None`: the caller.
     pub(super) service_account: Option<&'a str>,
 }
 
-/// Does it answer? With what time?
+/// Checks that the API server answers, and compares its clock. True if it answers.
 pub(super) async fn api_server(kube: &Kube, report: &mut Report) -> bool {
-    // A constant request: it can be made.
+    // The request is constant: this cannot fail.
     let Ok(request) = hyper::Request::get("/version").body(Body::empty()) else {
         return false;
     };
@@ -55,7 +55,7 @@ pub(super) async fn api_server(kube: &Kube, report: &mut Report) -> bool {
     }
 }
 
-/// Are the CRDs served those of this version?
+/// Checks that the CRDs in the cluster are those of this version.
 pub(super) async fn custom_resources(kube: &Kube, report: &mut Report) {
     let api: Api<CustomResourceDefinition> = Api::all(kube.client.clone());
     let expected = crds();
@@ -71,25 +71,26 @@ pub(super) async fn custom_resources(kube: &Kube, report: &mut Report) {
             Ok(Some(found)) if !established(&found) => report.find(
                 Check::Crds,
                 format!("the CRD {name} is not established"),
-                format!("kubectl describe crd {name}"),
+                format!("see its conditions: kubectl describe crd {name}"),
             ),
             Ok(Some(found)) => match difference(expected, &found) {
-                None => report.pass(Check::Crds, format!("{name} is that of this version")),
+                None => report.pass(Check::Crds, format!("the CRD {name} is from this version")),
                 Some(what) => report.find(
                     Check::Crds,
-                    format!("the CRD {name} is that of another version: {what} differs"),
+                    format!("the CRD {name} is from another version: {what} differs"),
                     INSTALL_CRDS,
                 ),
             },
             Err(kube::Error::Api(status)) if status.code == 403 => served(kube, expected, report).await,
             Err(error) => {
-                report.find(Check::Crds, format!("the CRD {name} cannot be read: {error}"), "kubectl get crds");
+                let fix = format!("check your access: kubectl get crd {name}");
+                report.find(Check::Crds, format!("the CRD {name} cannot be read: {error}"), fix);
             }
         }
     }
 }
 
-/// Without the right to read CRDs, discovery still tells whether the kind is served.
+/// Without permission to read CRDs, discovery shows whether the kind is served.
 async fn served(kube: &Kube, expected: &CustomResourceDefinition, report: &mut Report) {
     let version = expected.spec.versions.first().map_or("", |version| version.name.as_str());
     let group = format!("{}/{version}", expected.spec.group);
@@ -100,7 +101,7 @@ async fn served(kube: &Kube, expected: &CustomResourceDefinition, report: &mut R
         .is_ok_and(|list| list.resources.iter().any(|it| it.name == expected.spec.names.plural));
     let name = expected.name_any();
     if known {
-        report.skip(Check::Crds, format!("{name} is served; you may not read its schema"));
+        report.skip(Check::Crds, format!("{name} is served; no permission to read the CRD itself"));
     } else {
         report.find(Check::Crds, format!("the CRD {name} is not installed"), INSTALL_CRDS);
     }
@@ -111,11 +112,11 @@ fn established(crd: &CustomResourceDefinition) -> bool {
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Established" && condition.status == "True")
 }
 
-/// The first part of the version that differs.
+/// Returns the first part of the version that differs.
 fn difference(expected: &CustomResourceDefinition, found: &CustomResourceDefinition) -> Option<&'static str> {
     let wanted = expected.spec.versions.first()?;
     let Some(version) = found.spec.versions.iter().find(|version| version.name == wanted.name) else {
-        return Some("the version");
+        return Some("the API version");
     };
     let schema = |version: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionVersion| {
         serde_json::to_value(&version.schema).unwrap_or(Value::Null)
@@ -130,23 +131,25 @@ fn difference(expected: &CustomResourceDefinition, found: &CustomResourceDefinit
         let columns = version.additional_printer_columns.iter().flatten();
         columns.map(|column| (column.name.clone(), column.json_path.clone())).collect::<Vec<_>>()
     };
-    (columns(wanted) != columns(version)).then_some("the list of columns")
+    (columns(wanted) != columns(version)).then_some("the list of printer columns")
 }
 
-/// What the operator needs: verbs on a resource, and what for. `deploy/kustomize/base` grants it.
+/// Verbs on a resource that the operator needs. `deploy/kustomize/base` grants them.
 struct Need {
     group: &'static str,
     resource: &'static str,
     subresource: &'static str,
     verbs: &'static [&'static str],
-    /// In the namespaces that are watched, in the operator's own, or for the cluster as a whole.
     place: Place,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
+    /// In the watched namespaces.
     Watched,
+    /// In the whole cluster.
     Cluster,
+    /// In the namespace of the operator.
     Own,
 }
 
@@ -196,7 +199,7 @@ const NEEDS: &[Need] = &[
     },
 ];
 
-/// May the operator (or the caller) do what the operator does?
+/// Checks that the operator's ServiceAccount, or the caller, has the permissions that the operator needs.
 pub(super) async fn rights(kube: &Kube, scope: &Scope<'_>, report: &mut Report) {
     let questions: Vec<ResourceAttributes> =
         NEEDS.iter().flat_map(|need| need.verbs.iter().map(move |verb| attributes(need, verb, scope))).collect();
@@ -209,16 +212,16 @@ pub(super) async fn rights(kube: &Kube, scope: &Scope<'_>, report: &mut Report) 
             Ok(true) => allowed += 1,
             Ok(false) => report.find(
                 Check::Rbac,
-                format!("{who} may not {what}"),
+                format!("{who} cannot {what}"),
                 "apply deploy/kustomize/base/clusterrole.yaml and role.yaml with their bindings",
             ),
             Err(error) => {
-                report.skip(Check::Rbac, format!("{what} could not be asked about: {error}"));
+                report.skip(Check::Rbac, format!("the permission to {what} could not be checked: {error}"));
             }
         }
     }
     if allowed == questions.len() {
-        report.pass(Check::Rbac, format!("{who} may do all that the operator does ({allowed} rights)"));
+        report.pass(Check::Rbac, format!("{who} can make all {allowed} requests that the operator makes"));
     }
 }
 
@@ -290,33 +293,35 @@ async fn ask(kube: &Kube, scope: &Scope<'_>, question: &ResourceAttributes) -> R
     }
 }
 
-/// Does an operator hold the Lease?
+/// Checks that an operator holds the Lease.
 pub(super) async fn leader(kube: &Kube, namespace: &str, report: &mut Report) {
     let api: Api<Lease> = Api::namespaced(kube.client.clone(), namespace);
     let fix = format!(
-        "kubectl get pods,lease -n {namespace}; if the operator runs elsewhere, give --operator-namespace; if it runs with \
-         --leader-elect=false, give --ignore leader"
+        "check the operator: kubectl get pods,lease -n {namespace}; if it runs in another namespace, set \
+         --operator-namespace; if it runs with --leader-elect=false, use --ignore leader"
     );
     let lease = match api.get_opt(FIELD_MANAGER).await {
         Ok(Some(lease)) => lease,
         Ok(None) => {
-            let message = format!("there is no Lease {namespace}/{FIELD_MANAGER}: no operator has led here");
+            let message =
+                format!("the Lease {namespace}/{FIELD_MANAGER} does not exist: no operator has been the leader here");
             report.find(Check::Leader, message, fix);
             return;
         }
         Err(kube::Error::Api(status)) if status.code == 403 => {
-            report.skip(Check::Leader, format!("you may not read the Lease {namespace}/{FIELD_MANAGER}"));
+            report.skip(Check::Leader, format!("no permission to read the Lease {namespace}/{FIELD_MANAGER}"));
             return;
         }
         Err(error) => {
-            report.find(Check::Leader, format!("the Lease cannot be read: {error}"), fix);
+            report.find(Check::Leader, format!("the Lease {namespace}/{FIELD_MANAGER} cannot be read: {error}"), fix);
             return;
         }
     };
     let spec = lease.spec.unwrap_or_default();
     let holder = spec.holder_identity.filter(|holder| !holder.is_empty());
     let (Some(holder), Some(renewed)) = (holder, spec.renew_time) else {
-        report.find(Check::Leader, "nobody holds the Lease: no operator is running", fix);
+        let message = format!("the Lease {namespace}/{FIELD_MANAGER} has no holder: no operator is running");
+        report.find(Check::Leader, message, fix);
         return;
     };
     let now = Timestamp::now();
@@ -328,6 +333,6 @@ pub(super) async fn leader(kube: &Kube, namespace: &str, report: &mut Report) {
             fix,
         );
     } else {
-        report.pass(Check::Leader, format!("{holder} leads"));
+        report.pass(Check::Leader, format!("{holder} is the leader"));
     }
 }

@@ -1,4 +1,4 @@
-//! `doctor`: is everything there that the operator needs? With the fix beside each finding, and one line if so.
+//! `doctor`: checks everything that the operator needs. Each finding has a fix, and a healthy system gets one line.
 
 mod aws;
 mod clock;
@@ -22,34 +22,34 @@ use crate::api::AwsAccount;
 use crate::model::stored::PolicyObject;
 use report::{Check, Report, Severity};
 
-/// Check cluster, credentials and account, with the fix beside each finding.
+/// Check the cluster, the credentials and the AWS account, and print a fix for each finding.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     aurora-log-export-operator doctor\n  \
     kubectl alep doctor -n shop --ignore service-linked-role\n  \
     kubectl exec -n aurora-log-export-system deploy/aurora-log-export-operator -- aurora-log-export-operator doctor\n\n\
-    The last looks with the operator's own credentials and rights. Exit code: 0 healthy (warnings\n\
-    do not count), 1 with findings. Changes nothing.")]
+    The last example uses the credentials and permissions of the operator itself. doctor changes nothing.\n\
+    Exit code: 0 if healthy (warnings do not count), 1 with findings.")]
 pub(super) struct DoctorArgs {
-    /// Format.
+    /// Output format.
     #[arg(short, long, env = "ALEP_OUTPUT", value_enum, default_value_t = Format::Text)]
     output: Format,
-    /// A check whose findings do not count; repeatable.
+    /// Check whose findings are left out; repeatable.
     #[arg(long, value_enum, value_name = "CHECK", value_delimiter = ',')]
     ignore: Vec<Check>,
-    /// Objects of all namespaces, whatever the context's.
+    /// Check the objects of all namespaces.
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
     /// Namespace that the operator runs in.
     #[arg(long, env = "ALEP_OPERATOR_NAMESPACE", value_name = "NAMESPACE", default_value = "aurora-log-export-system")]
     operator_namespace: String,
-    /// ServiceAccount whose rights are checked, [NAMESPACE/]NAME; default: your own.
+    /// ServiceAccount whose permissions are checked, as [NAMESPACE/]NAME; default: your own permissions.
     #[arg(long, env = "ALEP_OPERATOR_SERVICE_ACCOUNT", value_name = "NAME")]
     operator_service_account: Option<String>,
-    /// ARN of the role or user whose rights in AWS are simulated; default: the credentials' own.
+    /// ARN of the role or user whose permissions in AWS are simulated; default: the caller.
     #[arg(long, env = "ALEP_OPERATOR_PRINCIPAL", value_name = "ARN")]
     operator_principal: Option<String>,
-    /// ARN of the permissions boundary that the operator's policy demands.
+    /// ARN of the permissions boundary that the operator's IAM policy requires.
     #[arg(long, env = "ALEP_PERMISSIONS_BOUNDARY", value_name = "ARN")]
     permissions_boundary: Option<String>,
     #[command(flatten)]
@@ -62,7 +62,7 @@ pub(super) struct DoctorArgs {
 enum Format {
     /// For people.
     Text,
-    /// For programs.
+    /// For scripts.
     Json,
 }
 
@@ -77,7 +77,7 @@ pub(super) fn main(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Of what the report is, for the healthy line.
+/// What was checked, for the last line.
 #[derive(Default)]
 struct About {
     cluster: Option<String>,
@@ -86,13 +86,13 @@ struct About {
 }
 
 async fn examine(args: &DoctorArgs, progress: &Progress) -> anyhow::Result<(Report, About)> {
-    progress.stage("examining the cluster", None);
+    progress.stage("checking the cluster", None);
     let mut report = Report::default();
     let mut about = About::default();
     let kube = match args.kube.connect().await {
         Ok(kube) => cluster::api_server(&kube, &mut report).await.then_some(kube),
         Err(error) => {
-            report.find(Check::ApiServer, format!("{error:#}"), "set KUBECONFIG, or give --kubeconfig and --context");
+            report.find(Check::ApiServer, format!("{error:#}"), "set KUBECONFIG, or use --kubeconfig and --context");
             None
         }
     };
@@ -100,7 +100,7 @@ async fn examine(args: &DoctorArgs, progress: &Progress) -> anyhow::Result<(Repo
         Some(kube) => cluster_uid(kube).await.ok(),
         None => None,
     };
-    // Without the cluster AWS can still be looked at; only whose is what cannot be told.
+    // AWS is checked even without the cluster. Only the owners of resources are unknown then.
     let known = uid.is_some();
     let mut state = match args.operator.state(uid).await {
         Ok(state) => state,
@@ -109,7 +109,7 @@ async fn examine(args: &DoctorArgs, progress: &Progress) -> anyhow::Result<(Repo
     };
     let mut all_listed = false;
     if let Some(kube) = &kube {
-        all_listed = look_at_cluster(args, kube, &mut state, &mut report).await;
+        all_listed = check_cluster(args, kube, &mut state, &mut report).await;
         about.cluster = Some(state.settings.cluster.name.to_string());
     }
     let watched = watched(args, &state);
@@ -121,7 +121,7 @@ async fn examine(args: &DoctorArgs, progress: &Progress) -> anyhow::Result<(Repo
         accounts(args, kube, &watched, &mut report).await;
     }
     let all = state.index.all();
-    let patient = aws::Patient {
+    let target = aws::Target {
         account: state.accounts.own(),
         settings: &state.settings,
         owners: (known && all_listed).then(|| all.iter().map(|object| object.key()).collect()),
@@ -134,13 +134,13 @@ async fn examine(args: &DoctorArgs, progress: &Progress) -> anyhow::Result<(Repo
         progress,
     };
     progress.stage(aws::STAGE, None);
-    let identity = Box::pin(aws::examine(&patient, &mut report)).await;
+    let identity = Box::pin(aws::examine(&target, &mut report)).await;
     about.account = identity.map(|identity| identity.account.to_string());
     Ok((report, about))
 }
 
-/// The cluster's checks; true if the objects of all namespaces are known.
-async fn look_at_cluster(args: &DoctorArgs, kube: &Kube, state: &mut State, report: &mut Report) -> bool {
+/// Runs the checks of the cluster. True if the objects of all namespaces were listed.
+async fn check_cluster(args: &DoctorArgs, kube: &Kube, state: &mut State, report: &mut Report) -> bool {
     let scope = cluster::Scope {
         namespace: args.kube.namespace.as_deref(),
         operator_namespace: &args.operator_namespace,
@@ -157,7 +157,7 @@ async fn look_at_cluster(args: &DoctorArgs, kube: &Kube, state: &mut State, repo
         report.merge(part);
     }
     if let Err(error) = loaded {
-        // Missing CRDs are a finding of their own.
+        // The check of the CRDs reports missing CRDs.
         report.skip(Check::Objects, format!("{error:#}"));
         return false;
     }
@@ -176,7 +176,7 @@ fn watched(args: &DoctorArgs, state: &State) -> Vec<std::sync::Arc<PolicyObject>
     objects
 }
 
-/// All accounts, or, for one namespace, those that its objects refer to.
+/// Checks all accounts or, for one namespace, the accounts that its objects refer to.
 async fn accounts(args: &DoctorArgs, kube: &Kube, watched: &[std::sync::Arc<PolicyObject>], report: &mut Report) {
     let wanted: BTreeSet<&str> = watched.iter().filter_map(|object| object.account_ref()).collect();
     let Ok(accounts) = list(&Api::<AwsAccount>::all(kube.client.clone())).await else {
@@ -194,7 +194,7 @@ async fn accounts(args: &DoctorArgs, kube: &Kube, watched: &[std::sync::Arc<Poli
             report.find(
                 Check::Accounts,
                 format!("objects refer to AwsAccount {name}, which does not exist"),
-                "make it, or delete the objects",
+                "create it, or delete the objects",
             );
         }
     }
@@ -202,11 +202,13 @@ async fn accounts(args: &DoctorArgs, kube: &Kube, watched: &[std::sync::Arc<Poli
 
 fn render(report: &Report, about: &About, paint: Paint) -> String {
     use std::fmt::Write;
+    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let objects = counted(about.objects, "object");
     let of = match (&about.cluster, &about.account) {
-        (Some(cluster), Some(account)) => format!("cluster {cluster}, account {account}, {} objects", about.objects),
-        (Some(cluster), None) => format!("cluster {cluster}, {} objects", about.objects),
+        (Some(cluster), Some(account)) => format!("cluster {cluster}, account {account}, {objects}"),
+        (Some(cluster), None) => format!("cluster {cluster}, {objects}"),
         (None, Some(account)) => format!("account {account}"),
-        (None, None) => "nothing could be reached".to_owned(),
+        (None, None) => "neither the cluster nor AWS is reachable".to_owned(),
     };
     let skipped = match report.skipped.len() {
         0 => String::new(),
@@ -222,7 +224,6 @@ fn render(report: &Report, about: &About, paint: Paint) -> String {
         let _ = writeln!(out, "{mark} {}\n    {} {}", finding.message, paint.bold(fix), finding.fix);
     }
     let number = |severity: Severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
-    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let warnings = match number(Severity::Warning) {
         0 => String::new(),
         count => format!(", {}", counted(count, "warning")),

@@ -1,4 +1,4 @@
-//! Objects and accounts that wait for a person, or for nobody.
+//! Finds objects and accounts that are stuck, or that wait for a person.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -11,10 +11,10 @@ use crate::cli::explain::advice;
 use crate::model::stored::PolicyObject;
 use crate::pipeline::status::condition;
 
-/// A healthy operator has looked at an object, or removed it, within this time.
-const PATIENCE_SECONDS: i64 = 120;
+/// Within this time, a healthy operator reconciles a new object and finishes a deletion.
+const STUCK_AFTER_SECONDS: i64 = 120;
 
-/// Is the object waiting, and for whom?
+/// Reports an object that is not ready, or whose deletion does not end.
 pub(super) fn object(object: &PolicyObject, now: Timestamp, report: &mut Report) {
     let key = object.key();
     let explain = format!("kubectl alep explain {key}");
@@ -22,42 +22,43 @@ pub(super) fn object(object: &PolicyObject, now: Timestamp, report: &mut Report)
     let ready = condition(&object.status, ConditionType::Ready);
     let reason = ready.and_then(|ready| Reason::from_name(&ready.reason));
     if let Some(since) = &object.metadata.deletion_timestamp {
-        if age(Some(since)) > PATIENCE_SECONDS {
+        if age(Some(since)) > STUCK_AFTER_SECONDS {
             let why = match (ready, reason) {
                 (Some(ready), Some(Reason::DeletionBlocked)) => ready.message.to_string(),
                 (Some(ready), Some(reason)) if reason != Reason::InSync => format!("{reason}: {}", ready.message),
-                _ if object.has_finalizer() => "no operator has finished it".to_owned(),
-                _ => "another finalizer holds it".to_owned(),
+                _ if object.has_finalizer() => "the operator has not finished the deletion".to_owned(),
+                _ => "another finalizer blocks the deletion".to_owned(),
             };
-            let message = format!("{key} has been deleting for {}: {why}", format_age(since.0, now));
+            let message = format!("{key} has been terminating for {}: {why}", format_age(since.0, now));
             report.find(Check::Objects, message, explain);
         }
         return;
     }
     let Some(ready) = ready else {
-        if age(object.metadata.creation_timestamp.as_ref()) > PATIENCE_SECONDS {
-            let message = format!("{key} was never looked at: no operator watches its namespace");
-            report.find(Check::Objects, message, "look whether the operator runs, and at its --watch-namespace");
+        if age(object.metadata.creation_timestamp.as_ref()) > STUCK_AFTER_SECONDS {
+            let message = format!("{key} has never been reconciled: no operator watches its namespace");
+            let fix = "check that the operator runs, and that its --watch-namespace includes this namespace";
+            report.find(Check::Objects, message, fix);
         }
         return;
     };
     if ready.observed_generation != Some(object.generation()) {
-        let message = format!("{key} has a newer spec than the operator has looked at");
+        let message = format!("{key} has a newer spec, which has not been reconciled");
         report.find(Check::Objects, message, explain);
         return;
     }
-    // Suspended and observing are what somebody chose.
+    // Suspend and Observe are choices of the user.
     if ready.status == "True" || matches!(reason, Some(Reason::Suspended | Reason::DriftDetected)) {
         return;
     }
-    if reason == Some(Reason::Progressing) && age(Some(&ready.last_transition_time)) <= PATIENCE_SECONDS {
+    if reason == Some(Reason::Progressing) && age(Some(&ready.last_transition_time)) <= STUCK_AFTER_SECONDS {
         return;
     }
     let fix = reason.map_or_else(|| explain.clone(), |reason| format!("{} ({explain})", advice(reason).next_step));
     report.find(Check::Objects, format!("{key} is not ready: {}: {}", ready.reason, ready.message), fix);
 }
 
-/// Is the account ready?
+/// Reports an account that is not ready.
 pub(super) fn account(account: &AwsAccount, report: &mut Report) {
     let name = account.name_any();
     let ready: Option<&Condition> = account
@@ -74,8 +75,8 @@ pub(super) fn account(account: &AwsAccount, report: &mut Report) {
         }
         None => report.find(
             Check::Accounts,
-            format!("AwsAccount {name} was never looked at"),
-            "look whether the operator runs and leads",
+            format!("AwsAccount {name} has never been checked"),
+            "check that the operator runs and holds the Lease",
         ),
     }
 }
@@ -110,7 +111,7 @@ mod tests {
     const JUST_NOW: &str = "2026-01-01T00:59:30Z";
 
     #[test]
-    fn what_is_well_or_chosen_or_under_way_is_no_finding() {
+    fn objects_that_are_ready_suspended_observed_or_new_are_no_findings() {
         for (metadata, status) in [
             (json!({}), ready("True", "InSync", LONG_AGO)),
             (json!({}), ready("False", "Suspended", LONG_AGO)),
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn every_account_that_cannot_be_used_is_found_with_what_to_do() {
+    fn every_account_that_cannot_be_used_is_found_with_a_fix() {
         let findings = |status: Value| {
             let read: AwsAccount = serde_json::from_value(json!({
                 "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AwsAccount", "metadata": { "name": "prod" },
@@ -136,7 +137,7 @@ mod tests {
         };
         assert_eq!(findings(ready("True", "InSync", LONG_AGO)), []);
         let unseen = findings(json!({ "observedGeneration": -1 }));
-        assert!(unseen.len() == 1 && unseen[0].0.contains("prod was never looked at"), "{unseen:?}");
+        assert!(unseen.len() == 1 && unseen[0].0.contains("prod has never been checked"), "{unseen:?}");
         for reason in ["Progressing", "CredentialsInvalid", "AccessDenied", "AccountMismatch", "InUse"] {
             let found = findings(ready("False", reason, LONG_AGO));
             let message = format!("AwsAccount prod is not ready: {reason}: why");
@@ -148,13 +149,13 @@ mod tests {
     #[test]
     fn every_stuck_object_is_found_with_its_reason() {
         for (metadata, status, part) in [
-            (json!({}), json!({}), "never looked at"),
+            (json!({}), json!({}), "never been reconciled"),
             (json!({ "generation": 3 }), ready("True", "InSync", LONG_AGO), "newer spec"),
             (json!({}), ready("False", "Progressing", LONG_AGO), "Progressing"),
             (
                 json!({ "deletionTimestamp": LONG_AGO }),
                 ready("False", "DeletionBlocked", LONG_AGO),
-                "deleting for 60m: why",
+                "terminating for 60m: why",
             ),
             (json!({ "deletionTimestamp": LONG_AGO, "finalizers": ["other"] }), json!({}), "another finalizer"),
         ] {

@@ -1,8 +1,8 @@
-//! What the checks found, as data: the form of `-o json`, which scripts rely on.
+//! The results of the checks as data. Scripts depend on its form, which `-o json` prints.
 
 use serde::Serialize;
 
-/// The names of the checks: what `--ignore` takes, and what stands before each finding.
+/// The checks. `--ignore` accepts their names, and the name is printed before each finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Check {
@@ -10,25 +10,25 @@ pub(super) enum Check {
     ApiServer,
     /// The CustomResourceDefinitions are those of this version.
     Crds,
-    /// The rights in the cluster.
+    /// The permissions in the cluster.
     Rbac,
     /// An operator holds the Lease.
     Leader,
     /// AwsAccounts are ready.
     Accounts,
-    /// No object waits for a person, or for nobody.
+    /// Objects are ready, and their deletions end.
     Objects,
-    /// AWS accepts the credentials, and they belong to the right account.
+    /// AWS accepts the credentials, and they belong to the expected account.
     Credentials,
-    /// The rights in AWS.
+    /// The permissions in AWS.
     Permissions,
-    /// This machine's clock, against the API server's and AWS's.
+    /// This machine's clock agrees with the API server and AWS.
     Clock,
-    /// IAM's quotas.
+    /// The IAM quotas of the account.
     Quotas,
-    /// `AWSServiceRoleForRDS`, which overrides the roles.
+    /// AWSServiceRoleForRDS, which overrides custom roles.
     ServiceLinkedRole,
-    /// Roles and policies with our tags and no object.
+    /// Roles and policies with this cluster's tags whose object does not exist.
     Orphans,
 }
 
@@ -38,17 +38,17 @@ impl Check {
     }
 }
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Severity {
-    /// Something does not work, or soon will not: the exit code says so.
+    /// Something does not work or will soon fail. The exit code is 1.
     Error,
-    /// Something to know, with which everything works as it should.
+    /// Information. Everything works, and the exit code is 0.
     Warning,
 }
 
-/// Something to act on, or to know.
+/// One problem or warning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) struct Finding {
     pub(super) severity: Severity,
@@ -59,15 +59,15 @@ pub(super) struct Finding {
     pub(super) fix: String,
 }
 
-/// All checks.
+/// The results of all checks.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
     pub(super) healthy: bool,
     pub(super) findings: Vec<Finding>,
-    /// What is as it must be.
+    /// The checks that passed.
     pub(super) passed: Vec<(Check, String)>,
-    /// What could not be checked, and why.
+    /// What could not be checked, and the reason.
     pub(super) skipped: Vec<(Check, String)>,
 }
 
@@ -96,7 +96,7 @@ impl Report {
         self.skipped.extend(other.skipped);
     }
 
-    /// Sorts, and leaves out what nobody wants to hear of.
+    /// Sorts the findings and removes those of ignored checks.
     pub(super) fn finish(mut self, ignored: &[Check]) -> Self {
         self.findings.retain(|finding| !ignored.contains(&finding.check));
         self.findings.sort();

@@ -259,7 +259,7 @@ async fn as_kubectl_alep_it_takes_kubectls_flags() -> Result<()> {
         Ok(outcome.stdout)
     };
     let counted = |report: &str| -> Result<usize> {
-        let (count, _) = report.rsplit_once(" objects").context("no count")?;
+        let (count, _) = report.rsplit_once(" object").context("no count")?;
         Ok(count.rsplit(' ').next().unwrap_or_default().parse()?)
     };
     let own = doctor(&kubectl, &["-n", &first]).await?;

@@ -180,7 +180,7 @@ async fn in_a_log_long_work_tells_of_itself_now_and_then_on_standard_error() -> 
             vec!["doctor", "-n", &namespace, "--ignore", "leader"],
             "GetAccountSummary",
             6_000,
-            "examining the account in AWS, ",
+            "checking the AWS account, ",
         ),
     ] {
         server.gate().clear_faults();

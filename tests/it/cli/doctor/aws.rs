@@ -136,7 +136,7 @@ async fn what_is_wrong_in_the_account_is_found() -> Result<()> {
     };
     account.lock().create_role(&role(stage.ownership("gone", &uid)))?;
     let message = format!(
-        "role arn:aws:iam::{ACCOUNT}:role/aurora-log-export/left-behind is tagged as {}/gone's",
+        "role arn:aws:iam::{ACCOUNT}:role/aurora-log-export/left-behind has the owner tag {}/gone",
         stage.namespace
     );
     stage.finds(&stage.cli, "orphans", &message, "delete the role").await?;

@@ -17,7 +17,7 @@ async fn what_is_wrong_in_the_cluster_is_found() -> Result<()> {
     stage.lease(3600).await?;
     stage.finds(&stage.cli, "leader", "pod-1 has not renewed", "kubectl get pods").await?;
     env.kubectl(&["delete", "lease", "aurora-log-export-operator", "-n", namespace]).await?;
-    stage.finds(&stage.cli, "leader", "no operator has led here", "--operator-namespace").await?;
+    stage.finds(&stage.cli, "leader", "no operator has been the leader here", "--operator-namespace").await?;
     stage.lease(0).await?;
 
     let lost = stage.cli.clone().env("ALEP_CONTEXT", "lost");
@@ -44,7 +44,7 @@ async fn what_is_wrong_in_the_cluster_is_found() -> Result<()> {
     env.kubectl(&["delete", "alep/stuck", "-n", namespace]).await?;
 
     stage.object("homeless", "{accountRef: {name: nowhere-at-all}}").await?;
-    stage.finds(&stage.cli, "accounts", "AwsAccount nowhere-at-all", "make it").await?;
+    stage.finds(&stage.cli, "accounts", "AwsAccount nowhere-at-all", "create it").await?;
     env.kubectl(&["delete", "alep/homeless", "-n", namespace]).await?;
     stage.healthy().await?;
 
@@ -58,7 +58,7 @@ async fn what_is_wrong_in_the_cluster_is_found() -> Result<()> {
         "create events in namespace",
         "update leases in namespace",
     ] {
-        let message = format!("ServiceAccount {namespace}/weak may not {right}");
+        let message = format!("ServiceAccount {namespace}/weak cannot {right}");
         stage.finds(&weak, "rbac", &message, "clusterrole.yaml").await?;
     }
     Ok(())
@@ -119,6 +119,6 @@ async fn crds_that_are_missing_or_of_another_version_are_found() -> Result<()> {
     stage.env.kubectl_with(&config, &apply, Some(&older)).await?;
     let report = cli.json(&["doctor", "-o", "json", "--ignore", "leader"]).await?;
     let message = report["findings"][0]["message"].as_str().unwrap_or_default();
-    assert!(message.contains("of another version: the schema differs"), "{report:#}");
+    assert!(message.contains("from another version: the schema differs"), "{report:#}");
     Ok(())
 }
