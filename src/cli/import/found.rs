@@ -1,4 +1,4 @@
-//! Roles and policies as they were found in the account.
+//! Roles and policies found in the account.
 
 use crate::pipeline::port::{Policy, PolicyUsers, Role};
 
@@ -17,7 +17,7 @@ pub(super) struct FoundRole {
 #[derive(Clone, Debug)]
 pub(super) struct FoundPolicy {
     pub(super) policy: Policy,
-    /// Of the default version.
+    /// The document of the default version.
     pub(super) document: String,
     pub(super) users: PolicyUsers,
 }

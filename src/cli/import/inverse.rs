@@ -1,4 +1,4 @@
-//! The way back: from a document's meaning to the fields of a spec that give it, or why there are none. Pure.
+//! Derives the fields of a spec from the meaning of a document, or the reason why no fields express it. Pure.
 
 use std::collections::BTreeSet;
 
@@ -10,17 +10,17 @@ use crate::model::documents::permissions::PermissionScope;
 use crate::model::names::Partition;
 use crate::model::settings::AccountFacts;
 
-/// Does anything in a trust policy name RDS?
+/// True if a statement of the trust policy names RDS.
 pub(super) fn concerns_rds(trust: &Meaning) -> bool {
     let rds = format!("Service:{PRINCIPAL}");
     matches!(trust, Meaning::Grants { grants, .. } if grants.iter().any(|grant| grant.principal.as_deref() == Some(rds.as_str())))
 }
 
-/// Why a policy that has to do with logs is not like the guide's.
+/// Returns how a policy for logs differs from the policy of the AWS guide; `None` if it has no actions for logs.
 pub(super) fn why_not(policy: &FoundPolicy) -> Option<String> {
     let arn = &policy.policy.arn;
     let Meaning::Grants { version, grants } = Meaning::of(&policy.document) else {
-        return Some(format!("its policy {arn} cannot be read"));
+        return Some(format!("its policy {arn} has a document that cannot be parsed"));
     };
     let is_logs = |action: &Option<String>| action.as_deref().is_some_and(|action| action.starts_with("logs:"));
     if !grants.iter().any(|grant| is_logs(&grant.action)) {
@@ -44,19 +44,22 @@ pub(super) fn why_not(policy: &FoundPolicy) -> Option<String> {
         return Some(format!("its policy {arn} has conditions or Deny statements"));
     }
     if version != crate::model::documents::LANGUAGE_VERSION {
-        return Some(format!("its policy {arn} declares the language version {version}"));
+        return Some(format!(
+            "its policy {arn} has the language version {version} instead of {}",
+            crate::model::documents::LANGUAGE_VERSION
+        ));
     }
     let missing: Vec<_> = guide
         .into_iter()
         .filter(|action| !grants.iter().any(|grant| grant.action.as_deref() == Some(action)))
         .collect();
     if !missing.is_empty() {
-        return Some(format!("its policy {arn} lacks actions of the guide ({})", missing.join(", ")));
+        return Some(format!("its policy {arn} lacks actions of the AWS guide ({})", missing.join(", ")));
     }
-    Some(format!("its policy {arn} covers resources that no scope describes"))
+    Some(format!("its policy {arn} covers resources that spec.scope cannot express"))
 }
 
-/// The scope that gives a policy of this meaning; the guide's own is the default.
+/// Returns the scope that produces a policy of this meaning. The default scope produces the policy of the AWS guide.
 pub(super) fn scope_of(meaning: &Meaning, partition: &Partition) -> Option<Scope> {
     let Meaning::Grants { grants, .. } = meaning else {
         return None;
@@ -88,7 +91,7 @@ pub(super) fn scope_of(meaning: &Meaning, partition: &Partition) -> Option<Scope
         log_streams: log_streams.into_iter().collect(),
         creation_limited_to_groups: resources("logs:createloggroup") != BTreeSet::from(["*"]),
     };
-    // The lists were taken apart; only if multiplying them out gives the whole again do they describe it.
+    // The lists express the policy only if they multiply out to the same meaning again.
     if crate::model::documents::permissions::document(&scope, partition).meaning() != *meaning {
         return None;
     }
@@ -103,7 +106,7 @@ pub(super) fn scope_of(meaning: &Meaning, partition: &Partition) -> Option<Scope
     })
 }
 
-/// The `trust` that gives a trust policy of this meaning.
+/// Returns the `trust` that produces a trust policy of this meaning, or the reason why none does.
 pub(super) fn trust_of(meaning: &Meaning, account: &AccountFacts) -> Result<Option<Trust>, String> {
     if !meaning.trusts_only_rds() {
         let others: BTreeSet<&str> = match meaning {
@@ -115,7 +118,7 @@ pub(super) fn trust_of(meaning: &Meaning, account: &AccountFacts) -> Result<Opti
             Meaning::Opaque(_) => BTreeSet::new(),
         };
         let others: Vec<_> = others.into_iter().collect();
-        return Err(format!("trusts others than RDS ({})", others.join(", ")));
+        return Err(format!("trusts principals other than RDS ({})", others.join(", ")));
     }
     let candidates = [(Some(TrustProtection::None), source_arns(meaning)), (None, source_arns(meaning))];
     for (protection, arns) in candidates {
@@ -126,7 +129,7 @@ pub(super) fn trust_of(meaning: &Meaning, account: &AccountFacts) -> Result<Opti
             return Ok((trust != Trust::default()).then_some(trust));
         }
     }
-    Err("has a trust policy whose conditions, actions or language version the API cannot express".into())
+    Err("has a trust policy whose conditions, actions or language version spec.trust cannot express".into())
 }
 
 fn source_arns(meaning: &Meaning) -> Option<Vec<String>> {

@@ -1,4 +1,4 @@
-//! `import`: roles and policies made by hand, as manifests that adopt them unchanged.
+//! `import`: writes manifests that adopt existing roles and policies unchanged.
 
 mod derive;
 mod found;
@@ -25,22 +25,25 @@ use crate::pipeline::port::{Iam, IamError};
 use derive::{Choices, Import, derive};
 use found::{FoundPolicy, FoundRole};
 
-/// Write manifests that adopt roles and policies made by hand, unchanged.
+/// Write manifests that adopt existing roles and policies unchanged.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     aurora-log-export-operator import --namespace shop --out-dir imported\n  \
     aurora-log-export-operator import --observe --cluster-name prod > observed.yaml\n\n\
-    Then: look at the manifests, give consent with the tag commands (imported/consent.sh), and apply. Until the tags are\n\
-    there the objects report Conflict and change nothing; `plan -f imported` then shows nothing but ownership tags.\n\
-    AWS credentials need iam:ListRoles, iam:GetRole, iam:GetPolicy, iam:GetPolicyVersion and the lists beside them.")]
+    Next steps: read the manifests, give consent with the tag commands (imported/consent.sh), and apply\n\
+    the manifests. Without the tags, the objects report Conflict and change nothing. With the tags,\n\
+    plan -f imported shows only ownership tags.\n\n\
+    AWS permissions: iam:ListRoles, iam:GetRole, iam:ListAttachedRolePolicies, iam:ListRolePolicies,\n\
+    iam:ListInstanceProfilesForRole, iam:ListPolicies, iam:GetPolicy, iam:GetPolicyVersion,\n\
+    iam:ListEntitiesForPolicy.")]
 pub(super) struct ImportArgs {
-    /// Only report differences (managementPolicy: Observe): the first, read-only step.
+    /// Write managementPolicy: Observe, so that the objects only report differences.
     #[arg(long)]
     observe: bool,
     /// Write one file per object, and consent.sh, into this directory instead of printing.
     #[arg(long, env = "ALEP_OUT_DIR", value_name = "DIR")]
     out_dir: Option<PathBuf>,
-    /// The AwsAccount that the manifests refer to.
+    /// AwsAccount in spec.accountRef of the manifests.
     #[arg(long, env = "ALEP_ACCOUNT_REF", value_name = "NAME")]
     account_ref: Option<String>,
     #[command(flatten)]
@@ -53,7 +56,7 @@ pub(super) struct ImportArgs {
 struct Found {
     roles: Vec<FoundRole>,
     policies: BTreeMap<String, FoundPolicy>,
-    /// What could not be looked at.
+    /// What could not be read.
     notes: Vec<String>,
 }
 
@@ -69,7 +72,7 @@ pub(super) fn main(args: &ImportArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn run(args: &ImportArgs, progress: &Progress) -> anyhow::Result<(Import, String)> {
-    progress.stage("reading cluster and account", None);
+    progress.stage("reading the cluster and the account", None);
     let kube = args.kube.connect().await;
     let uid = match &kube {
         Ok(kube) => cluster_uid(kube).await,
@@ -82,10 +85,10 @@ async fn run(args: &ImportArgs, progress: &Progress) -> anyhow::Result<(Import, 
     };
     let uid = match uid {
         Ok(uid) => Some(uid),
-        // Consent needs the cluster's name only.
+        // The consent tags need only the name of the cluster.
         Err(_) if args.operator.cluster_name.is_some() => Some("unknown".to_owned()),
         Err(error) => {
-            return Err(error.context("the consent tags need the cluster's name: give --cluster-name, or a cluster"));
+            return Err(error.context("the consent tags need the name of the cluster; set --cluster-name"));
         }
     };
     let mut state = args.operator.state(uid).await?;
@@ -107,7 +110,7 @@ async fn run(args: &ImportArgs, progress: &Progress) -> anyhow::Result<(Import, 
     Ok((import, state.settings.cluster.name.to_string()))
 }
 
-/// Every role that trusts RDS, with its details, and every customer policy that such a role or nothing has attached.
+/// Reads each role that trusts RDS, and each customer managed policy that is attached to such a role or not attached.
 async fn list(account: &Account, identity: &CallerIdentity, progress: &Progress) -> Result<Found, IamError> {
     let iam = account.iam(identity);
     let inventory = account.inventory(identity);
@@ -118,12 +121,12 @@ async fn list(account: &Account, identity: &CallerIdentity, progress: &Progress)
         .filter(|role| inverse::concerns_rds(&Meaning::of(&role.trust)) && !role.path.starts_with("/aws-service-role/"))
         .collect();
     let mut found = Found { roles: Vec::new(), policies: BTreeMap::new(), notes: Vec::new() };
-    progress.stage("roles looked at", candidates.len());
+    progress.stage("roles read", candidates.len());
     for listed in &candidates {
-        if let Some(role) = look(&iam, listed).await? {
+        if let Some(role) = read_role(&iam, listed).await? {
             for arn in role.attached.iter().filter(|arn| !arn.contains(":iam::aws:")) {
                 if !found.policies.contains_key(arn)
-                    && let Some(policy) = look_at_policy(&iam, arn).await?
+                    && let Some(policy) = read_policy(&iam, arn).await?
                 {
                     found.policies.insert(arn.clone(), policy);
                 }
@@ -136,22 +139,22 @@ async fn list(account: &Account, identity: &CallerIdentity, progress: &Progress)
     match inventory.policies().await {
         Ok(policies) => {
             let unused: Vec<_> = policies.into_iter().filter(|policy| policy.attachments == 0).collect();
-            progress.stage("policies attached to nothing looked at", unused.len());
+            progress.stage("unattached policies read", unused.len());
             for listed in unused {
-                if let Some(policy) = look_at_policy(&iam, &listed.arn).await? {
+                if let Some(policy) = read_policy(&iam, &listed.arn).await? {
                     found.policies.insert(listed.arn, policy);
                 }
                 progress.advance();
             }
         }
         Err(error) => {
-            found.notes.push(format!("policies attached to nothing were not looked at: {}", error.user_message()));
+            found.notes.push(format!("unattached policies were not read: {}", error.user_message()));
         }
     }
     Ok(found)
 }
 
-async fn look(iam: &AwsIam, listed: &ListedRole) -> Result<Option<FoundRole>, IamError> {
+async fn read_role(iam: &AwsIam, listed: &ListedRole) -> Result<Option<FoundRole>, IamError> {
     let Ok(name) = RoleName::parse(listed.name.clone()) else {
         return Ok(None);
     };
@@ -168,7 +171,7 @@ async fn look(iam: &AwsIam, listed: &ListedRole) -> Result<Option<FoundRole>, Ia
     }))
 }
 
-async fn look_at_policy(iam: &AwsIam, arn: &str) -> Result<Option<FoundPolicy>, IamError> {
+async fn read_policy(iam: &AwsIam, arn: &str) -> Result<Option<FoundPolicy>, IamError> {
     let arn = PolicyArn::from_aws(arn);
     let Some(policy) = iam.policy(&arn).await? else {
         return Ok(None);

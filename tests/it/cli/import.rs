@@ -133,14 +133,14 @@ fn plant_others(iam: &mut Iam) -> Result<Vec<(&'static str, &'static str)>> {
     }
     iam.plant_service_linked_role("AWSServiceRoleForRDS", "rds.amazonaws.com");
     Ok(vec![
-        ("role both-principals", "trusts others than RDS (Service:ec2.amazonaws.com)"),
+        ("role both-principals", "trusts principals other than RDS (Service:ec2.amazonaws.com)"),
         ("role odd-condition", "cannot express"),
         ("role monitoring", "serves another purpose"),
         ("role inline-only", "has inline policies (guide)"),
         ("role shared-a", "shares the policy"),
         ("role shared-b", "shares the policy"),
         ("role more-actions", "other actions (logs:deleteloggroup)"),
-        ("policy arn:aws:iam::123456789012:policy/unused", "attached to nothing"),
+        ("policy arn:aws:iam::123456789012:policy/unused", "is not attached"),
     ])
 }
 
@@ -204,7 +204,7 @@ async fn thirty_roles_made_by_hand_are_adopted_with_nothing_changed_but_ownershi
     let imported = cli.run(&["import", "-n", &namespace, "--out-dir", &target]).await?;
     ensure!(imported.code == 0, "{imported:?}");
     // On a slow machine lines on its progress come first.
-    let counts = format!("{ROLES} imported, {} left", others.len());
+    let counts = format!("{ROLES} imported, {} not imported", others.len());
     assert!(imported.stderr.lines().any(|line| line.starts_with(&counts)), "{}", imported.stderr);
     for (what, why) in &others {
         let line = imported.stderr.lines().find(|line| line.trim_start().starts_with(&format!("{what}:")));

@@ -174,7 +174,7 @@ async fn in_a_log_long_work_tells_of_itself_now_and_then_on_standard_error() -> 
     // Each stage takes longer than the time between two lines: one falls into it.
     for (cli, arguments, action, ms, line) in [
         (&offline, vec!["plan", "-f", &file], "GetPolicy", 2_500, " of 17 objects looked at, "),
-        (&online, vec!["import", "-n", &namespace], "ListAttachedRolePolicies", 3_000, " roles looked at, "),
+        (&online, vec!["import", "-n", &namespace], "ListAttachedRolePolicies", 3_000, " roles read, "),
         (
             &online,
             vec!["doctor", "-n", &namespace, "--ignore", "leader"],

@@ -1,6 +1,6 @@
-//! Found role + found policies → a spec that describes exactly them, or why there is none. Pure.
+//! Derives a spec that describes a role and its policies exactly, or the reason why none does. Pure.
 //!
-//! A spec is derived, and then proved: what [`desired`] makes of it must mean the same as what was found.
+//! Each derived spec is verified: what [`desired`] computes from it must have the same meaning as what was found.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,11 +17,11 @@ use crate::model::settings::{AccountFacts, Settings};
 use crate::pipeline::desired::desired;
 use crate::pipeline::port::PolicyUsers;
 
-/// Ownership takes three tags, consent one.
+/// Three ownership tags and one consent tag.
 const TAGS_NEEDED: usize = 4;
 const MAX_TAGS: usize = 50;
 
-/// What the person who imports decides.
+/// The choices of the user.
 #[derive(Clone, Debug)]
 pub(super) struct Choices {
     pub(super) namespace: String,
@@ -29,16 +29,16 @@ pub(super) struct Choices {
     pub(super) account_ref: Option<String>,
 }
 
-/// What becomes of what was found, by `role x` and `policy arn:…`.
+/// The verdicts on what was found, by `role x` and `policy arn:…`.
 #[derive(Debug, Default)]
 pub(super) struct Import {
     pub(super) verdicts: BTreeMap<String, Verdict>,
-    /// What could not be looked at.
+    /// What could not be read.
     pub(super) notes: Vec<String>,
 }
 
 impl Import {
-    /// What was found and not imported, and why.
+    /// Returns what was found and not imported, and the reason.
     pub(super) fn not_imported(&self) -> impl Iterator<Item = (&String, &String)> {
         self.verdicts.iter().filter_map(|(what, verdict)| match verdict {
             Verdict::Left(why) => Some((what, why)),
@@ -63,7 +63,7 @@ pub(super) struct Manifest {
     pub(super) policy_arn: Option<String>,
     /// Value of the consent tag.
     pub(super) consent: String,
-    /// What stays as it is without being managed.
+    /// What is not managed and stays unchanged.
     pub(super) notes: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ impl Import {
     }
 }
 
-/// A verdict on every role, and on policies like the guide's that no imported role has.
+/// Returns a verdict on each role, and on each policy that matches the AWS guide and is not attached.
 pub(super) fn derive(
     roles: &[FoundRole],
     policies: &BTreeMap<String, FoundPolicy>,
@@ -98,15 +98,14 @@ pub(super) fn derive(
     for (arn, policy) in policies {
         let unused = PolicyUsers::default() == policy.users;
         if unused && !taken.contains(arn) && scope_of(&Meaning::of(&policy.document), &account.partition).is_some() {
-            let why =
-                "is like the guide's and attached to nothing: attach it to a role that trusts RDS first, or delete it";
+            let why = "matches the AWS guide but is not attached: attach it to a role that trusts RDS, or delete it";
             import.verdicts.insert(format!("policy {arn}"), Verdict::Left(why.to_owned()));
         }
     }
     import
 }
 
-/// A name that Kubernetes takes, told apart from those before it.
+/// Returns a valid name for the object, different from the names before.
 fn object_name(role: &str, taken: &mut BTreeSet<String>) -> String {
     let mut name: String = role
         .to_ascii_lowercase()
@@ -147,13 +146,13 @@ fn manifest(
         permissions_boundary: found.role.boundary.clone(),
         trust,
         adoption_policy: Some(AdoptionPolicy::Tagged),
-        // What was made by hand outlives its manifest until somebody decides otherwise.
+        // Resources that exist stay in AWS when their object is deleted, until the user changes this.
         deletion_policy: Some(DeletionPolicy::Retain),
         management_policy: choices.observe.then_some(ManagementPolicy::Observe),
         account_ref: choices.account_ref.clone().map(|name| AccountRef { name }),
         ..AuroraLogExportPolicySpec::default()
     };
-    let mut tags = ours_to_keep(&found.role.tags);
+    let mut tags = user_tags(&found.role.tags);
     let policy_arn = match permissions {
         Permissions::FullAccess => {
             spec.access = Some(Access::FullAccess);
@@ -161,15 +160,18 @@ fn manifest(
         }
         Permissions::Scope(policy, scope) => {
             let arn = &policy.policy.arn;
-            let (path, name) = path_and_name(arn).ok_or_else(|| format!("the ARN {arn} cannot be read"))?;
+            let (path, name) =
+                path_and_name(arn).ok_or_else(|| format!("its policy has an ARN that cannot be parsed ({arn})"))?;
             spec.policy_name = Some(name);
             spec.policy_path = Some(path);
             spec.scope = (scope != Scope::default()).then_some(scope);
-            // A tag on one of the two only is not the object's: it stays as it is.
-            let others = ours_to_keep(&policy.policy.tags);
+            // spec.tags sets tags on both. A tag that only one of them has is not managed.
+            let others = user_tags(&policy.policy.tags);
             tags.retain(|key, value| others.get(key) == Some(value));
             if policy.policy.description != found.role.description {
-                notes.push("the policy's own description stays; IAM fixes it at creation (condition Drifted)".into());
+                notes.push(
+                    "the policy keeps its description: IAM cannot change it after creation (condition Drifted)".into(),
+                );
             }
             Some(arn.clone())
         }
@@ -178,7 +180,7 @@ fn manifest(
     if !tags.is_empty() {
         spec.tags = Some(tags);
     }
-    prove(found, policy_arn.as_ref().and_then(|arn| policies.get(arn)), &owner, &spec, settings, account)?;
+    verify(found, policy_arn.as_ref().and_then(|arn| policies.get(arn)), &owner, &spec, settings, account)?;
     let ownership = Ownership::new(settings.cluster.clone(), owner.clone());
     Ok(Manifest { consent: ownership.consent(), owner, spec, role_name: found.name.clone(), policy_arn, notes })
 }
@@ -193,14 +195,14 @@ fn unowned(tags: &Tags) -> Result<(), String> {
 fn room_for_tags(tags: &Tags) -> Result<(), String> {
     if tags.len() + TAGS_NEEDED > MAX_TAGS {
         return Err(format!(
-            "carries {} tags; IAM takes {MAX_TAGS} and consent and ownership need {TAGS_NEEDED}: remove some",
+            "has {} tags; IAM allows {MAX_TAGS}, and consent and ownership need {TAGS_NEEDED}: remove some tags",
             tags.len()
         ));
     }
     Ok(())
 }
 
-fn ours_to_keep(tags: &Tags) -> Tags {
+fn user_tags(tags: &Tags) -> Tags {
     tags.iter()
         .filter(|(key, _)| {
             let folded = key.to_lowercase();
@@ -210,7 +212,7 @@ fn ours_to_keep(tags: &Tags) -> Tags {
         .collect()
 }
 
-/// What is on the role besides, and stays.
+/// Adds notes on what else belongs to the role and stays.
 fn foreign(found: &FoundRole, policy: Option<&str>, notes: &mut Vec<String>) {
     let others: Vec<_> = found
         .attached
@@ -220,17 +222,17 @@ fn foreign(found: &FoundRole, policy: Option<&str>, notes: &mut Vec<String>) {
         .map(String::as_str)
         .collect();
     if !others.is_empty() {
-        notes.push(format!("other policies stay on the role, and are reported: {}", others.join(", ")));
+        notes.push(format!("other policies stay on the role and are reported: {}", others.join(", ")));
     }
     if !found.instance_profiles.is_empty() {
         notes.push(format!(
-            "the role is in the instance profile {}: deletion would be blocked by it",
+            "the role is in the instance profile {}, which blocks its deletion",
             found.instance_profiles.join(", ")
         ));
     }
     if let Some(stack) = found.role.tags.get("aws:cloudformation:stack-name") {
         notes.push(format!(
-            "CloudFormation stack {stack} manages the role: take it out of the stack first (DeletionPolicy: Retain)"
+            "CloudFormation stack {stack} manages the role: remove it from the stack first (DeletionPolicy: Retain)"
         ));
     }
 }
@@ -261,7 +263,7 @@ fn permissions<'a>(
     }
     match (fitting.into_iter().next(), full_access) {
         (Some((policy, _)), true) => Err(format!(
-            "has both {} and CloudWatchLogsFullAccess, and adoption would detach the latter: detach one of them first",
+            "has both {} and CloudWatchLogsFullAccess, which adoption would detach: detach one of them first",
             policy.policy.arn
         )),
         (Some((policy, scope)), false) => {
@@ -273,10 +275,10 @@ fn permissions<'a>(
         (None, true) => Ok(Permissions::FullAccess),
         (None, false) if !reasons.is_empty() => Err(reasons.join("; ")),
         (None, false) if !found.inline.is_empty() => Err(format!(
-            "has inline policies ({}) and no managed policy like the guide's: the API manages managed policies only",
+            "has inline policies ({}) and no managed policy like that of the AWS guide: use a managed policy instead",
             found.inline.join(", ")
         )),
-        (None, false) => Err("has no policy like the guide's: it serves another purpose".into()),
+        (None, false) => Err("has no policy like that of the AWS guide: it serves another purpose".into()),
     }
 }
 
@@ -288,13 +290,13 @@ fn shared(found: &FoundRole, policy: &FoundPolicy) -> Result<(), String> {
         .map(|role| format!("role {role}"))
         .chain(users.iter().map(|user| format!("user {user}")))
         .chain(groups.iter().map(|group| format!("group {group}")))
-        .chain(bounded.iter().map(|holder| format!("{holder} as its boundary")))
+        .chain(bounded.iter().map(|holder| format!("{holder} as permissions boundary")))
         .collect();
     if others.is_empty() {
         return Ok(());
     }
     Err(format!(
-        "shares the policy {} with {}: one object owns one policy, so give each role its own",
+        "shares the policy {} with {}: give each role a policy of its own",
         policy.policy.arn,
         others.join(", ")
     ))
@@ -309,8 +311,8 @@ fn path_and_name(arn: &str) -> Option<(String, String)> {
     Some((path, name.to_owned()))
 }
 
-/// What the operator would make of the spec must be what is there.
-fn prove(
+/// Verifies that what the operator computes from the spec is what was found.
+fn verify(
     found: &FoundRole,
     policy: Option<&FoundPolicy>,
     owner: &Owner,
@@ -319,7 +321,7 @@ fn prove(
     account: &AccountFacts,
 ) -> Result<(), String> {
     let desired = desired(owner, spec, settings, account)
-        .map_err(|refused| format!("the API does not take what describes it: {refused}"))?;
+        .map_err(|refused| format!("the spec that describes it is not valid: {refused}"))?;
     let same_policy = policy.is_none_or(|policy| {
         desired.identity.policy_arn == PolicyArn::from_aws(&policy.policy.arn)
             && desired
@@ -342,7 +344,7 @@ fn prove(
     if same && tags(&found.role.tags) && policy.is_none_or(|policy| tags(&policy.policy.tags)) {
         return Ok(());
     }
-    Err("would be changed by the account's or the operator's defaults (boundary, required or default tags)".into())
+    Err("would be changed by defaults of the AwsAccount or the operator (boundary, required or default tags)".into())
 }
 
 #[cfg(test)]

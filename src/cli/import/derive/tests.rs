@@ -107,7 +107,7 @@ fn every_scope_is_read_back_from_its_document() {
 }
 
 #[test]
-fn what_the_api_cannot_express_is_left_with_the_reason() {
+fn what_the_api_cannot_express_is_not_imported_and_the_reason_is_given() {
     let shared = |mut policy: FoundPolicy| {
         policy.users.roles.push("Other".into());
         policy
@@ -121,7 +121,7 @@ fn what_the_api_cannot_express_is_left_with_the_reason() {
     let uneven = guide().replacen("log-group:/aws/rds/*\"", "log-group:/other/*\"", 1);
     for (role, policy, reason) in [
         (role(&[POLICY]), policy(&more), "other actions (s3:getobject)"),
-        (role(&[POLICY]), policy(&uneven), "no scope describes"),
+        (role(&[POLICY]), policy(&uneven), "spec.scope cannot express"),
         (role(&[POLICY]), shared(policy(&guide())), "shares the policy"),
         (role(&[]), policy(&guide()), "serves another purpose"),
         (role(&[POLICY, "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess"]), policy(&guide()), "has both"),
@@ -131,7 +131,7 @@ fn what_the_api_cannot_express_is_left_with_the_reason() {
                     role.role.trust.replace("\"rds.amazonaws.com\"", "[\"rds.amazonaws.com\",\"ec2.amazonaws.com\"]");
             }),
             policy(&guide()),
-            "trusts others than RDS (Service:ec2.amazonaws.com)",
+            "trusts principals other than RDS (Service:ec2.amazonaws.com)",
         ),
         (with(|role| role.role.trust = role.role.trust.replace("2012", "2008")), policy(&guide()), "cannot express"),
         (
@@ -146,7 +146,7 @@ fn what_the_api_cannot_express_is_left_with_the_reason() {
         (
             with(|role| role.role.tags = (0..47).map(|i| (format!("k{i}"), String::new())).collect()),
             policy(&guide()),
-            "carries 47 tags",
+            "has 47 tags",
         ),
     ] {
         let why = verdict(role, policy).unwrap_err();
