@@ -1,4 +1,4 @@
-//! `explain`: one screen on what an object's state means and what to do about it.
+//! `explain`: what the state of an object means, and the next step.
 
 mod advice;
 
@@ -22,12 +22,12 @@ use crate::pipeline::status::condition;
 use advice::Advice;
 pub(super) use advice::advice;
 
-/// Explain the state of an object: what it means, who owns what, and the command that helps.
+/// Explain the state of an object: what it means, the next step, and its resources in AWS.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     aurora-log-export-operator explain shop/orders\n  \
     kubectl alep explain orders -n shop\n\n\
-    Needs no AWS credentials.")]
+    explain needs no AWS credentials.")]
 pub(super) struct ExplainArgs {
     /// The object: NAMESPACE/NAME, or NAME in the namespace of -n.
     #[arg(value_name = "NAMESPACE/NAME")]
@@ -44,13 +44,13 @@ pub(super) fn main(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         api.get_opt(&key.name)
             .await
             .map_err(|error| unreachable(&kube, &error))?
-            .with_context(|| format!("there is no AuroraLogExportPolicy {key}: see kubectl get alep -A"))
+            .with_context(|| format!("AuroraLogExportPolicy {key} does not exist; to list all: kubectl get alep -A"))
     })?;
     output::print(explain(&object, Timestamp::now(), Paint::stdout()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The screen.
+/// Renders the explanation.
 pub(super) fn explain(object: &PolicyObject, now: Timestamp, paint: Paint) -> String {
     let mut out = String::new();
     let state = State::of(object);
@@ -59,20 +59,20 @@ pub(super) fn explain(object: &PolicyObject, now: Timestamp, paint: Paint) -> St
     let _ = writeln!(out, "{}  {}", paint.bold(&object.key().to_string()), state.headline(paint));
     let _ = writeln!(out, "  {meaning}");
     if let Some(message) = state.message(object) {
-        let _ = writeln!(out, "\n{}\n  {message}", paint.bold("The operator says"));
+        let _ = writeln!(out, "\n{}\n  {message}", paint.bold("Message"));
     }
-    let _ = writeln!(out, "\n{}\n  {next_step}", paint.bold("What to do"));
+    let _ = writeln!(out, "\n{}\n  {next_step}", paint.bold("Next step"));
     if !command.is_empty() {
         let key = object.key();
         let command = command.replace("{namespace}", &key.namespace).replace("{name}", &key.name);
         let _ = writeln!(out, "  $ {command}");
     }
     if let Some(again) = state.again() {
-        let _ = writeln!(out, "\n{}\n  {again}", paint.bold("Next try"));
+        let _ = writeln!(out, "\n{}\n  {again}", paint.bold("Next retry"));
         let key = object.key();
         let _ = writeln!(
             out,
-            "  at once: $ kubectl annotate alep {} -n {} --overwrite auroralogexport.dev/reconcile-at=\"$(date)\"",
+            "  now: $ kubectl annotate alep {} -n {} --overwrite auroralogexport.dev/reconcile-at=\"$(date)\"",
             key.name, key.namespace
         );
     }
@@ -83,13 +83,13 @@ pub(super) fn explain(object: &PolicyObject, now: Timestamp, paint: Paint) -> St
     out
 }
 
-/// What a person wants to know first.
+/// The state of an object, for the first line.
 enum State {
-    /// No operator has looked at this object.
+    /// No operator has reconciled this object.
     Unseen,
-    /// The spec has changed since the operator looked last.
+    /// The spec has changed since the last reconcile.
     Stale,
-    /// It is being deleted.
+    /// The object is being deleted.
     Deleting(Option<Reason>),
     /// `Ready` is true.
     Ready,
@@ -114,8 +114,8 @@ impl State {
 
     fn headline(&self, paint: Paint) -> String {
         match self {
-            Self::Unseen => paint.yellow("not looked at yet"),
-            Self::Stale => paint.yellow("changed since the operator looked last"),
+            Self::Unseen => paint.yellow("not reconciled yet"),
+            Self::Stale => paint.yellow("changed since the last reconcile"),
             Self::Deleting(None) => paint.yellow("being deleted"),
             Self::Deleting(Some(reason)) => paint.red(&format!("being deleted: {reason}")),
             Self::Ready => paint.green("Ready"),
@@ -127,13 +127,13 @@ impl State {
     fn advice(&self, object: &PolicyObject) -> Advice {
         match self {
             Self::Unseen | Self::Stale => Advice {
-                meaning: "No operator has reported on this version of the spec.",
-                next_step: "Look whether the operator runs, leads, and watches this namespace (--watch-namespace).",
+                meaning: "No operator has reconciled this generation of the spec.",
+                next_step: "Check that an operator is the leader and watches this namespace (--watch-namespace).",
                 command: "kubectl alep doctor -n {namespace}",
             },
             Self::Deleting(None) => Advice {
-                meaning: "Policy and role are being removed from AWS; the object goes when they are gone.",
-                next_step: "Wait a minute. If it stays, look at the events.",
+                meaning: "The operator deletes the policy and the role in AWS, and then removes its finalizer.",
+                next_step: "Wait a minute. If the object still exists, read its events.",
                 command: "kubectl describe alep {name} -n {namespace}",
             },
             Self::Ready => match condition(&object.status, ConditionType::Effective) {
@@ -150,21 +150,21 @@ impl State {
         }
     }
 
-    /// When the operator tries again by itself; nothing where it has no reason to. The moment itself is known to the
-    /// running operator only, and writing it into the status would be a write for each try.
+    /// Returns when the operator retries; `None` if it does not. The status does not have the exact time, which would
+    /// cost one write for each retry.
     fn again(&self) -> Option<String> {
         let reason = match self {
             Self::Deleting(Some(reason)) | Self::NotReady(Some(reason)) => *reason,
             _ => return None,
         };
         let soon =
-            |longest: std::time::Duration| format!("by itself, at most {} s after the last one", longest.as_secs());
+            |longest: std::time::Duration| format!("automatic, at most {} s after the last one", longest.as_secs());
         match reason {
             Reason::Throttled | Reason::AwsUnavailable | Reason::Progressing => Some(soon(LONGEST_SOON)),
             Reason::Suspended | Reason::InSync => None,
-            Reason::DriftDetected => Some("with the next look for drift (--drift-check-interval)".to_owned()),
+            Reason::DriftDetected => Some("at the next resync (--drift-check-interval)".to_owned()),
             _ => Some(format!(
-                "by itself, after pauses that grow to {} minutes; sooner when the object changes",
+                "automatic, after pauses that grow to {} minutes; sooner if the object changes",
                 LONGEST_SLOWLY.as_secs() / 60
             )),
         }
@@ -209,7 +209,7 @@ fn resources(out: &mut String, object: &PolicyObject, paint: Paint) {
     let status = &object.status;
     let _ = writeln!(out, "\n{}", paint.bold("In AWS"));
     let Some(role) = &status.role else {
-        let _ = writeln!(out, "  nothing that the operator has reported");
+        let _ = writeln!(out, "  the operator has not reported a role yet");
         return;
     };
     let account = status.account_id.as_deref().unwrap_or("unknown");
@@ -223,7 +223,7 @@ fn resources(out: &mut String, object: &PolicyObject, paint: Paint) {
     let _ = writeln!(out, "  role     {}", role.arn);
     let _ = writeln!(
         out,
-        "  owner    {} by tags auroralogexport.dev/*; nothing without them is ever changed",
+        "  owner    {} (tags auroralogexport.dev/*; resources without them are never changed)",
         object.key()
     );
 }
@@ -232,10 +232,10 @@ fn settings(out: &mut String, object: &PolicyObject, paint: Paint) {
     let Ok(spec) = &object.spec else { return };
     let mut notes = Vec::new();
     if spec.management_policy == Some(ManagementPolicy::Observe) {
-        notes.push("managementPolicy: Observe: AWS is read and never changed".to_owned());
+        notes.push("managementPolicy: Observe (AWS is read and never changed)".to_owned());
     }
     if spec.access == Some(Access::FullAccess) {
-        notes.push("access: FullAccess: the AWS-managed CloudWatchLogsFullAccess is attached".to_owned());
+        notes.push("access: FullAccess (the AWS managed policy CloudWatchLogsFullAccess is attached)".to_owned());
     }
     if let Some(policy) = spec.deletion_policy {
         notes.push(format!("deletionPolicy: {policy:?}"));
@@ -244,12 +244,12 @@ fn settings(out: &mut String, object: &PolicyObject, paint: Paint) {
         notes.push(format!("adoptionPolicy: {policy:?}"));
     }
     if object.is_abandoned() {
-        notes.push("abandoned by annotation: deletion leaves AWS as it is".to_owned());
+        notes.push("annotation auroralogexport.dev/abandon: true (deletion changes nothing in AWS)".to_owned());
     }
     if notes.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\n{}", paint.bold("In force"));
+    let _ = writeln!(out, "\n{}", paint.bold("Settings"));
     for note in notes {
         let _ = writeln!(out, "  {note}");
     }
@@ -259,7 +259,7 @@ fn drift(out: &mut String, object: &PolicyObject, paint: Paint) {
     if object.status.drift.is_empty() {
         return;
     }
-    let _ = writeln!(out, "\n{}", paint.bold("Differences in AWS that stay"));
+    let _ = writeln!(out, "\n{}", paint.bold("Differences in AWS that are not repaired"));
     for entry in &object.status.drift {
         let _ = writeln!(out, "  {} {}: {} instead of {}", entry.resource, entry.field, entry.actual, entry.expected);
     }

@@ -38,7 +38,7 @@ fn every_reason_has_a_meaning_and_a_next_step() {
 }
 
 #[test]
-fn a_healthy_object_says_so_and_names_its_role() {
+fn a_healthy_object_is_ready_and_its_role_is_shown() {
     let mut status = ready("True", "InSync", "all is well", json!([]));
     status["accountId"] = json!("123456789012");
     status["role"] = json!({ "name": "r", "arn": "arn:aws:iam::123456789012:role/r" });
@@ -46,27 +46,27 @@ fn a_healthy_object_says_so_and_names_its_role() {
     assert!(shown.starts_with("shop/orders  Ready\n"), "{shown}");
     assert!(shown.contains("role     arn:aws:iam::123456789012:role/r"), "{shown}");
     assert!(shown.contains("for 2h"), "{shown}");
-    assert!(!shown.contains("The operator says"), "{shown}");
+    assert!(!shown.contains("Message"), "{shown}");
 }
 
 #[test]
-fn a_conflict_says_whose_it_is_and_what_helps() {
+fn a_conflict_shows_the_owner_and_a_command() {
     let shown = text(&object(json!({}), ready("False", "Conflict", "role r belongs to web/x", json!([]))));
     assert!(shown.contains("not ready: Conflict"), "{shown}");
-    assert!(shown.contains("The operator says\n  role r belongs to web/x"), "{shown}");
+    assert!(shown.contains("Message\n  role r belongs to web/x"), "{shown}");
     assert!(shown.contains("$ kubectl alep plan shop/orders"), "{shown}");
 }
 
 #[test]
-fn the_word_of_an_older_generation_is_not_taken_for_the_present() {
+fn conditions_of_an_older_generation_are_not_shown_as_the_present_state() {
     let shown = text(&object(json!({ "generation": 3 }), ready("True", "InSync", "", json!([]))));
-    assert!(shown.contains("changed since the operator looked last"), "{shown}");
+    assert!(shown.contains("changed since the last reconcile"), "{shown}");
     let shown = text(&object(json!({}), json!({ "observedGeneration": -1 })));
-    assert!(shown.contains("not looked at yet"), "{shown}");
+    assert!(shown.contains("not reconciled yet"), "{shown}");
 }
 
 #[test]
-fn a_blocked_deletion_offers_the_way_out() {
+fn a_blocked_deletion_shows_the_annotation_that_abandons_the_object() {
     let shown = text(&object(
         json!({ "deletionTimestamp": "2026-01-01T00:00:00Z" }),
         ready("False", "DeletionBlocked", "role r is in the instance profile p", json!([])),
@@ -76,7 +76,7 @@ fn a_blocked_deletion_offers_the_way_out() {
 }
 
 #[test]
-fn a_role_that_is_overridden_is_told_although_it_is_ready() {
+fn a_role_that_is_overridden_is_reported_although_it_is_ready() {
     let effective = json!([{ "type": "Effective", "status": "False", "reason": "ServiceLinkedRoleOverrides", "message": "",
                              "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 2 }]);
     let shown = text(&object(json!({}), ready("True", "InSync", "", effective)));
@@ -84,7 +84,7 @@ fn a_role_that_is_overridden_is_told_although_it_is_ready() {
 }
 
 #[test]
-fn the_next_try_is_told_where_there_is_one() {
+fn the_next_retry_is_shown_if_there_is_one() {
     for (reason, part) in [
         ("AccessDenied", Some("pauses that grow to 5 minutes")),
         ("Throttled", Some("at most 60 s after the last one")),
@@ -94,11 +94,11 @@ fn the_next_try_is_told_where_there_is_one() {
         let shown = text(&object(json!({}), ready("False", reason, "why", json!([]))));
         match part {
             Some(part) => {
-                assert!(shown.contains("Next try") && shown.contains(part), "{reason}: {shown}");
+                assert!(shown.contains("Next retry") && shown.contains(part), "{reason}: {shown}");
                 assert!(shown.contains("kubectl annotate alep orders -n shop --overwrite"), "{reason}: {shown}");
             }
-            None => assert!(!shown.contains("Next try"), "{reason}: {shown}"),
+            None => assert!(!shown.contains("Next retry"), "{reason}: {shown}"),
         }
     }
-    assert!(!text(&object(json!({}), ready("True", "InSync", "", json!([])))).contains("Next try"));
+    assert!(!text(&object(json!({}), ready("True", "InSync", "", json!([])))).contains("Next retry"));
 }

@@ -103,7 +103,11 @@ async fn errors_are_one_sentence_on_stderr_with_the_next_step() -> Result<()> {
     for (cli, arguments, parts) in [
         (&cli, &["plan"][..], &["give NAMESPACE/NAME, --all, or -f FILE"][..]),
         (&cli, &["plan", "nowhere/nothing"], &["no AuroraLogExportPolicy nowhere/nothing", "kubectl get alep"]),
-        (&cli, &["explain", "nowhere/nothing"], &["no AuroraLogExportPolicy nowhere/nothing", "kubectl get alep"]),
+        (
+            &cli,
+            &["explain", "nowhere/nothing"],
+            &["AuroraLogExportPolicy nowhere/nothing does not exist", "kubectl get alep"],
+        ),
         (&cli, &["plan", "--all", "--context", "lost"], &["lost", "--context"]),
         (&cli, &["plan", "-f", "/nowhere.yaml"], &["cannot read /nowhere.yaml", "No such file"]),
         (&cli, &["plan", "-f", &broken], &["broken.yaml is not YAML: correct it"]),
@@ -217,7 +221,7 @@ async fn as_kubectl_alep_it_takes_kubectls_flags() -> Result<()> {
     let kubectl = Cli::new(env, &server.url()).env("PATH", &path).program(env.kubectl_path());
 
     let shown = kubectl.ok(&["alep", "explain", "orders", "-n", &first]).await?;
-    assert!(shown.starts_with(&format!("{first}/orders  not looked at yet")), "{shown}");
+    assert!(shown.starts_with(&format!("{first}/orders  not reconciled yet")), "{shown}");
     let config = env.kubeconfig().display().to_string();
     let without = kubectl.clone().without("KUBECONFIG");
     let shown = without.ok(&["alep", "plan", "alep/orders", "-n", &first, "--kubeconfig", &config]).await?;
