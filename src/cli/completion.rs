@@ -1,4 +1,4 @@
-//! `completion`: what shells offer while one types, from the same definition as the commands themselves.
+//! `completion`: completion scripts for shells, generated from the definition of the commands.
 
 use std::process::ExitCode;
 
@@ -19,8 +19,8 @@ pub(super) fn main(shell: Shell, mut command: Command) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// clap_complete spells a name with hyphens in two ways in the script for bash, which then offers nothing after a
-/// command (<https://github.com/clap-rs/clap/issues/6421>). Once it has one spelling, this replaces nothing.
+/// In scripts for bash, clap_complete writes a name with hyphens in two ways, and completion offers nothing after a
+/// command (<https://github.com/clap-rs/clap/issues/6421>). Once that is fixed, this replaces nothing.
 fn with_one_spelling(name: &str, script: &str) -> String {
     script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"))
 }
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_of_the_binary_is_spelt_as_where_it_is_looked_up() {
+    fn a_script_for_bash_writes_the_name_of_the_binary_in_one_way() {
         let script = "cmd=\"a__b__subcmd__plan\"\n a__subcmd__b__subcmd__plan)";
         assert_eq!(with_one_spelling("a-b", script), "cmd=\"a__b__subcmd__plan\"\n a__b__subcmd__plan)");
     }

@@ -1,5 +1,5 @@
-//! What `plan`, `explain`, `doctor` and `import` share: the flags that say which cluster and as which operator, and
-//! the way to both. Everything here reads only.
+//! What `plan`, `explain`, `doctor` and `import` share: the flags for the cluster and for the operator's settings, and
+//! the access to Kubernetes and AWS. Everything here only reads.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,47 +26,49 @@ use crate::operator::context::View;
 use crate::operator::index::Index;
 use crate::telemetry::metrics::Metrics;
 
-/// An API server that does not answer within this time is not reachable, to a person who waits.
+/// An API server that does not answer within this time is reported as unreachable. It is short because a person waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 const PAGE: u32 = 500;
 
-/// Which cluster, as kubectl says it.
+/// The cluster, with the flags of kubectl.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Kubernetes")]
 pub(super) struct KubeArgs {
-    /// Kubeconfig to use; default: KUBECONFIG, ~/.kube/config, or the Pod's service account.
+    /// Kubeconfig file; default: KUBECONFIG, ~/.kube/config, or the Pod's ServiceAccount.
     #[arg(long, env = "ALEP_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig to use.
+    /// Context in the kubeconfig; default: the current context.
     #[arg(long, env = "ALEP_CONTEXT", value_name = "NAME")]
     context: Option<String>,
-    /// Namespace of objects that name none; default: the context's.
+    /// Namespace of the objects; default: that of the context. Limits plan --all and doctor to this namespace.
     #[arg(short, long, env = "ALEP_NAMESPACE", value_name = "NAMESPACE")]
     pub(super) namespace: Option<String>,
 }
 
-/// A way to the API server.
+/// Access to the API server.
 pub(super) struct Kube {
     pub(super) client: Client,
-    /// Where the configuration says the API server is.
+    /// URL of the API server, from the configuration.
     pub(super) url: String,
-    /// For objects that name no namespace.
+    /// Namespace of objects that name none.
     pub(super) namespace: String,
 }
 
 impl KubeArgs {
-    /// A client; nothing is asked of the API server yet.
+    /// Creates a client. Sends no request yet.
     pub(super) async fn connect(&self) -> anyhow::Result<Kube> {
-        // Its sources say the same again.
+        // Without `{:#}`: the text of the error already contains its sources.
         let mut config = self.config().await.map_err(|error| {
-            anyhow!("no access to Kubernetes ({error}): set KUBECONFIG, or give --kubeconfig and --context")
+            anyhow!(
+                "cannot load the Kubernetes configuration ({error}): set KUBECONFIG, or use --kubeconfig and --context"
+            )
         })?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(READ_TIMEOUT);
         let url = config.cluster_url.to_string();
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).context("Kubernetes' client cannot be made from its configuration")?;
+        let client = Client::try_from(config).context("cannot create a Kubernetes client; check the kubeconfig")?;
         Ok(Kube { client, url, namespace })
     }
 
@@ -80,71 +82,72 @@ impl KubeArgs {
     }
 }
 
-/// As which operator: give the same flags, or environment variables, as `run` has.
+/// The settings of the operator. They must equal the flags or environment variables of `run`.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "As the operator (give what `run` is given)")]
+#[command(next_help_heading = "Operator settings (use the values of the running operator)")]
 pub(super) struct OperatorArgs {
-    /// Name of the cluster in ownership tags; default: the UID of namespace kube-system.
+    /// Name of the cluster in ownership tags; default: the UID of the kube-system namespace.
     #[arg(long, env = "ALEP_CLUSTER_NAME", value_name = "NAME")]
     pub(super) cluster_name: Option<ClusterName>,
-    /// UID of namespace kube-system, for use where the cluster is not reachable.
+    /// UID of the kube-system namespace; needed if the cluster is not reachable.
     #[arg(long, env = "ALEP_CLUSTER_UID", value_name = "UID")]
     cluster_uid: Option<String>,
     /// UID of the kube-system namespace of a cluster that this one was restored from; repeatable.
     #[arg(long, env = "ALEP_PREVIOUS_CLUSTER_UID", value_name = "UID", value_delimiter = ',')]
     previous_cluster_uid: Vec<String>,
-    /// The account that the credentials must belong to.
+    /// AWS account that the credentials must belong to.
     #[arg(long, env = "ALEP_ACCOUNT_ID", value_name = "ID")]
     account_id: Option<AccountId>,
-    /// IAM path of policies and roles whose spec and account set none.
+    /// IAM path of policies and roles if neither the spec nor the AwsAccount sets one.
     #[arg(long, env = "ALEP_IAM_PATH", value_name = "PATH", default_value = "/aurora-log-export/")]
     iam_path: IamPath,
-    /// What deleting an object does in AWS when its spec says nothing.
+    /// Deletion policy of objects without spec.deletionPolicy.
     #[arg(long, env = "ALEP_DEFAULT_DELETION_POLICY", value_name = "Delete|Retain", default_value = "Delete", value_parser = deletion_policy)]
     default_deletion_policy: DeletionPolicy,
-    /// May objects without accountRef use access: FullAccess?
+    /// Allow access: FullAccess in objects without accountRef.
     #[arg(long, env = "ALEP_ALLOW_FULL_ACCESS", value_name = "true|false", default_value_t = true, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_short_help = true)]
     allow_full_access: bool,
-    /// May objects without accountRef use adoptionPolicy: Always?
+    /// Allow adoptionPolicy: Always in objects without accountRef.
     #[arg(long, env = "ALEP_ALLOW_ADOPT_EXISTING", value_name = "true|false", default_value_t = false, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_short_help = true)]
     allow_adopt_existing: bool,
-    /// Must every object refer to an AwsAccount?
+    /// Require spec.accountRef in every object.
     #[arg(long, env = "ALEP_REQUIRE_ACCOUNT_REF", value_name = "true|false", default_value_t = false, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_short_help = true)]
     require_account_ref: bool,
-    /// May objects publish a ConfigMap (spec.outputs)?
+    /// Allow objects to publish a ConfigMap (spec.outputs).
     #[arg(long, env = "ALEP_ENABLE_OUTPUTS", value_name = "true|false", default_value_t = false, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_short_help = true)]
     enable_outputs: bool,
-    /// Reading calls a second to IAM; the operator's calls come on top, and IAM throttles their sum.
+    /// Maximum number of read calls to IAM per second. IAM counts them together with the calls of the operator.
     #[arg(long, env = "ALEP_IAM_READS_PER_SECOND", value_name = "RATE", default_value = "20", value_parser = rate, hide_short_help = true)]
     iam_reads_per_second: f64,
 }
 
 impl OperatorArgs {
-    /// What decides, with nothing in it yet. `uid` is that of the cluster, if it could be asked.
+    /// Returns the state before anything is loaded from the cluster. `uid` is the UID of the cluster, if it could be read.
     pub(super) async fn state(&self, uid: Option<String>) -> anyhow::Result<State> {
         let uid = match (uid, &self.cluster_uid) {
             (Some(found), Some(given)) if found != *given => {
                 return Err(anyhow!(
-                    "--cluster-uid={given} is not this cluster's ({found}): leave it out, or choose another context"
+                    "--cluster-uid={given} is not the UID of this cluster ({found}): remove the flag, or choose another --context"
                 ));
             }
             (Some(uid), _) => uid,
             (None, Some(uid)) => uid.clone(),
             (None, None) => {
                 return Err(anyhow!(
-                    "without the cluster nothing says who owns what in AWS: give --cluster-name and --cluster-uid \
+                    "ownership in AWS depends on the UID of the cluster: give --cluster-name and --cluster-uid \
                      (kubectl get namespace kube-system -o jsonpath={{.metadata.uid}})"
                 ));
             }
         };
         let name = match &self.cluster_name {
             Some(name) => name.clone(),
-            None => ClusterName::parse(uid.clone()).context("the UID cannot serve as --cluster-name: set it")?,
+            None => ClusterName::parse(uid.clone())
+                .context("the UID of the kube-system namespace is not a valid cluster name: set --cluster-name")?,
         };
         let settings = Settings {
             cluster: Cluster { name, uid, previous_uids: self.previous_cluster_uid.clone() },
@@ -156,7 +159,7 @@ impl OperatorArgs {
             enable_outputs: self.enable_outputs,
             drift_check_interval: None,
         };
-        // The fence stays shut: whatever the code above does, no write leaves this process.
+        // The write fence is closed: this process cannot write to AWS.
         let rates = Rates { reads_per_second: self.iam_reads_per_second, writes_per_second: 1.0 };
         let gates = GateConfig::new(rates, Arc::new(|_| false), Metrics::new());
         let accounts =
@@ -165,13 +168,13 @@ impl OperatorArgs {
     }
 }
 
-/// What decides which plan an object gets.
+/// Everything that the plan of an object depends on.
 pub(super) struct State {
     pub(super) settings: Settings,
     pub(super) accounts: Accounts,
     pub(super) namespaces: Namespaces,
     pub(super) index: Index,
-    /// What could not be looked at, and what that means.
+    /// What could not be read, and the consequence.
     pub(super) notes: Vec<String>,
 }
 
@@ -180,14 +183,14 @@ impl State {
         View { settings: &self.settings, accounts: &self.accounts, namespaces: &self.namespaces, index: &self.index }
     }
 
-    /// Takes in an object, as the operator's watch would.
+    /// Adds an object to the index, as the operator's watch does.
     pub(super) fn take(&self, object: PolicyObject) {
         let prefix = self.accounts.name_prefix(object.account_ref());
         self.index.upsert(object, &prefix);
     }
 
-    /// Takes in what the cluster has: accounts and namespaces first, because they decide about objects. What may not
-    /// be listed is noted.
+    /// Loads the accounts, the namespaces and then the objects, which depend on both. A missing permission to list
+    /// becomes a note.
     pub(super) async fn load(&mut self, kube: &Kube) -> anyhow::Result<()> {
         let accounts = Api::<AccountObject>::all(kube.client.clone());
         let namespaces = Api::<Namespace>::all(kube.client.clone());
@@ -199,7 +202,7 @@ impl State {
                     self.accounts.upsert(account.name(), account.spec.as_ref().map(|spec| &**spec));
                 }
             }
-            Err(error) => self.may_not(error, "AwsAccounts", "objects that refer to one are not judged rightly")?,
+            Err(error) => self.may_not(error, "AwsAccounts", "results for objects with an accountRef may be wrong")?,
         }
         match namespaces {
             Ok(namespaces) => {
@@ -208,15 +211,15 @@ impl State {
                     self.namespaces.set(namespace.metadata.name.as_deref().unwrap_or_default(), labels);
                 }
             }
-            Err(error) => self.may_not(error, "namespaces", "an AwsAccount's selector matches none of them")?,
+            Err(error) => self.may_not(error, "namespaces", "namespace selectors of AwsAccounts match nothing")?,
         }
         let objects = match objects {
             Ok(objects) => objects,
             Err(error) => {
                 self.may_not(
                     error,
-                    "AuroraLogExportPolicies of all namespaces",
-                    "claims of other namespaces on the same names are not seen",
+                    "AuroraLogExportPolicies in all namespaces",
+                    "conflicts with objects in other namespaces are not found",
                 )?;
                 list(&Api::<PolicyObject>::namespaced(kube.client.clone(), &kube.namespace))
                     .await
@@ -229,22 +232,23 @@ impl State {
         Ok(())
     }
 
+    /// Turns a missing permission to list into a note; all other errors are returned.
     fn may_not(&mut self, error: kube::Error, what: &str, so: &str) -> anyhow::Result<()> {
         match error {
             kube::Error::Api(status) if status.code == 403 => {
-                self.notes.push(format!("you may not list {what}: {so}"));
+                self.notes.push(format!("no permission to list {what}, so {so}; ask for this permission"));
                 Ok(())
             }
             kube::Error::Api(status) if status.code == 404 => Err(anyhow!(
-                "the cluster does not know {what}: install the CRDs (aurora-log-export-operator crd | kubectl apply \
-                 --server-side -f -)"
+                "cannot list {what}: the CRDs are not installed; run aurora-log-export-operator crd | kubectl apply \
+                 --server-side -f -"
             )),
             error => Err(anyhow!(error).context(format!("cannot list {what}"))),
         }
     }
 }
 
-/// All pages.
+/// Lists all objects, page by page.
 pub(super) async fn list<K>(api: &Api<K>) -> Result<Vec<K>, kube::Error>
 where
     K: Clone + serde::de::DeserializeOwned + std::fmt::Debug,
@@ -261,7 +265,7 @@ where
     }
 }
 
-/// UID of the namespace `kube-system`.
+/// Reads the UID of the namespace `kube-system`.
 pub(super) async fn cluster_uid(kube: &Kube) -> anyhow::Result<String> {
     let namespaces: Api<Namespace> = Api::all(kube.client.clone());
     match namespaces.get("kube-system").await {
@@ -270,15 +274,14 @@ pub(super) async fn cluster_uid(kube: &Kube) -> anyhow::Result<String> {
     }
 }
 
-/// One sentence for people, with the next step.
+/// Returns the error as one sentence with the next step.
 pub(super) fn unreachable(kube: &Kube, error: &kube::Error) -> anyhow::Error {
     match error {
-        kube::Error::Api(status) if status.code == 401 => anyhow!(
-            "the API server {} does not accept your credentials: log in again, or choose another --context",
-            kube.url
-        ),
+        kube::Error::Api(status) if status.code == 401 => {
+            anyhow!("the API server {} rejects your credentials: log in again, or choose another --context", kube.url)
+        }
         kube::Error::Api(status) if status.code == 403 => {
-            anyhow!("{}: ask for that right, or choose another --context", status.message)
+            anyhow!("{}: ask for this permission, or choose another --context", status.message)
         }
         kube::Error::Api(status) => anyhow!("{}", status.message),
         error => anyhow!(
@@ -297,7 +300,7 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     deepest.to_string()
 }
 
-/// Runs a command that waits for answers.
+/// Runs an asynchronous command to its end.
 pub(super) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
 }

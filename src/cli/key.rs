@@ -1,8 +1,8 @@
-//! How objects are named on the command line.
+//! Names of objects on the command line.
 
 use crate::model::names::Owner;
 
-/// `NAMESPACE/NAME`, or a name in the default namespace; `alep/NAME`, as kubectl prints it, is understood too.
+/// Parses `NAMESPACE/NAME`, or a name in the default namespace. `alep/NAME`, as kubectl prints it, also works.
 pub(super) fn key(text: &str, default_namespace: &str) -> Owner {
     match text.split_once('/') {
         Some(("alep" | "auroralogexportpolicy.auroralogexport.dev", name)) => Owner::new(default_namespace, name),

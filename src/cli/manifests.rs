@@ -10,10 +10,10 @@ use serde_json::Value;
 use crate::api::account::AwsAccountSpec;
 use crate::model::stored::PolicyObject;
 
-/// What files hold of our kinds; other kinds are passed over.
+/// The objects of our kinds in files. Other kinds are skipped.
 #[derive(Debug, Default)]
 pub(super) struct Manifests {
-    /// `AuroraLogExportPolicy`s; without a namespace they get the default one.
+    /// `AuroraLogExportPolicy`s. Without a namespace they get the default one.
     pub(super) objects: Vec<PolicyObject>,
     /// `AwsAccount`s by name.
     pub(super) accounts: Vec<(String, AwsAccountSpec)>,
@@ -22,14 +22,14 @@ pub(super) struct Manifests {
 /// Reads files, directories (their `.yaml`, `.yml` and `.json` files) and `-`.
 ///
 /// # Errors
-/// A sentence that names the file.
+/// An error that names the file.
 pub(super) fn read(paths: &[PathBuf], default_namespace: &str) -> anyhow::Result<Manifests> {
     let mut manifests = Manifests::default();
     for path in paths {
         for file in files(path)? {
             let text = read_text(&file)?;
             let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
-                .with_context(|| format!("{} is not YAML: correct it", file.display()))?;
+                .with_context(|| format!("{} is not valid YAML; correct the file", file.display()))?;
             for document in documents {
                 take(&mut manifests, &file, default_namespace, document)?;
             }
@@ -51,7 +51,7 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         .collect();
     files.sort();
     if files.is_empty() {
-        bail!("the directory {} holds no .yaml, .yml or .json file", path.display());
+        bail!("the directory {} contains no .yaml, .yml or .json file; give another path", path.display());
     }
     Ok(files)
 }
@@ -74,20 +74,25 @@ fn take(manifests: &mut Manifests, file: &Path, default_namespace: &str, mut doc
         }
         return Ok(());
     }
-    let named = || format!("{}: metadata cannot be read", file.display());
     match document["kind"].as_str() {
         Some("AuroraLogExportPolicy") => {
-            let mut object = PolicyObject::deserialize(document).with_context(named)?;
+            let mut object = PolicyObject::deserialize(document).with_context(|| {
+                format!("{}: the metadata of an AuroraLogExportPolicy is not valid; correct it", file.display())
+            })?;
             if object.metadata.name.is_none() {
-                bail!("{}: an AuroraLogExportPolicy has no metadata.name", file.display());
+                bail!("{}: an AuroraLogExportPolicy has no metadata.name; add it", file.display());
             }
             object.metadata.namespace.get_or_insert_with(|| default_namespace.to_owned());
             manifests.objects.push(object);
         }
         Some("AwsAccount") => {
-            let name = document["metadata"]["name"].as_str().with_context(named)?.to_owned();
-            let spec = serde_json::from_value(document["spec"].take())
-                .with_context(|| format!("{}: AwsAccount {name} cannot be read", file.display()))?;
+            let name = document["metadata"]["name"]
+                .as_str()
+                .with_context(|| format!("{}: an AwsAccount has no metadata.name; add it", file.display()))?
+                .to_owned();
+            let spec = serde_json::from_value(document["spec"].take()).with_context(|| {
+                format!("{}: the spec of AwsAccount {name} is not valid; correct it", file.display())
+            })?;
             manifests.accounts.push((name, spec));
         }
         _ => {}

@@ -1,7 +1,7 @@
 //! The command line: `aurora-log-export-operator run|crd|render|plan|doctor|import|explain`, and `kubectl alep` with
-//! those commands that a user of the cluster needs.
+//! the commands for users of a cluster.
 
-// Documentation comments of arguments are their help texts, which no Markdown reader sees.
+// Doc comments of arguments are help texts, which are not rendered as Markdown.
 #![allow(clippy::doc_markdown)]
 
 mod age;
@@ -31,20 +31,20 @@ use clap::{CommandFactory, Parser, Subcommand};
 /// The name of the binary as a kubectl plugin.
 const PLUGIN: &str = "kubectl-alep";
 
-/// Keeps the IAM policy and role for Aurora's log export right, from a Kubernetes object.
+/// Manages the IAM policy and role for Aurora log export from a Kubernetes object.
 #[derive(Debug, Parser)]
 #[command(name = "aurora-log-export-operator", version, about, max_term_width = 100)]
 #[command(after_help = "Examples:\n  \
     aurora-log-export-operator crd | kubectl apply --server-side -f -\n  \
     aurora-log-export-operator plan -f examples/minimal.yaml\n  \
     aurora-log-export-operator doctor\n\n\
-    Under the name kubectl-alep in PATH, the same binary is `kubectl alep plan|explain|doctor`.")]
+    Installed in PATH as kubectl-alep, this binary is a kubectl plugin: kubectl alep plan|explain|doctor.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-/// Shows and checks AuroraLogExportPolicies.
+/// Plans, explains and checks AuroraLogExportPolicies.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-alep", bin_name = "kubectl alep", version, about, max_term_width = 100)]
 #[command(after_help = "Examples:\n  \
@@ -58,13 +58,13 @@ struct Plugin {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the operator: watch `AuroraLogExportPolicies` and keep AWS as they say.
+    /// Run the operator: watch AuroraLogExportPolicies and keep their policies and roles in AWS in sync.
     Run(Box<run::RunArgs>),
     /// Print the CustomResourceDefinitions.
     Crd(crd::CrdArgs),
-    /// Print, offline, the policy and trust documents of a manifest.
+    /// Print the policy and trust documents of a manifest, without access to the cluster or AWS.
     Render(render::RenderArgs),
-    /// Write manifests that adopt roles and policies made by hand.
+    /// Write manifests that adopt existing roles and policies unchanged.
     Import(Box<import::ImportArgs>),
     #[command(flatten)]
     Shared(PluginCommand),
@@ -73,7 +73,7 @@ enum Command {
         source <(aurora-log-export-operator completion bash)\n  \
         aurora-log-export-operator completion zsh > ~/.zfunc/_aurora-log-export-operator")]
     Completion {
-        /// Which shell.
+        /// Shell that the script is for.
         shell: clap_complete::Shell,
     },
     /// Print the reference page of the docs.
@@ -84,7 +84,7 @@ enum Command {
         aurora-log-export-operator man | man -l -\n  \
         aurora-log-export-operator man --out-dir ~/.local/share/man/man1")]
     Man {
-        /// Directory to write one page per command into, instead of printing the first.
+        /// Write one page per command into this directory, instead of printing the main page.
         #[arg(long, value_name = "DIR")]
         out_dir: Option<std::path::PathBuf>,
     },
@@ -92,15 +92,15 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum PluginCommand {
-    /// Show what the operator would do to AWS, and change nothing.
+    /// Show what the operator would change in AWS, without changing it.
     Plan(Box<plan::PlanArgs>),
-    /// Explain the state of an object, and what to do about it.
+    /// Explain the state of an object and the next step.
     Explain(explain::ExplainArgs),
-    /// Check cluster, credentials and account, with the fix beside each finding.
+    /// Check the cluster, the credentials and the AWS account, and print a fix for each finding.
     Doctor(Box<doctor::DoctorArgs>),
 }
 
-/// Parses, runs, and says how it ended.
+/// Parses the arguments, runs the command and returns its exit code.
 pub fn main() -> ExitCode {
     let result = if is_plugin(std::env::args_os().next().as_deref()) {
         Plugin::parse().command.main()
@@ -137,7 +137,7 @@ impl PluginCommand {
     }
 }
 
-/// Was the binary called as kubectl calls its plugins? A version may follow the name, as package managers add it.
+/// True if the binary was called as a kubectl plugin. Package managers may append a version to the name.
 fn is_plugin(program: Option<&OsStr>) -> bool {
     program
         .map(Path::new)
@@ -148,8 +148,9 @@ fn is_plugin(program: Option<&OsStr>) -> bool {
 
 fn man(out_dir: Option<&Path>) -> anyhow::Result<ExitCode> {
     if let Some(dir) = out_dir {
-        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        clap_mangen::generate_to(Cli::command(), dir)?;
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot create the directory {}", dir.display()))?;
+        clap_mangen::generate_to(Cli::command(), dir)
+            .with_context(|| format!("cannot write the man pages to {}", dir.display()))?;
     } else {
         let mut page = Vec::new();
         clap_mangen::Man::new(Cli::command()).render(&mut page)?;
@@ -181,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_of_every_command_has_an_environment_variable_or_is_a_choice_of_the_moment() {
-        let of_the_moment = ["help", "version", "all", "all_namespaces", "files", "file", "objects", "object", "shell"];
-        let of_the_moment = [&of_the_moment[..], &["exit_code", "only", "out_dir", "observe", "ignore"]].concat();
+    fn every_flag_has_an_environment_variable_unless_it_is_chosen_for_each_call() {
+        let for_each_call = ["help", "version", "all", "all_namespaces", "files", "file", "objects", "object", "shell"];
+        let for_each_call = [&for_each_call[..], &["exit_code", "only", "out_dir", "observe", "ignore"]].concat();
         for command in Cli::command().get_subcommands() {
             for argument in command.get_arguments() {
                 let id = argument.get_id().as_str();
-                assert!(argument.get_env().is_some() || of_the_moment.contains(&id), "{} --{id}", command.get_name());
+                assert!(argument.get_env().is_some() || for_each_call.contains(&id), "{} --{id}", command.get_name());
             }
         }
     }

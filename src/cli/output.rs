@@ -1,32 +1,32 @@
-//! What commands print on standard output, where the reader may leave early (`| head`) and the disk may be full.
+//! Standard output. The reader may close the pipe early (`| head`), and the disk may be full.
 
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, bail};
 
-/// Nobody reads on: no error to tell of, and nothing left to do.
+/// The reader has closed standard output. The command ends without an error message.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output is closed")]
 pub(super) struct Closed;
 
 impl Closed {
-    /// As shells report a program that SIGPIPE ended, which is what most programs do here.
+    /// 128 + SIGPIPE: what a shell reports for a program that SIGPIPE ended.
     pub(super) const EXIT_CODE: u8 = 141;
 }
 
-/// Prints; `print!` would panic where this fails.
+/// Prints to standard output. Unlike `print!`, it does not panic on errors.
 ///
 /// # Errors
-/// [`Closed`], or that nothing can be written there.
+/// [`Closed`] if the reader has closed the pipe, or the I/O error.
 pub(super) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => bail!(Closed),
-        result => result.context("cannot write to the standard output"),
+        result => result.context("cannot write to standard output"),
     }
 }
 
-/// The same with an end of line.
+/// Like [`print`], with a newline.
 pub(super) fn print_line(text: &str) -> anyhow::Result<()> {
     print(format!("{text}\n"))
 }

@@ -1,8 +1,8 @@
-//! Colour on a terminal, and none elsewhere: `NO_COLOR` (no-color.org) and `TERM=dumb` are respected.
+//! Colours on a terminal only. `NO_COLOR` (no-color.org) and `TERM=dumb` turn them off.
 
 use std::io::IsTerminal;
 
-/// Colours, or the lack of them.
+/// Whether text is coloured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Paint(bool);
 

@@ -1,5 +1,5 @@
-//! How far a long command is, on standard error: a bar on a terminal, now and then a line elsewhere (CI), nothing where
-//! the command is quick.
+//! Progress of a long command, on standard error: a bar on a terminal, a line every few seconds elsewhere (CI), and
+//! nothing for a quick command.
 
 use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval_at};
 
-/// A command that is done within this time shows no bar: it would only flicker.
+/// A command that ends within this time shows no bar, which would only flicker.
 const BAR_AFTER: Duration = Duration::from_millis(300);
 const BAR_EVERY: Duration = Duration::from_millis(100);
-/// Between lines, and before the first: a log that is read later needs few.
+/// Time before the first line and between lines. A log needs only a few.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 const BAR_WIDTH: usize = 20;
-/// Back to the first column, and nothing right of it.
+/// Moves to the first column and clears the line.
 const CLEAR: &str = "\r\u{1b}[K";
 
-/// How far a command is. It is written only while [`Progress::during`] waits.
+/// The progress of a command. It is written only while [`Progress::during`] waits.
 pub(super) struct Progress {
     command: &'static str,
     form: Form,
@@ -29,13 +29,14 @@ pub(super) struct Progress {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// Drawn over and over in one line, which is empty again at the end.
+    /// One line that is redrawn, and cleared at the end.
     Bar,
+    /// A new line each time.
     Lines,
 }
 
 impl Progress {
-    /// On standard error. A dumb terminal cannot erase, so it gets lines.
+    /// Progress on standard error. A dumb terminal cannot clear a line, so it gets lines.
     pub(super) fn stderr(command: &'static str) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
         let form = if std::io::stderr().is_terminal() && !dumb { Form::Bar } else { Form::Lines };
@@ -50,19 +51,19 @@ impl Progress {
         }
     }
 
-    /// What is being done now; `total` where its end is known.
+    /// Starts a stage, with the number of its items if that is known.
     pub(super) fn stage(&self, what: impl Into<String>, total: impl Into<Option<usize>>) {
         *self.stage.borrow_mut() = what.into();
         self.done.set(0);
         self.total.set(total.into());
     }
 
-    /// One more of the stage's total.
+    /// Counts one more item of the stage.
     pub(super) fn advance(&self) {
         self.done.set(self.done.get() + 1);
     }
 
-    /// Shows it while the work is under way, also where one call of it takes long.
+    /// Runs the work and shows the progress meanwhile, also during one long call.
     pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         let (first, every) = match self.form {
             Form::Bar => (BAR_AFTER, BAR_EVERY),
@@ -94,12 +95,12 @@ impl Progress {
         }
     }
 
-    /// `plan: 12 of 40 objects looked at, 6 s`
+    /// `plan: 12 of 40 objects planned, 6 s`
     fn line(&self, elapsed: Duration) -> String {
         format!("{}: {}, {} s", self.command, self.counted(), elapsed.as_secs())
     }
 
-    /// `plan [######..............] 12 of 40 objects looked at`
+    /// `plan [######..............] 12 of 40 objects planned`
     fn bar(&self) -> String {
         match self.total.get().filter(|total| *total > 0) {
             Some(total) => {
@@ -117,7 +118,7 @@ impl Progress {
     }
 }
 
-/// Nobody is told if standard error is gone: it is where one would tell.
+/// Writes to standard error. Errors are ignored, because there is no other place to report them.
 fn write(text: &str) {
     let mut stderr = std::io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
@@ -128,17 +129,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_and_a_line_say_how_much_of_what_is_done() {
+    fn a_bar_and_a_line_show_the_stage_and_its_count() {
         let progress = Progress::stderr("plan");
         progress.stage("reading the cluster", None);
         assert_eq!(progress.bar(), "plan: reading the cluster ...");
-        progress.stage("objects looked at", 40);
+        progress.stage("objects planned", 40);
         for _ in 0..10 {
             progress.advance();
         }
-        assert_eq!(progress.bar(), "plan [#####...............] 10 of 40 objects looked at");
-        assert_eq!(progress.line(Duration::from_millis(6_400)), "plan: 10 of 40 objects looked at, 6 s");
-        progress.stage("policies looked at", 0);
-        assert_eq!(progress.bar(), "plan: 0 of 0 policies looked at ...");
+        assert_eq!(progress.bar(), "plan [#####...............] 10 of 40 objects planned");
+        assert_eq!(progress.line(Duration::from_millis(6_400)), "plan: 10 of 40 objects planned, 6 s");
+        progress.stage("policies read", 0);
+        assert_eq!(progress.bar(), "plan: 0 of 0 policies read ...");
     }
 }

@@ -1,4 +1,4 @@
-//! `render`: the documents of a manifest, offline.
+//! `render`: prints the documents of a manifest, without access to the cluster or AWS.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,28 +12,28 @@ use crate::model::settings::{AccountFacts, Cluster, Settings};
 use crate::model::stored::PolicyObject;
 use crate::pipeline::desired::{Desired, desired};
 
-/// Print, offline, the policy and trust documents of a manifest.
+/// Print the policy and trust documents of a manifest, without access to the cluster or AWS.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  aurora-log-export-operator render -f examples/minimal.yaml\n  \
                         aurora-log-export-operator render -f policy.yaml --account-id 111122223333 --only policy \\\n    \
                         | aws iam create-policy --policy-name x --policy-document file:///dev/stdin")]
 pub(super) struct RenderArgs {
-    /// Manifest to read, `-` for standard input; several documents are allowed.
+    /// Manifest file, or - for standard input; may contain several documents.
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     file: PathBuf,
-    /// Account that the policy is for, 12 digits.
+    /// ID of the AWS account in ARNs, 12 digits.
     #[arg(long, env = "ALEP_ACCOUNT_ID", default_value = "123456789012")]
     account_id: AccountId,
     /// AWS partition: aws, aws-cn, aws-us-gov, …
     #[arg(long, env = "ALEP_PARTITION", default_value = "aws")]
     partition: Partition,
-    /// Name of the cluster in tags.
+    /// Name of the cluster in ownership tags.
     #[arg(long, env = "ALEP_CLUSTER_NAME", default_value = "example")]
     cluster_name: ClusterName,
-    /// IAM path of policy and role.
+    /// IAM path of the policy and the role, if the spec sets none.
     #[arg(long, env = "ALEP_IAM_PATH", default_value = "/aurora-log-export/")]
     iam_path: IamPath,
-    /// Print one bare document, as `aws iam create-policy --policy-document` and `create-role` take it.
+    /// Print only this document, as aws iam create-policy and aws iam create-role accept it.
     #[arg(long, value_enum)]
     only: Option<Only>,
 }
@@ -49,13 +49,18 @@ enum Only {
 pub(super) fn main(args: &RenderArgs) -> anyhow::Result<ExitCode> {
     let objects = manifests::read(std::slice::from_ref(&args.file), "default")?.objects;
     if objects.is_empty() {
-        bail!("{} holds no AuroraLogExportPolicy", args.file.display());
+        bail!("{} contains no AuroraLogExportPolicy; give another file", args.file.display());
     }
     for object in &objects {
         let desired = offline(args, object).with_context(|| format!("AuroraLogExportPolicy {}", object.key()))?;
         match args.only {
             Some(Only::Policy) => {
-                let policy = desired.policy.as_ref().context("access: FullAccess has no policy document of its own")?;
+                let policy = desired.policy.as_ref().with_context(|| {
+                    format!(
+                        "AuroraLogExportPolicy {} has access: FullAccess and so no policy document; use --only trust",
+                        object.key()
+                    )
+                })?;
                 output::print_line(&policy.document.to_json_pretty())?;
             }
             Some(Only::Trust) => output::print_line(&desired.trust.to_json_pretty())?,

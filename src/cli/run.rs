@@ -33,11 +33,11 @@ use crate::telemetry::http::{self, Health};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{self, LogFormat, otlp, panics};
 
-/// The process is stuck if its heart has not beaten for this long.
+/// Without a heartbeat for this long, the process counts as stuck.
 const LIVE_LIMIT: Duration = Duration::from_secs(30);
-/// Between tries to reach the API server at start.
+/// Pause between attempts to reach the API server at startup.
 const START_PAUSE: Duration = Duration::from_secs(2);
-/// At the end, so long is given to events under way.
+/// Time to publish pending events at shutdown.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// Run the operator.
@@ -45,12 +45,13 @@ const LAST_EVENTS: Duration = Duration::from_secs(2);
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "AWS credentials, Region and endpoints come from the AWS SDK's own chain (IRSA, EKS Pod Identity,\n\
-                        profiles, AWS_ENDPOINT_URL); Kubernetes access from the Pod's service account or KUBECONFIG.\n\n\
+    after_help = "AWS credentials, Region and endpoints come from the default chain of the AWS SDK (IRSA, EKS Pod\n\
+                        Identity, profiles, AWS_ENDPOINT_URL). Kubernetes access comes from the Pod's ServiceAccount\n\
+                        or from KUBECONFIG.\n\n\
                         Example:\n  aurora-log-export-operator run --cluster-name=prod --leader-elect=false"
 )]
 pub struct RunArgs {
-    /// Name of this cluster in ownership tags, [A-Za-z0-9._-]{1,63}; default: the UID of namespace kube-system.
+    /// Name of this cluster in ownership tags, [A-Za-z0-9._-]{1,63}; default: the UID of the kube-system namespace.
     #[arg(long, env = "ALEP_CLUSTER_NAME", value_name = "NAME")]
     cluster_name: Option<ClusterName>,
 
@@ -58,11 +59,11 @@ pub struct RunArgs {
     #[arg(long, env = "ALEP_PREVIOUS_CLUSTER_UID", value_name = "UID", value_delimiter = ',')]
     previous_cluster_uid: Vec<String>,
 
-    /// The account that the operator's credentials must belong to; with others nothing is written.
+    /// AWS account that the operator's credentials must belong to; otherwise nothing is written.
     #[arg(long, env = "ALEP_ACCOUNT_ID", value_name = "ID")]
     account_id: Option<AccountId>,
 
-    /// IAM path of policies and roles whose spec and account set none.
+    /// IAM path of policies and roles if neither the spec nor the AwsAccount sets one.
     #[arg(long, env = "ALEP_IAM_PATH", value_name = "PATH", default_value = "/aurora-log-export/")]
     iam_path: IamPath,
 
@@ -70,51 +71,52 @@ pub struct RunArgs {
     #[arg(long, env = "ALEP_WATCH_NAMESPACE", value_name = "NAMESPACE", value_delimiter = ',')]
     watch_namespace: Vec<String>,
 
-    /// Time between looks for drift, at least 1s; default: 1m where the account is scanned in bulk, 10m per resource.
+    /// Resync interval, at least 1s; default: 1m for accounts with sweeps, 10m where objects are read one by one.
     #[arg(long, env = "ALEP_DRIFT_CHECK_INTERVAL", value_name = "DURATION", value_parser = interval)]
     drift_check_interval: Option<Duration>,
 
-    /// How drift is looked for.
+    /// How drift is detected: by sweeps of the account (bulk), by reads of each object (per-resource), or by the
+    /// cheaper of both (auto).
     #[arg(long, env = "ALEP_DRIFT_SCAN", value_name = "auto|bulk|per-resource", default_value = "auto", value_parser = drift_scan)]
     drift_scan: DriftScan,
 
-    /// Reading calls a second to IAM, for all objects of one account together.
+    /// Maximum number of read calls to IAM per second, for all objects of one account together.
     #[arg(long, env = "ALEP_IAM_READS_PER_SECOND", value_name = "RATE", default_value = "50", value_parser = rate)]
     iam_reads_per_second: f64,
 
-    /// Writing calls a second to IAM, for all objects of one account together.
+    /// Maximum number of write calls to IAM per second, for all objects of one account together.
     #[arg(long, env = "ALEP_IAM_WRITES_PER_SECOND", value_name = "RATE", default_value = "20", value_parser = rate)]
     iam_writes_per_second: f64,
 
-    /// Objects of one account that are reconciled at once.
+    /// Number of objects of one account that are reconciled at the same time.
     #[arg(long, env = "ALEP_CONCURRENCY", value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..))]
     concurrency: u16,
 
-    /// What deleting an object does in AWS when its spec says nothing.
+    /// Deletion policy of objects without spec.deletionPolicy.
     #[arg(long, env = "ALEP_DEFAULT_DELETION_POLICY", value_name = "Delete|Retain", default_value = "Delete", value_parser = deletion_policy)]
     default_deletion_policy: DeletionPolicy,
 
-    /// May objects without accountRef use access: `FullAccess`?
+    /// Allow access: FullAccess in objects without accountRef.
     #[arg(long, env = "ALEP_ALLOW_FULL_ACCESS", value_name = "true|false", default_value_t = true, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_full_access: bool,
 
-    /// May objects without accountRef use adoptionPolicy: Always?
+    /// Allow adoptionPolicy: Always in objects without accountRef.
     #[arg(long, env = "ALEP_ALLOW_ADOPT_EXISTING", value_name = "true|false", default_value_t = false, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_adopt_existing: bool,
 
-    /// Must every object refer to an `AwsAccount`?
+    /// Require spec.accountRef in every object.
     #[arg(long, env = "ALEP_REQUIRE_ACCOUNT_REF", value_name = "true|false", default_value_t = false, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     require_account_ref: bool,
 
-    /// May objects publish a ConfigMap (spec.outputs)?
+    /// Allow objects to publish a ConfigMap (spec.outputs).
     #[arg(long, env = "ALEP_ENABLE_OUTPUTS", value_name = "true|false", default_value_t = false, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     enable_outputs: bool,
 
-    /// Write only while holding the Lease aurora-log-export-operator in `POD_NAMESPACE`.
+    /// Write only while this replica holds the Lease aurora-log-export-operator in the namespace POD_NAMESPACE.
     #[arg(long, env = "ALEP_LEADER_ELECT", value_name = "true|false", default_value_t = true, action = ArgAction::Set,
           num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     leader_elect: bool,
@@ -127,16 +129,16 @@ pub struct RunArgs {
     #[arg(long, env = "ALEP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 
-    /// Which logs: a level, or directives such as `info,aurora_log_export_operator=debug`.
+    /// Log filter: a level, or directives such as info,aurora_log_export_operator=debug.
     #[arg(long, env = "ALEP_LOG_FILTER", value_name = "FILTER", default_value = "info")]
     log_filter: String,
 
-    /// Send traces by OTLP over HTTP to this collector, such as `http://collector:4318`; empty: none; unset: to
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT` if that is set.
+    /// OTLP collector that receives the traces over HTTP, such as `http://collector:4318`; empty: no traces; default:
+    /// OTEL_EXPORTER_OTLP_ENDPOINT.
     #[arg(long, env = "ALEP_OTLP_ENDPOINT", value_name = "URL")]
     otlp_endpoint: Option<String>,
 
-    /// A connection to the API server that is silent for this long is dead: even an idle watch has news every minute.
+    /// Read timeout of connections to the API server; even an idle watch receives a bookmark every minute.
     #[arg(long, env = "ALEP_API_SERVER_SILENCE", value_name = "DURATION", value_parser = interval, default_value = "2m", hide = true)]
     api_server_silence: Duration,
 
@@ -150,7 +152,8 @@ pub struct RunArgs {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let parsed: kube::core::Duration = text.parse().map_err(|error| format!("{error}, as in 1m or 30s"))?;
+    let parsed: kube::core::Duration =
+        text.parse().map_err(|error| format!("{error}; use a duration such as 30s or 1m"))?;
     if parsed < Duration::from_secs(1) {
         return Err("must be at least 1s".into());
     }
@@ -160,7 +163,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 pub(super) fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 100_000.0 => Ok(rate),
-        _ => Err("must be a number of calls a second above 0".into()),
+        _ => Err("must be a number of calls per second, above 0 and at most 100000".into()),
     }
 }
 
@@ -182,12 +185,12 @@ pub(super) fn deletion_policy(text: &str) -> Result<DeletionPolicy, String> {
 }
 
 pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
-    // One thread: the work is waiting, for AWS and for the API server.
+    // One thread is enough: the operator mostly waits for AWS and for the API server.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let telemetry = start_telemetry(&args, runtime.handle())?;
     panics::install_hook();
     let ended = runtime.block_on(run(args));
-    // The last traces are sent by the runtime, which must run meanwhile.
+    // The exporter sends the last traces through the runtime, which must still run.
     if let Err(error) = runtime.block_on(async { tokio::task::spawn_blocking(|| drop(telemetry)).await }) {
         tracing::warn!(%error, "the last traces were not sent");
     }
@@ -226,7 +229,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let health = Health::new(LIVE_LIMIT);
     let listener = TcpListener::bind(args.http_addr)
         .await
-        .with_context(|| format!("--http-addr={}: cannot listen there; choose a free address", args.http_addr))?;
+        .with_context(|| format!("cannot listen on --http-addr={}; choose a free address", args.http_addr))?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
     let server = tokio::spawn(http::serve(listener, metrics.clone(), health.clone(), until(stopped.clone())));
     let beat = health.clone();
@@ -239,7 +242,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
     tokio::select! {
         result = operate(args, started, metrics, health, stopped.clone()) => result?,
-        () = until_and_grace(stopped) => tracing::warn!("not everything ended in time"),
+        () = until_and_grace(stopped) => tracing::warn!("some tasks did not end in time"),
     }
     let _ = tokio::time::timeout(Duration::from_secs(1), server).await;
     Ok(ExitCode::SUCCESS)
@@ -253,14 +256,14 @@ async fn operate(
     stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let api_server = health.check("api-server");
-    api_server.failing("not reached yet");
+    api_server.failing("no answer yet");
     let cluster = ApiServer::infer(args.api_server_silence).await?;
     let client = cluster.client(Connections::Shared)?;
     let namespace = args.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let instance = args.pod_name.clone().unwrap_or_else(|| format!("{FIELD_MANAGER}-{}", std::process::id()));
 
     let (election, fence, leadership) = if args.leader_elect {
-        // A dead connection is found soon enough for the work, not for the lease.
+        // A client of its own, because the read timeout of the shared one is too long for the lease.
         let client = cluster.client(Connections::Own)?;
         let (election, leadership) = Election::start(client, LeaseConfig::new(&namespace, &instance));
         let fence = election.fence();
@@ -270,7 +273,7 @@ async fn operate(
         (None, Fence::always(), leadership)
     };
     let kubernetes = Kubernetes::new(client, fence.clone(), metrics.clone(), instance);
-    // AWS's configuration is read while the API server answers.
+    // The AWS configuration is loaded while the API server answers.
     let (uid, config) = tokio::join!(cluster_uid(&kubernetes, stopped.clone()), sdk::config());
     let Some(uid) = uid else { return Ok(()) };
     api_server.ok();
@@ -299,11 +302,11 @@ async fn operate(
         cluster = %context.settings.cluster.name,
         iam_path = %context.settings.iam_path,
         leader_election = args.leader_elect,
-        "operating"
+        "operator started"
     );
     let kubernetes = context.kubernetes.clone();
     controller::run(context, usize::from(args.concurrency), leadership, until(stopped)).await;
-    // The next leader does not wait for what this one still has to tell.
+    // Before the last events, so that the next leader does not wait for them.
     if let Some(election) = election {
         election.release().await;
     }
@@ -313,13 +316,13 @@ async fn operate(
     Ok(())
 }
 
-/// The cluster's UID, asked for until the API server answers; `None` if told to stop first.
+/// Reads the UID of the cluster, and retries until the API server answers; `None` if the operator stops first.
 async fn cluster_uid(kubernetes: &Kubernetes, stopped: watch::Receiver<bool>) -> Option<String> {
     let ask = async {
         loop {
             match kubernetes.cluster_uid().await {
                 Ok(uid) => return uid,
-                Err(error) => tracing::warn!(%error, "the cluster cannot be identified yet; trying again"),
+                Err(error) => tracing::warn!(%error, "cannot read the UID of the kube-system namespace; retrying"),
             }
             tokio::time::sleep(START_PAUSE).await;
         }
@@ -334,10 +337,10 @@ fn settings(args: &RunArgs, uid: String) -> anyhow::Result<Settings> {
     let name = match &args.cluster_name {
         Some(name) => name.clone(),
         None => ClusterName::parse(uid.clone())
-            .context("the UID of namespace kube-system cannot serve as --cluster-name: set it")?,
+            .context("the UID of the kube-system namespace is not a valid cluster name: set --cluster-name")?,
     };
     if args.iam_path.is_reserved_for_aws() {
-        bail!("--iam-path={}: that path belongs to AWS's own roles; choose another", args.iam_path);
+        bail!("--iam-path={} is reserved for AWS; choose another path", args.iam_path);
     }
     Ok(Settings {
         cluster: Cluster { name, uid, previous_uids: args.previous_cluster_uid.clone() },
@@ -351,7 +354,7 @@ fn settings(args: &RunArgs, uid: String) -> anyhow::Result<Settings> {
     })
 }
 
-/// `resources{condition,status,reason}`, counted when somebody looks.
+/// Registers `resources{condition,status,reason}`, which is counted at each scrape.
 fn count_resources(metrics: &Metrics, context: &Arc<Context>) {
     let context = Arc::downgrade(context);
     metrics.set_resources(Arc::new(move || {
@@ -380,7 +383,7 @@ async fn report_leadership(metrics: Metrics, mut leadership: watch::Receiver<boo
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, which only happens at the very end.
+    // An error means that the sender was dropped, which happens only at shutdown.
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 

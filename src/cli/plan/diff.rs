@@ -1,5 +1,5 @@
-//! Two policy documents, statement by statement. They are compared by meaning, as the operator does: order, Sids and
-//! lists of one make no difference, so none is shown.
+//! The differences of two policy documents by statement. Documents are compared by meaning, as the operator does:
+//! order, Sids and lists of one item do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -10,13 +10,13 @@ use super::report::Sign;
 use crate::model::documents::Meaning;
 use crate::model::documents::meaning::Grant;
 
-/// What becomes of one statement.
+/// The differences of one statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StatementDiff {
     /// The Sid, or `statement 2` where there is none.
     pub(super) label: String,
     pub(super) sign: Sign,
-    /// What is added and removed in it.
+    /// What is added and removed.
     pub(super) lines: Vec<(Sign, String)>,
 }
 
@@ -25,7 +25,7 @@ struct Statement {
     grants: BTreeSet<Grant>,
 }
 
-/// The statements that differ. Texts that are no policy documents are one "statement" each.
+/// Returns the statements that differ. A text that is not a policy document counts as one statement.
 pub(super) fn by_statement(expected: Option<&str>, actual: Option<&str>) -> Vec<StatementDiff> {
     let (wanted, found) = (statements(expected), statements(actual));
     let (Some(wanted), Some(found)) = (wanted, found) else {
@@ -81,7 +81,7 @@ fn sign_of(wanted: bool, found: bool) -> Sign {
     }
 }
 
-/// `None`: not a policy document.
+/// Returns the statements of a document; `None` if it is not a policy document.
 fn statements(text: Option<&str>) -> Option<Vec<Statement>> {
     let Some(text) = text else { return Some(Vec::new()) };
     let document: Value = serde_json::from_str(text).ok()?;
@@ -106,7 +106,7 @@ fn version(text: Option<&str>) -> Option<String> {
     Some(document["Version"].as_str().unwrap_or("(none)").to_owned())
 }
 
-/// Action names as the documents spell them: a meaning has them in lower case.
+/// Returns the names of actions as written in the documents. A `Meaning` has them in lower case.
 fn spelling(texts: [Option<&str>; 2]) -> BTreeMap<String, String> {
     fn collect(value: &Value, names: &mut BTreeMap<String, String>) {
         match value {
@@ -119,7 +119,7 @@ fn spelling(texts: [Option<&str>; 2]) -> BTreeMap<String, String> {
         }
     }
     let mut names = BTreeMap::new();
-    // The wanted document last: its spelling wins.
+    // The wanted document comes last, so that its spelling wins.
     for text in texts.into_iter().rev().flatten() {
         if let Ok(value) = serde_json::from_str(text) {
             collect(&value, &mut names);
@@ -128,7 +128,7 @@ fn spelling(texts: [Option<&str>; 2]) -> BTreeMap<String, String> {
     names
 }
 
-/// One line for all grants that share effect, principal, condition and resources.
+/// Returns one line for all grants with the same effect, principal, condition and resources.
 fn describe(grants: &[&Grant], spelling: &BTreeMap<String, String>) -> Vec<String> {
     type Who<'a> = (&'a str, Option<&'a str>, &'a str);
     let mut actions: BTreeMap<(Who<'_>, Option<&str>), BTreeSet<String>> = BTreeMap::new();
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_and_removed_stands_under_its_statement() {
+    fn differences_are_listed_under_their_statement() {
         let wide = NARROW.replace("\"arn:a\"", "\"*\"");
         let diffs = by_statement(Some(NARROW), Some(&wide));
         assert_eq!(
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_and_principals_are_read_out() {
+    fn conditions_and_principals_are_shown() {
         let trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":"rds.amazonaws.com"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"aws:SourceAccount":"111122223333"}}}}"#;
         let diffs = by_statement(Some(trust), None);
         assert_eq!(
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document_is_shown_as_it_is() {
+    fn a_text_that_is_no_document_is_shown_unchanged() {
         let diffs = by_statement(Some(NARROW), Some("not json"));
         assert_eq!(diffs[0].lines[0], (Sign::Remove, "not json".into()));
     }

@@ -1,4 +1,4 @@
-//! `plan`: what the operator would do, printed instead of done.
+//! `plan`: prints what the operator would change in AWS.
 
 mod diff;
 mod report;
@@ -24,38 +24,39 @@ use crate::model::stored::PolicyObject;
 use crate::operator::reconcile::preview::preview;
 use report::Report;
 
-/// Objects that are looked at at once; the account's budget of calls is the real limit.
+/// Number of objects that are planned at the same time. The rate limit of the account is stricter.
 const AT_ONCE: usize = 8;
 
-/// Exit code with `--exit-code` where something would change, as `terraform plan -detailed-exitcode` has it.
+/// Exit code with `--exit-code` if something would change, as with `terraform plan -detailed-exitcode`.
 const CHANGES: u8 = 2;
 
-/// Show what the operator would do to AWS, and change nothing.
+/// Show what the operator would change in AWS, without changing it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     aurora-log-export-operator plan shop/orders          one object of the cluster\n  \
     aurora-log-export-operator plan --all                every object of the cluster\n  \
     aurora-log-export-operator plan -f policy.yaml       a manifest before it is applied\n  \
     aurora-log-export-operator plan -f deploy/ --exit-code -o json    for pull-request checks\n\n\
-    Exit code: 0; with --exit-code 0 without changes, 2 with changes, 1 if an object is refused or AWS does not answer.\n\
-    AWS credentials come from the SDK's own chain; reading rights are enough.")]
+    Exit code: 0. With --exit-code: 0 without changes, 2 with changes, 1 if an object is refused or\n\
+    AWS does not answer.\n\
+    AWS credentials come from the default chain of the AWS SDK. Read permissions are enough.")]
 pub(super) struct PlanArgs {
-    /// Objects of the cluster: NAMESPACE/NAME, or NAME in the namespace of -n.
+    /// Objects in the cluster: NAMESPACE/NAME, or NAME in the namespace of -n.
     #[arg(value_name = "NAMESPACE/NAME", conflicts_with_all = ["all", "files"])]
     objects: Vec<String>,
-    /// Manifests: files, directories, - for standard input; repeatable.
+    /// File or directory with manifests, or - for standard input; repeatable.
     #[arg(short = 'f', long = "filename", value_name = "FILE", conflicts_with = "all")]
     files: Vec<PathBuf>,
-    /// All objects of the cluster, or of the namespace of -n.
+    /// All objects in the cluster, or in the namespace of -n.
     #[arg(long)]
     all: bool,
-    /// All objects of all namespaces.
+    /// All objects in all namespaces.
     #[arg(short = 'A', long, conflicts_with_all = ["namespace", "objects", "files"])]
     all_namespaces: bool,
-    /// Format.
+    /// Output format.
     #[arg(short, long, env = "ALEP_OUTPUT", value_enum, default_value_t = Format::Text)]
     output: Format,
-    /// Exit with 2 if something would change, with 1 if an object is refused.
+    /// Exit with 2 if something would change, and with 1 if an object is refused.
     #[arg(long)]
     exit_code: bool,
     #[command(flatten)]
@@ -64,14 +65,14 @@ pub(super) struct PlanArgs {
     operator: OperatorArgs,
 }
 
-/// Format of what is printed.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For people.
     Text,
-    /// For programs.
+    /// For scripts.
     Json,
-    /// For programs.
+    /// For scripts.
     Yaml,
 }
 
@@ -101,7 +102,7 @@ pub(super) fn main(args: &PlanArgs) -> anyhow::Result<ExitCode> {
 async fn run(args: &PlanArgs, progress: &Progress) -> anyhow::Result<Report> {
     progress.stage("reading the cluster", None);
     let mut kube = args.kube.connect().await;
-    // A manifest can be judged without its cluster, if told whose it would be.
+    // Manifests can be planned without the cluster if the flags give its name and its UID.
     let uid = match &kube {
         Ok(kube) => cluster_uid(kube).await,
         Err(error) => Err(anyhow::anyhow!("{error:#}")),
@@ -124,24 +125,24 @@ async fn run(args: &PlanArgs, progress: &Progress) -> anyhow::Result<Report> {
     match &kube {
         Ok(kube) => state.load(kube).await?,
         Err(error) => state.notes.push(format!(
-            "{error:#}; planned without the cluster: every object is taken for new, and claims of others are not seen"
+            "{error:#}; planned without the cluster: every object counts as new, and conflicts are not found"
         )),
     }
     let targets = targets(args, &mut state, kube.as_ref().ok())?;
     let mut report = Report::new(&state.settings.cluster, std::mem::take(&mut state.notes));
     let view = state.view();
     let objects: Vec<_> = targets.iter().filter_map(|key| state.index.get(key)).collect();
-    let mut looks = stream::iter(objects.iter().map(|object| async move { (object, preview(view, object).await) }))
+    let mut previews = stream::iter(objects.iter().map(|object| async move { (object, preview(view, object).await) }))
         .buffered(AT_ONCE);
-    progress.stage("objects looked at", objects.len());
-    while let Some((object, preview)) = looks.next().await {
+    progress.stage("objects planned", objects.len());
+    while let Some((object, preview)) = previews.next().await {
         report.add(object, &preview);
         progress.advance();
     }
     Ok(report)
 }
 
-/// The objects to plan, in order; those of manifests are taken in as the cluster would have them after an apply.
+/// Returns the objects to plan, in order. Objects of manifests are added to the index as they are after an apply.
 fn targets(args: &PlanArgs, state: &mut State, kube: Option<&Kube>) -> anyhow::Result<Vec<Owner>> {
     let namespace = || {
         let given = args.kube.namespace.clone();
@@ -150,7 +151,7 @@ fn targets(args: &PlanArgs, state: &mut State, kube: Option<&Kube>) -> anyhow::R
     if !args.files.is_empty() {
         let manifests = manifests::read(&args.files, &namespace())?;
         if manifests.objects.is_empty() {
-            bail!("the given files hold no AuroraLogExportPolicy");
+            bail!("the files contain no AuroraLogExportPolicy; give other files with -f");
         }
         for (name, spec) in &manifests.accounts {
             state.accounts.upsert(name, Ok(spec));
@@ -178,13 +179,13 @@ fn targets(args: &PlanArgs, state: &mut State, kube: Option<&Kube>) -> anyhow::R
         state
             .index
             .get(&key)
-            .with_context(|| format!("there is no AuroraLogExportPolicy {key}: see kubectl get alep -A"))?;
+            .with_context(|| format!("AuroraLogExportPolicy {key} does not exist; to list all: kubectl get alep -A"))?;
         keys.push(key);
     }
     Ok(keys)
 }
 
-/// The object as it would be after an apply: what the cluster knows of it stays.
+/// Returns the object as it is after an apply: metadata and status of the object in the cluster stay.
 fn as_applied(mut object: PolicyObject, state: &State) -> PolicyObject {
     match state.index.get(&object.key()) {
         Some(live) => {
@@ -192,7 +193,7 @@ fn as_applied(mut object: PolicyObject, state: &State) -> PolicyObject {
             object.status = live.status.clone();
         }
         None => {
-            // New objects come after all others.
+            // A new object is younger than all others, which decides between claims of one name.
             object.metadata.creation_timestamp = Some(Time(Timestamp::now()));
         }
     }

@@ -1,4 +1,4 @@
-//! What a plan comes to, as data: the form of `-o json`, which scripts rely on.
+//! Plans as data. Scripts depend on their form, which `-o json` prints.
 
 use serde::Serialize;
 
@@ -13,9 +13,9 @@ use crate::pipeline::plan::{Action, Finding, NONE, Part, Repair, Step};
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Report {
-    /// As which cluster ownership was judged.
+    /// The cluster for which ownership was determined.
     pub(super) cluster: ClusterEntry,
-    /// What could not be looked at.
+    /// What could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) notes: Vec<String>,
     pub(super) objects: Vec<Entry>,
@@ -28,7 +28,7 @@ pub(super) struct ClusterEntry {
     pub(super) uid: String,
 }
 
-/// Policies and roles by what happens to them, and objects.
+/// Counts of policies and roles by change, and of objects without changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Summary {
@@ -40,20 +40,20 @@ pub(super) struct Summary {
     pub(super) delete: usize,
     /// Objects for which nothing would be written.
     pub(super) unchanged: usize,
-    /// Objects that are refused, or that AWS gives no answer about.
+    /// Objects that are refused, or for which AWS does not answer.
     pub(super) refused: usize,
 }
 
-/// What becomes of one object.
+/// The result for one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum Result {
     /// AWS would be changed.
     Changes,
-    /// AWS is as the object says.
+    /// AWS matches the object.
     NoChanges,
-    /// AWS differs, and `managementPolicy: Observe` leaves it so.
+    /// AWS differs, and `managementPolicy: Observe` forbids changes.
     Observed,
-    /// AWS would not be asked.
+    /// AWS would not be called.
     LeftAlone,
     /// The object would not become ready.
     Refused,
@@ -66,7 +66,7 @@ pub(super) struct Entry {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) result: Result,
-    /// Reason of condition `Ready`, where the object is refused.
+    /// Reason of the condition `Ready`, if the object is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,7 +77,7 @@ pub(super) struct Entry {
     pub(super) policy_arn: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) role_arn: Option<String>,
-    /// Existing resources that would be taken over.
+    /// Existing resources that would be adopted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) adopted: Vec<String>,
     /// The writes, in order.
@@ -126,7 +126,7 @@ impl Report {
         }
     }
 
-    /// Would anything be written?
+    /// True if anything would be written.
     pub(super) fn has_changes(&self) -> bool {
         self.objects.iter().any(|entry| entry.result == Result::Changes)
     }
@@ -175,7 +175,7 @@ impl Report {
             Result::NoChanges | Result::Observed | Result::LeftAlone => self.summary.unchanged += 1,
             Result::Changes => {
                 for part in [Part::Policy, Part::Role] {
-                    match entry.fate(part) {
+                    match entry.change(part) {
                         Some(Sign::Add) => self.summary.create += 1,
                         Some(Sign::Change) => self.summary.change += 1,
                         Some(Sign::Remove) => self.summary.delete += 1,
@@ -211,7 +211,7 @@ impl Entry {
             let repairable = plan.findings.iter().any(|finding| finding.repair == Repair::Done);
             if repairable {
                 self.result = Result::Observed;
-                self.message = Some("managementPolicy is Observe: what differs is reported and stays".into());
+                self.message = Some("managementPolicy is Observe: differences are reported and not repaired".into());
             }
             return;
         }
@@ -224,7 +224,7 @@ impl Entry {
         }
     }
 
-    /// What a resource is created with is no difference to anything, but people want to read it.
+    /// Adds the values of a new resource as differences, so that the plan shows them.
     fn explain_creation(&mut self, step: &Step) {
         let mut add = |part: Part, field: &'static str, item: Option<&str>, value: &str| {
             self.differences.push(Difference {
@@ -264,17 +264,17 @@ impl Entry {
         self.message = Some(message);
     }
 
-    /// What happens to the policy or the role as a whole.
-    pub(super) fn fate(&self, part: Part) -> Option<Sign> {
-        let mut fate = None;
+    /// Returns what happens to the policy or the role as a whole.
+    pub(super) fn change(&self, part: Part) -> Option<Sign> {
+        let mut change = None;
         for action in self.actions.iter().filter(|action| action.part == part.as_str()) {
             match action.operation {
                 "CreatePolicy" | "CreateRole" => return Some(Sign::Add),
                 "DeletePolicy" | "DeleteRole" => return Some(Sign::Remove),
-                _ => fate = Some(Sign::Change),
+                _ => change = Some(Sign::Change),
             }
         }
-        fate
+        change
     }
 }
 

@@ -1,4 +1,4 @@
-//! A plan for people: Terraform's signs, one block an object, one summary line.
+//! Plans as text: Terraform's signs, one block for each object, and a summary line.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use super::report::{Difference, Entry, Report, Result, Sign, Summary};
 use crate::cli::paint::Paint;
 use crate::pipeline::plan::Part;
 
-/// The whole report.
+/// Renders the whole report.
 pub(super) fn render(report: &Report, paint: Paint) -> String {
     let mut out = String::new();
     for note in &report.notes {
@@ -20,7 +20,7 @@ pub(super) fn render(report: &Report, paint: Paint) -> String {
         }
     }
     if report.objects.is_empty() {
-        out.push_str("There is no AuroraLogExportPolicy.\n");
+        out.push_str("No AuroraLogExportPolicy exists.\n");
         return out;
     }
     let _ = writeln!(out, "{}", summary(report, paint));
@@ -65,13 +65,13 @@ fn object(out: &mut String, entry: &Entry, paint: Paint) {
     for (part, arn) in [(Part::Policy, &entry.policy_arn), (Part::Role, &entry.role_arn)] {
         let differences: Vec<_> =
             entry.differences.iter().filter(|difference| difference.part == part.as_str()).collect();
-        let fate = entry.fate(part);
-        if fate.is_none() && differences.is_empty() {
+        let change = entry.change(part);
+        if change.is_none() && differences.is_empty() {
             continue;
         }
         let what = part.as_str().to_lowercase();
         let arn = whole(&differences).or(arn.clone()).unwrap_or_default();
-        let _ = writeln!(out, "  {} {what} {arn}", sign(fate.unwrap_or(Sign::Change), paint));
+        let _ = writeln!(out, "  {} {what} {arn}", sign(change.unwrap_or(Sign::Change), paint));
         for difference in differences {
             if difference.field != "existence" {
                 detail(out, difference, paint);
@@ -81,7 +81,7 @@ fn object(out: &mut String, entry: &Entry, paint: Paint) {
     out.push('\n');
 }
 
-/// The ARN of a resource that comes or goes as a whole.
+/// Returns the ARN of a resource that is created or deleted as a whole.
 fn whole(differences: &[&Difference]) -> Option<String> {
     let existence = differences.iter().find(|difference| difference.field == "existence")?;
     existence.expected.clone().or(existence.actual.clone())
@@ -90,8 +90,8 @@ fn whole(differences: &[&Difference]) -> Option<String> {
 fn detail(out: &mut String, difference: &Difference, paint: Paint) {
     let Difference { part: _, field, item, expected, actual, repair } = difference;
     let left = match *repair {
-        "LeftToOthers" => paint.dim("  (others attached it: it stays)"),
-        "Impossible" => paint.dim("  (IAM fixes it at creation: it stays)"),
+        "LeftToOthers" => paint.dim("  (attached by others: stays unchanged)"),
+        "Impossible" => paint.dim("  (IAM cannot change it: stays unchanged)"),
         _ => String::new(),
     };
     if matches!(*field, "document" | "trust") {

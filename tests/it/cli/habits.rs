@@ -102,7 +102,11 @@ async fn errors_are_one_sentence_on_stderr_with_the_next_step() -> Result<()> {
     let unreachable = Cli::new(env, &server.url()).env("KUBECONFIG", &closed);
     for (cli, arguments, parts) in [
         (&cli, &["plan"][..], &["give NAMESPACE/NAME, --all, or -f FILE"][..]),
-        (&cli, &["plan", "nowhere/nothing"], &["no AuroraLogExportPolicy nowhere/nothing", "kubectl get alep"]),
+        (
+            &cli,
+            &["plan", "nowhere/nothing"],
+            &["AuroraLogExportPolicy nowhere/nothing does not exist", "kubectl get alep"],
+        ),
         (
             &cli,
             &["explain", "nowhere/nothing"],
@@ -110,11 +114,15 @@ async fn errors_are_one_sentence_on_stderr_with_the_next_step() -> Result<()> {
         ),
         (&cli, &["plan", "--all", "--context", "lost"], &["lost", "--context"]),
         (&cli, &["plan", "-f", "/nowhere.yaml"], &["cannot read /nowhere.yaml", "No such file"]),
-        (&cli, &["plan", "-f", &broken], &["broken.yaml is not YAML: correct it"]),
-        (&cli, &["render", "-f", &broken], &["broken.yaml is not YAML: correct it"]),
-        (&cli, &["plan", "-f", &other], &["hold no AuroraLogExportPolicy"]),
+        (&cli, &["plan", "-f", &broken], &["broken.yaml is not valid YAML; correct the file"]),
+        (&cli, &["render", "-f", &broken], &["broken.yaml is not valid YAML; correct the file"]),
+        (&cli, &["plan", "-f", &other], &["contain no AuroraLogExportPolicy"]),
         (&cli, &["plan", "-f", &nameless], &["nameless.yaml", "metadata"]),
-        (&cli, &["explain", "x", "--kubeconfig", &config], &["no access to Kubernetes", "--kubeconfig"]),
+        (
+            &cli,
+            &["explain", "x", "--kubeconfig", &config],
+            &["cannot load the Kubernetes configuration", "--kubeconfig"],
+        ),
         (&unreachable, &["plan", "--all"], &["cannot be reached", "--context"]),
         (&unreachable, &["explain", "x"], &["cannot be reached", "--context"]),
         (&unreachable, &["import"], &["cannot be reached", "--cluster-name"]),
@@ -155,7 +163,7 @@ async fn where_output_cannot_be_written_nothing_panics() -> Result<()> {
         let full = format!("$PROGRAM {command} >/dev/full");
         let outcome = offline.run(&["-c", &full]).await?;
         assert_eq!(outcome.code, 1, "{command}: {outcome:?}");
-        assert!(outcome.stderr.starts_with("error: cannot write to the standard output"), "{command}: {outcome:?}");
+        assert!(outcome.stderr.starts_with("error: cannot write to standard output"), "{command}: {outcome:?}");
         no_trace(&outcome);
     }
     Ok(())

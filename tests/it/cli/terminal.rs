@@ -146,7 +146,7 @@ async fn a_bar_on_a_terminal_moves_and_leaves_nothing_behind() -> Result<()> {
     let bars: Vec<&str> = shown.stdout.split('\r').filter(|part| part.contains("plan [")).collect();
     assert!(bars.len() >= 3, "{bars:?}");
     assert!(bars.iter().any(|bar| bar.contains("[......") && bar.contains("] 0 of 24 objects")), "{bars:?}");
-    assert!(bars.iter().any(|bar| bar.contains("###") && bar.contains(" of 24 objects looked at")), "{bars:?}");
+    assert!(bars.iter().any(|bar| bar.contains("###") && bar.contains(" of 24 objects planned")), "{bars:?}");
     assert_eq!(screen(&shown.stdout)?.join("\n"), piped, "nothing of the bar is left");
     Ok(())
 }
@@ -173,7 +173,7 @@ async fn in_a_log_long_work_tells_of_itself_now_and_then_on_standard_error() -> 
     let offline = alone(&server).await?;
     // Each stage takes longer than the time between two lines: one falls into it.
     for (cli, arguments, action, ms, line) in [
-        (&offline, vec!["plan", "-f", &file], "GetPolicy", 2_500, " of 17 objects looked at, "),
+        (&offline, vec!["plan", "-f", &file], "GetPolicy", 2_500, " of 17 objects planned, "),
         (&online, vec!["import", "-n", &namespace], "ListAttachedRolePolicies", 3_000, " roles read, "),
         (
             &online,
