@@ -1,4 +1,5 @@
-//! `AwsAccount`: the platform team's object. Where to work, who may ask for it, and within which limits.
+//! `AwsAccount`: the platform team's object. It names an AWS account, its credentials, the namespaces that may use it,
+//! and the limits for them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::condition::Condition;
 use super::policy::DeletionPolicy;
 
-/// An AWS account that policies may refer to: credentials, allowed namespaces, guardrails and limits.
+/// An AWS account that policies may refer to: credentials, allowed namespaces, guardrails and rate limits.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "auroralogexport.dev",
@@ -21,7 +22,7 @@ use super::policy::DeletionPolicy;
     category = "aurora",
     status = "AwsAccountStatus",
     derive = "PartialEq",
-    doc = "An AWS account that AuroraLogExportPolicies may refer to: its credentials, who may use it, its guardrails and its limits. It belongs to the platform team.",
+    doc = "An AWS account that AuroraLogExportPolicies may refer to: its credentials, the namespaces that may use it, its guardrails and its rate limits. It is managed by the platform team.",
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Account", type_ = "string", json_path = ".spec.accountId"),
@@ -32,39 +33,39 @@ use super::policy::DeletionPolicy;
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AwsAccountSpec {
-    /// The account's id, 12 digits. The credentials must belong to it, else no call is made. Immutable.
+    /// The account's id, 12 digits. If the credentials belong to another account, no other call is sent. Immutable.
     #[schemars(length(min = 12, max = 12), regex(pattern = r"^[0-9]{12}$"))]
     pub account_id: String,
 
-    /// AWS Region whose STS endpoint is used. Unset: the operator's.
+    /// AWS Region whose STS endpoint is used. Unset: the operator's Region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z]{2,}(-[a-z]+)+-[0-9]+$"))]
     pub region: Option<String>,
 
-    /// The role to assume in the account. Unset: the operator's own credentials are used.
+    /// The role that the operator assumes in the account. Unset: the operator uses its own credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assume_role: Option<AssumeRole>,
 
-    /// Which namespaces may refer to this account (the union of names and selector). Unset: none.
+    /// Namespaces whose policies may refer to this account: the union of `names` and `selector`. Unset: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
 
-    /// What policies in this account may ask for.
+    /// Limits on what policies in this account may request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guardrails: Option<Guardrails>,
 
-    /// How fast IAM may be called in this account.
+    /// Rate limits of IAM calls in this account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
 
-    /// How drift is looked for: `Bulk` reads the whole account in pages, `PerResource` reads object by object,
-    /// `Auto` (when unset) takes what is allowed and costs less.
+    /// How drift is detected: `Bulk` reads the whole account in pages, `PerResource` reads the resources of each
+    /// object. `Auto` (when unset) uses the cheaper of the two that the operator's permissions allow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::choice::<DriftScan>")]
     pub drift_scan: Option<DriftScan>,
 }
 
-/// The role to assume.
+/// The role that the operator assumes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AssumeRole {
@@ -75,52 +76,52 @@ pub struct AssumeRole {
     )]
     pub role_arn: String,
 
-    /// External id that the role's trust policy demands.
+    /// External id that the role's trust policy requires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 1224), regex(pattern = r"^[A-Za-z0-9_+=,.@:/-]+$"))]
     pub external_id: Option<String>,
 
-    /// Name of the session, seen in CloudTrail. Unset: `aurora-log-export-operator`.
+    /// Name of the session, as shown in CloudTrail. Unset: `aurora-log-export-operator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 64), regex(pattern = r"^[A-Za-z0-9_+=,.@-]+$"))]
     pub session_name: Option<String>,
 }
 
-/// Which namespaces may refer to the account: the union of both fields.
+/// Namespaces whose policies may refer to the account: the union of both fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AllowedNamespaces {
-    /// Namespaces by name.
+    /// Names of namespaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::namespace_names")]
     pub names: Option<Vec<String>>,
 
-    /// Namespaces by label; `{}` allows all.
+    /// Label selector of namespaces; `{}` selects all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::label_selector")]
     pub selector: Option<LabelSelector>,
 }
 
-/// What policies in the account may ask for.
+/// Limits on what policies in the account may request.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Guardrails {
-    /// The IAM path of everything made here; another in a policy's spec is refused. Unset: the operator's
-    /// `--iam-path` is the default, others are allowed.
+    /// IAM path of all policies and roles in this account. Another path in a policy's spec is refused. Unset: the
+    /// operator's `--iam-path` is the default, and other paths are allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::iam_path")]
     pub iam_path: Option<String>,
 
-    /// Prepended to default names and demanded of explicit ones.
+    /// Prefix of all names. It is prepended to default names, and explicit names must begin with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[A-Za-z0-9_+=,.@-]+$"))]
     pub name_prefix: Option<String>,
 
-    /// Explicit names must contain the object's namespace.
+    /// Requires explicit names to contain the object's namespace. Unset: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_namespace_in_name: Option<bool>,
 
-    /// ARN of the permissions boundary that every role gets; another in a policy's spec is refused.
+    /// ARN of the permissions boundary of every role. Another boundary in a policy's spec is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 20, max = 2048),
@@ -128,88 +129,89 @@ pub struct Guardrails {
     )]
     pub permissions_boundary: Option<String>,
 
-    /// May policies use `access: FullAccess`? Unset: no.
+    /// Allows policies to use `access: FullAccess`. Unset: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_full_access: Option<bool>,
 
-    /// May policies use `adoptionPolicy: Always`? Unset: no.
+    /// Allows policies to use `adoptionPolicy: Always`. Unset: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_adoption: Option<bool>,
 
-    /// `Retain` refuses an explicit `deletionPolicy: Delete`; objects that already have it are deleted as `Retain`.
+    /// `Retain` refuses an explicit `deletionPolicy: Delete`. An object that already has it is treated as `Retain` when
+    /// it is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::choice::<DeletionPolicy>")]
     pub max_deletion_policy: Option<DeletionPolicy>,
 
-    /// Tags that everything made here carries; another value in a policy's spec is refused.
+    /// Tags of all policies and roles in this account. Another value in a policy's spec is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::tags")]
     pub required_tags: Option<BTreeMap<String, String>>,
 
-    /// Tags that are added where a policy's spec does not set them.
+    /// Tags that are added unless a policy's spec sets the same key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::tags")]
     pub default_tags: Option<BTreeMap<String, String>>,
 
-    /// Regions that `scope.regions` may name; `*` is then refused.
+    /// Regions that `scope.regions` may contain. `*` is refused unless it is in this list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::regions")]
     pub allowed_regions: Option<Vec<String>>,
 
-    /// Log groups that `scope.logGroups` must lie within; `*` at an end matches any rest.
+    /// Patterns of log groups; `*` matches any characters. Every item of `scope.logGroups` must be within one of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::log_groups")]
     pub allowed_log_groups: Option<Vec<String>>,
 
-    /// Refuses `trust.protection: None`.
+    /// Refuses `trust.protection: None`. Unset: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_trust_protection: Option<bool>,
 }
 
-/// How fast IAM may be called in the account. Unset: the operator's flags.
+/// Rate limits of IAM calls in the account. Unset: the operator's flags.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
-    /// Reading calls a second, over all objects of the account.
+    /// Read calls per second, shared by all objects of the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub reads_per_second: Option<u32>,
 
-    /// Writing calls a second, over all objects of the account.
+    /// Write calls per second, shared by all objects of the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub writes_per_second: Option<u32>,
 }
 
-/// How drift is looked for.
+/// How drift is detected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DriftScan {
-    /// What is allowed and costs less.
+    /// The cheaper of the two that the operator's permissions allow.
     #[default]
     Auto,
-    /// The whole account in pages.
+    /// Reads the whole account in pages.
     Bulk,
-    /// Object by object.
+    /// Reads the resources of each object.
     PerResource,
 }
 
-/// What the operator found out about the account.
+/// Observed state of the account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AwsAccountStatus {
-    /// The generation that the conditions speak of; -1 before the first look.
+    /// The generation of the spec that the conditions describe; -1 before the first check.
     #[serde(default = "super::status::never_observed")]
     pub observed_generation: i64,
 
-    /// Who the operator is in this account, as `sts:GetCallerIdentity` says.
+    /// ARN of the operator's identity in this account, as returned by `sts:GetCallerIdentity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller_arn: Option<String>,
 
-    /// The drift scan in force, and why.
+    /// The drift scan mode in effect, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift_scan: Option<String>,
 
-    /// How many policies refer to this account; refreshed at most once a minute.
+    /// Number of policies that refer to this account; updated at most once a minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policies: Option<i64>,
 
@@ -217,7 +219,7 @@ pub struct AwsAccountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_linked_role: Option<bool>,
 
-    /// `Ready`, `Reconciling` and `Stalled`, by the conventions of kstatus.
+    /// `Ready`, `Reconciling` and `Stalled`, which follow the kstatus conventions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -1,5 +1,5 @@
-//! A condition with metav1's shape. Its own type, because ten thousand objects carry eight each: words that come from
-//! the closed vocabularies are not copied for every one.
+//! A condition in the form of `metav1.Condition`. A type of its own saves memory: ten thousand objects have eight
+//! conditions each, and names of the closed vocabularies are not copied for each of them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,30 +17,30 @@ use super::reason::{ConditionType, Reason};
 pub struct Condition {
     /// Type.
     #[serde(rename = "type")]
-    pub type_: Word,
+    pub type_: Name,
     /// `True`, `False` or `Unknown`.
-    pub status: Word,
-    /// Why.
-    pub reason: Word,
-    /// For people.
+    pub status: Name,
+    /// Reason of the status.
+    pub reason: Name,
+    /// Human-readable message.
     pub message: Box<str>,
-    /// When the status last flipped.
+    /// When the status last changed.
     pub last_transition_time: Time,
-    /// The generation of the spec that it speaks of.
+    /// The generation of the spec that the condition describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }
 
-/// A moment as conditions keep it: `metav1.Time` has whole seconds, so that what is written equals what is read back.
+/// A time in whole seconds, as `metav1.Time` stores it, so that a written value equals the value that is read back.
 pub fn whole_seconds(moment: Timestamp) -> Time {
     Time(Timestamp::from_second(moment.as_second()).unwrap_or(moment))
 }
 
-/// A word of a condition. One that another version or another writer chose is kept as it is.
+/// A type, status or reason of a condition. Unknown values of other versions and other writers are kept as they are.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Word(Cow<'static, str>);
+pub struct Name(Cow<'static, str>);
 
-impl Word {
+impl Name {
     fn known(text: &str) -> Option<&'static str> {
         let status = ["True", "False", "Unknown"].into_iter().find(|known| *known == text);
         let type_ = || ConditionType::from_name(text).map(ConditionType::as_str);
@@ -49,32 +49,32 @@ impl Word {
     }
 }
 
-impl<'de> Deserialize<'de> for Word {
+impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(deserializer)?;
         Ok(Self(Self::known(&text).map_or_else(|| Cow::Owned(text.into_owned()), Cow::Borrowed)))
     }
 }
 
-impl From<&'static str> for Word {
+impl From<&'static str> for Name {
     fn from(text: &'static str) -> Self {
         Self(Cow::Borrowed(text))
     }
 }
 
-impl From<ConditionType> for Word {
+impl From<ConditionType> for Name {
     fn from(type_: ConditionType) -> Self {
         type_.as_str().into()
     }
 }
 
-impl From<Reason> for Word {
+impl From<Reason> for Name {
     fn from(reason: Reason) -> Self {
         reason.as_str().into()
     }
 }
 
-impl Deref for Word {
+impl Deref for Name {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -82,25 +82,25 @@ impl Deref for Word {
     }
 }
 
-impl PartialEq<str> for Word {
+impl PartialEq<str> for Name {
     fn eq(&self, other: &str) -> bool {
         **self == *other
     }
 }
 
-impl PartialEq<&str> for Word {
+impl PartialEq<&str> for Name {
     fn eq(&self, other: &&str) -> bool {
         **self == **other
     }
 }
 
-impl fmt::Display for Word {
+impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self)
     }
 }
 
-impl fmt::Debug for Word {
+impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
     }
@@ -112,13 +112,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_condition_reads_and_writes_as_metav1s() {
+    fn a_condition_has_the_json_of_metav1_condition() {
         let value = json!({
             "type": "Ready", "status": "True", "reason": "InSync", "message": "all is well",
             "lastTransitionTime": "2026-01-02T03:04:05Z", "observedGeneration": 3,
         });
         let condition: Condition = serde_json::from_value(value.clone()).unwrap();
-        assert!(matches!(condition.reason.0, Cow::Borrowed("InSync")), "a word that is known is not copied");
+        assert!(matches!(condition.reason.0, Cow::Borrowed("InSync")), "a known name is not copied");
         assert_eq!(serde_json::to_value(&condition).unwrap(), value);
         let same: k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition =
             serde_json::from_value(value.clone()).unwrap();
@@ -126,9 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_another_version_is_kept() {
-        let word: Word = serde_json::from_value(json!("ReasonOfTomorrow")).unwrap();
-        assert_eq!(word, "ReasonOfTomorrow");
-        assert_eq!(serde_json::to_value(&word).unwrap(), json!("ReasonOfTomorrow"));
+    fn an_unknown_name_is_kept() {
+        let name: Name = serde_json::from_value(json!("ReasonOfALaterVersion")).unwrap();
+        assert_eq!(name, "ReasonOfALaterVersion");
+        assert_eq!(serde_json::to_value(&name).unwrap(), json!("ReasonOfALaterVersion"));
     }
 }

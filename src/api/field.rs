@@ -1,6 +1,7 @@
-//! What can differ between a spec and AWS: the names in `status.drift` and in the metric `drift_repaired_total{field}`.
+//! The properties that can differ between a spec and AWS: the names in `status.drift` and in the metric
+//! `drift_repaired_total{field}`.
 
-/// What can differ.
+/// A property that can differ between a spec and AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
     /// The resource is missing, or exists although it should not.

@@ -1,4 +1,4 @@
-//! The API as users see it: kinds, names, vocabularies. The contract that manifests and dashboards rely on.
+//! The API as users see it: kinds, names, vocabularies. Manifests and dashboards depend on it.
 
 pub mod account;
 pub mod condition;
@@ -21,15 +21,15 @@ pub use policy::{AuroraLogExportPolicy, AuroraLogExportPolicySpec};
 pub use reason::{ConditionType, EventReason, Reason};
 pub use status::{AuroraLogExportPolicyStatus, DriftEntry, OutputsStatus, PolicyStatus, RoleStatus};
 
-/// Name under which the operator owns fields, and by which the API server knows it.
+/// Field manager of the operator's writes, reporting controller of its events, and name of its Lease.
 pub const FIELD_MANAGER: &str = "aurora-log-export-operator";
 /// Finalizer of both kinds.
 pub const FINALIZER: &str = "auroralogexport.dev/cleanup";
-/// Annotation: any new value asks for a reconcile now.
+/// Annotation: any new value triggers a reconcile.
 pub const RECONCILE_AT: &str = "auroralogexport.dev/reconcile-at";
 /// Annotation: `"true"` lets a deletion finish without touching AWS.
 pub const ABANDON: &str = "auroralogexport.dev/abandon";
-/// Prefix of the tag keys that the operator keeps to itself.
+/// Prefix of the tag keys that are reserved for the operator.
 pub const RESERVED_TAG_PREFIX: &str = "auroralogexport.dev/";
 /// Ownership tag: the cluster's name.
 pub const TAG_MANAGED_BY: &str = "auroralogexport.dev/managed-by";
@@ -37,15 +37,15 @@ pub const TAG_MANAGED_BY: &str = "auroralogexport.dev/managed-by";
 pub const TAG_CLUSTER_UID: &str = "auroralogexport.dev/cluster-uid";
 /// Ownership tag: `<namespace>/<name>`.
 pub const TAG_OWNER: &str = "auroralogexport.dev/owner";
-/// Consent tag: `<cluster>/<namespace>/<name>` may take the resource over.
+/// Consent tag: the object `<cluster>/<namespace>/<name>` may adopt the resource.
 pub const TAG_ADOPTABLE_BY: &str = "auroralogexport.dev/adoptable-by";
 
-/// Both CRDs, as `crds/` holds them and the cluster gets them.
+/// Both CRDs, as in `crds/` and as installed in a cluster.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let immutable = |field: &str| {
         json!({
             "rule": format!("has(oldSelf.{field}) == has(self.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"),
-            "message": format!("{field} cannot be changed, set or unset once the object exists: make a new object with the other \
+            "message": format!("{field} cannot be changed, set or unset once the object exists: create a new object with the new \
                                 value and delete this one"),
             "fieldPath": format!(".{field}"),
             "reason": "FieldValueForbidden",
@@ -54,10 +54,10 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     let policy = schema::finish(
         AuroraLogExportPolicy::crd(),
         &json!({ "observedGeneration": status::never_observed() }),
-        // Without a fieldPath: the API server takes none that leads into metadata.
+        // Without a fieldPath: the API server does not accept one that points into metadata.
         &[json!({
             "rule": "size(self.metadata.name) <= 128",
-            "message": "metadata.name has at most 128 characters, so that the owner tag fits",
+            "message": "metadata.name must have at most 128 characters, so that the owner tag fits",
         })],
         &[
             immutable("policyName"),
@@ -80,20 +80,20 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         &[
             json!({
                 "rule": "self.accountId == oldSelf.accountId",
-                "message": "accountId cannot be changed: make a new AwsAccount",
+                "message": "accountId cannot be changed: create a new AwsAccount",
                 "fieldPath": ".accountId",
                 "reason": "FieldValueForbidden",
             }),
             json!({
                 "rule": "!has(self.assumeRole) || self.assumeRole.roleArn.contains('::' + self.accountId + ':')",
-                "message": "the role to assume must lie in the account of accountId",
+                "message": "the role to assume must be in the account of accountId",
                 "fieldPath": ".assumeRole.roleArn",
             }),
             json!({
                 "rule": "!has(self.guardrails) || !has(self.guardrails.permissionsBoundary) \
                          || self.guardrails.permissionsBoundary.contains('::aws:') \
                          || self.guardrails.permissionsBoundary.contains('::' + self.accountId + ':')",
-                "message": "the permissions boundary must be a policy of the account of accountId, or of AWS",
+                "message": "the permissions boundary must be a policy in the account of accountId, or an AWS-managed policy",
                 "fieldPath": ".guardrails.permissionsBoundary",
             }),
         ],

@@ -1,9 +1,9 @@
 //! `AuroraLogExportPolicy`: the spec that users write.
 //!
 //! The schema sets no defaults here: an unset field stays unset, so that GitOps tools see no diff and the
-//! defaults of the operator and of the account can apply. The value in force is computed in
-//! [`crate::pipeline::desired`]. Rules that one object can break by itself are in the schema (patterns, limits, CEL);
-//! [`crate::pipeline::desired`] checks them again, for objects stored before a rule existed.
+//! defaults of the operator and of the account can apply. The effective value is computed in
+//! [`crate::pipeline::desired`]. Rules that concern one object alone are in the schema (patterns, limits, CEL);
+//! [`crate::pipeline::desired`] checks them again, for objects that were stored before a rule existed.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ use super::status::AuroraLogExportPolicyStatus;
     namespaced,
     status = "AuroraLogExportPolicyStatus",
     derive = "PartialEq",
-    doc = "An IAM policy and role for Aurora's log export to CloudWatch Logs, kept right in AWS. `spec: {}` gives exactly the policy of the AWS guide.",
+    doc = "An IAM policy and role for Aurora log export to CloudWatch Logs, kept in sync with AWS. `spec: {}` gives exactly the policy of the AWS guide.",
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Role", type_ = "string", json_path = ".status.role.arn"),
@@ -53,13 +53,13 @@ use super::status::AuroraLogExportPolicyStatus;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AuroraLogExportPolicySpec {
     /// Name of the IAM policy, 1 to 128 characters of `[\w+=,.@-]`. Unset: `<namespace>.<name>`, shortened with
-    /// a hash beyond 64 characters. Immutable, since a rename would orphan the old policy.
+    /// a hash beyond 64 characters. Immutable, because a rename would orphan the old policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9_+=,.@-]+$"))]
     pub policy_name: Option<String>,
 
     /// Name of the IAM role, 1 to 64 characters of `[\w+=,.@-]`. Unset: `<namespace>.<name>`, shortened with a
-    /// hash beyond 64 characters. Immutable, since a rename would orphan the old role.
+    /// hash beyond 64 characters. Immutable, because a rename would orphan the old role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9_+=,.@-]+$"))]
     pub role_name: Option<String>,
@@ -74,14 +74,16 @@ pub struct AuroraLogExportPolicySpec {
     #[schemars(schema_with = "super::schema::iam_path")]
     pub role_path: Option<String>,
 
-    /// Description of policy and role, at most 1,000 characters; `""` is allowed. Unset: generated. The role's is
-    /// kept in sync; IAM fixes a policy's at creation, so a later edit is reported in condition `Drifted`.
+    /// Description of the policy and the role, at most 1,000 characters; `""` is allowed. Unset: generated. The role's
+    /// description is kept in sync. IAM does not allow a policy's description to change, so a later edit is only
+    /// reported in the `Drifted` condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1000), regex(pattern = r"^[\t\n\r -~¡-ÿ]*$"))]
     pub description: Option<String>,
 
     /// `Minimal` (when unset) manages a customer policy with the guide's three statements; `FullAccess` attaches
-    /// the AWS-managed `CloudWatchLogsFullAccess` instead. Switching attaches the new before it detaches the old.
+    /// the AWS-managed `CloudWatchLogsFullAccess` instead. A switch attaches the new policy before it detaches the old
+    /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::choice::<Access>")]
     pub access: Option<Access>,
@@ -90,11 +92,11 @@ pub struct AuroraLogExportPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
 
-    /// Who may assume the role: always RDS, by default only on behalf of the target account.
+    /// Conditions of the role's trust policy. Only RDS may assume the role, by default only for the target account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<Trust>,
 
-    /// ARN of an IAM policy that becomes the role's permissions boundary. Unset: none, or the account's.
+    /// ARN of the role's permissions boundary. Unset: the boundary of the account's guardrails, or none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 20, max = 2048),
@@ -102,26 +104,28 @@ pub struct AuroraLogExportPolicySpec {
     )]
     pub permissions_boundary: Option<String>,
 
-    /// Tags for both policy and role. Keys under `aws:` and `auroralogexport.dev/` are reserved; keys equal but for
-    /// case are refused, because IAM's role tag keys ignore case. At most 50 with required and ownership tags.
+    /// Tags of the policy and the role. Keys that begin with `aws:` or `auroralogexport.dev/` are reserved. Keys that
+    /// differ only in case are refused, because IAM ignores the case of role tag keys. At most 50 tags in total, with
+    /// required, default and ownership tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::tags")]
     pub tags: Option<BTreeMap<String, String>>,
 
-    /// What deleting this object does in AWS: `Delete` policy and role, or `Retain` them with their tags. Unset:
-    /// the stricter of the operator's `--default-deletion-policy` and the account's.
+    /// What happens in AWS when this object is deleted: `Delete` deletes the policy and the role, `Retain` keeps them
+    /// with their tags. Unset: the stricter of the operator's `--default-deletion-policy` and the account's
+    /// `maxDeletionPolicy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::choice::<DeletionPolicy>")]
     pub deletion_policy: Option<DeletionPolicy>,
 
-    /// May an existing policy or role that nobody here owns be taken over: `Never` (when unset); `Tagged`: if it
-    /// carries the tag `auroralogexport.dev/adoptable-by` = `<cluster>/<namespace>/<name>`; `Always`: where the
-    /// operator or the account allows it, and only a role that trusts nobody but RDS and has no other policies.
+    /// Whether an existing policy or role is adopted: `Never` (when unset); `Tagged`: if it has the tag
+    /// `auroralogexport.dev/adoptable-by` = `<cluster>/<namespace>/<name>`; `Always`: also if it has no owner, where
+    /// the operator or the account allows it. A role without an owner must trust only RDS and have no other policies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::choice::<AdoptionPolicy>")]
     pub adoption_policy: Option<AdoptionPolicy>,
 
-    /// `Enforce` (when unset) creates and repairs; `Observe` never writes to AWS and reports differences in
+    /// `Enforce` (when unset) creates and repairs resources; `Observe` never writes to AWS and reports differences in
     /// `status.drift`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::choice::<ManagementPolicy>")]
@@ -132,21 +136,21 @@ pub struct AuroraLogExportPolicySpec {
     #[schemars(schema_with = "super::schema::choice::<AttachmentPolicy>")]
     pub attachment_policy: Option<AttachmentPolicy>,
 
-    /// `true` stops every AWS call for this object until it is unset; deletion still follows `deletionPolicy`.
+    /// `true` stops all AWS calls for this object until it is unset. Deletion still follows `deletionPolicy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 
-    /// How often to look at AWS for drift, for example `10m`; at least `30s`. Unset: the operator's
-    /// `--drift-check-interval`. Asks for more looks at this object, never for more account scans.
+    /// How often this object is checked for drift, for example `10m`; at least `30s`. Unset: the operator's
+    /// `--drift-check-interval`. A shorter interval adds resyncs of this object, not sweeps of the account.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "duration")]
     #[schemars(schema_with = "super::schema::drift_check_interval")]
     pub drift_check_interval: Option<Duration>,
 
-    /// The `AwsAccount` to work in. Unset: the account of the operator's own credentials. Immutable.
+    /// The `AwsAccount` of the policy and the role. Unset: the account of the operator's own credentials. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_ref: Option<AccountRef>,
 
-    /// Where to publish the results, besides `status`.
+    /// Where to publish the results in addition to `status`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<Outputs>,
 }
@@ -161,7 +165,7 @@ pub enum Access {
     FullAccess,
 }
 
-/// What the policy covers. Lists multiply out; `*` stands alone.
+/// What the policy covers: all combinations of the lists' items. `*` must be the only item of its list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scope {
@@ -185,8 +189,8 @@ pub struct Scope {
     #[schemars(schema_with = "super::schema::log_streams")]
     pub log_streams: Option<Vec<String>>,
 
-    /// Where `logs:CreateLogGroup` is allowed: `Any` (when unset) is `*`, as in the guide; `LogGroups` only the log
-    /// groups above, as newer AWS documentation shows.
+    /// Resource of `logs:CreateLogGroup`: `Any` (when unset) is `*`, as in the guide; `LogGroups` is only the log
+    /// groups of `logGroups`, as in newer AWS documentation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::choice::<GroupCreation>")]
     pub group_creation: Option<GroupCreation>,
@@ -206,13 +210,14 @@ pub enum GroupCreation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Trust {
-    /// `SourceAccount` (when unset): `aws:SourceAccount` must equal the target account, against the confused
-    /// deputy; `None`: no such condition.
+    /// Protection against the confused deputy problem. `SourceAccount` (when unset): `aws:SourceAccount` must equal the
+    /// target account; `None`: no such condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::choice::<TrustProtection>")]
     pub protection: Option<TrustProtection>,
 
-    /// Adds `ArnLike aws:SourceArn`: ARNs of RDS resources in the target account and partition, `*` allowed in them.
+    /// ARNs of RDS resources in the target account and partition, for the condition `ArnLike aws:SourceArn`. `*` is
+    /// allowed in them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::source_arns")]
     pub source_arns: Option<Vec<String>>,
@@ -228,29 +233,29 @@ pub enum TrustProtection {
     None,
 }
 
-/// What deleting the object does in AWS. Ordered from lax to strict.
+/// What happens in AWS when the object is deleted. Ordered from lax to strict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// Policy and role are deleted.
+    /// The policy and the role are deleted.
     #[default]
     Delete,
-    /// Policy and role stay, with their tags.
+    /// The policy and the role are kept, with their tags.
     Retain,
 }
 
-/// May an existing, unowned policy or role be taken over?
+/// Whether an existing policy or role is adopted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AdoptionPolicy {
     /// Never.
     #[default]
     Never,
-    /// If it carries our consent tag.
+    /// If it has our consent tag.
     Tagged,
-    /// Where the operator or the account allows it.
+    /// Also if it has no owner, where the operator or the account allows it.
     Always,
 }
 
-/// Does the operator write to AWS?
+/// Whether the operator writes to AWS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ManagementPolicy {
     /// Creates and repairs.
@@ -260,7 +265,7 @@ pub enum ManagementPolicy {
     Observe,
 }
 
-/// What happens to other policies on our role?
+/// What happens to other policies on our role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AttachmentPolicy {
     /// They are reported.
@@ -282,12 +287,12 @@ pub struct AccountRef {
     pub name: String,
 }
 
-/// Where results are published, besides `status`.
+/// Where results are published in addition to `status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Outputs {
-    /// A ConfigMap in the same namespace, made and owned by this object, with the keys `roleArn`, `roleName`,
-    /// `policyArn` and `accountId`. Only where the operator runs with `--enable-outputs`.
+    /// A ConfigMap in the same namespace, created and owned by this object, with the keys `roleArn`, `roleName`,
+    /// `policyArn` and `accountId`. Requires the operator's flag `--enable-outputs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_ref: Option<ConfigMapRef>,
 }
@@ -304,11 +309,11 @@ pub struct ConfigMapRef {
     pub name: String,
 }
 
-/// Go's longest duration, which is the API server's.
+/// Go's longest duration, and so the API server's.
 const LONGEST_DURATION: std::time::Duration = std::time::Duration::from_nanos(i64::MAX.unsigned_abs());
 
-/// Reads a duration of 32 characters without signs. `kube`'s own reading drops a minus sign and panics on numbers that
-/// leave its range, and an object that was stored before a rule existed may hold anything.
+/// Parses a duration of at most 32 characters without signs. `kube`'s own parser drops a minus sign and panics on
+/// numbers out of its range, and an object that was stored before a rule existed may contain any text.
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     const LONGEST_NUMBER: usize = 13;
     let Some(text) = Option::<String>::deserialize(deserializer)? else {
@@ -332,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_read_as_kubernetes_writes_them() {
+    fn durations_are_parsed_as_kubernetes_writes_them() {
         for (text, seconds) in [("30s", 30), ("10m", 600), ("1h30m", 5400), ("1.5h", 5400), ("2562047h", 9_223_369_200)]
         {
             assert_eq!(interval(text).unwrap().map(|it| it.as_secs()), Some(seconds), "{text}");
@@ -340,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_that_no_rule_has_checked_is_an_error_and_not_a_panic() {
+    fn an_invalid_duration_is_an_error_and_not_a_panic() {
         for text in
             ["soon", "-5m", "5m-3s", "+5m", "9999999999999h", "2562048h", "1e9h", "10", "10 m", &"1m".repeat(17)]
         {

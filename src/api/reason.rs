@@ -1,6 +1,6 @@
 //! The closed vocabularies: condition types, reasons of conditions, reasons of events.
 //!
-//! One enum each, so that a condition, an event, a metric label and the reference docs cannot disagree.
+//! Each is one enum, so that conditions, events, metric labels and the reference docs use the same names.
 
 /// Implements the name of every variant of a closed vocabulary: `as_str`, `Display`, `FromStr`, `ALL`.
 macro_rules! vocabulary {
@@ -13,12 +13,12 @@ macro_rules! vocabulary {
             /// Every member, in the order of the reference docs.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The name as it stands in conditions, events and metrics.
+            /// The name in conditions, events and metrics.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => stringify!($variant)),+ }
             }
 
-            /// What it means, for the reference docs.
+            /// The meaning, for the reference docs.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($meaning),+)),+ }
             }
@@ -40,11 +40,11 @@ macro_rules! vocabulary {
 vocabulary! {
     /// Types of conditions.
     ConditionType {
-        /// AWS is as this generation of the spec says.
+        /// AWS matches this generation of the spec.
         Ready,
-        /// Work is under way (kstatus; absent otherwise).
+        /// Work is in progress (kstatus; absent otherwise).
         Reconciling,
-        /// A person must act (kstatus; absent otherwise).
+        /// Manual action is required (kstatus; absent otherwise).
         Stalled,
         /// The managed policy is in sync.
         PolicyReady,
@@ -52,7 +52,7 @@ vocabulary! {
         RoleReady,
         /// The policy is attached to the role.
         PolicyAttached,
-        /// AWS differs and is not being repaired.
+        /// AWS differs from the spec and is not repaired.
         Drifted,
         /// Nothing is known to override this role.
         Effective,
@@ -62,57 +62,57 @@ vocabulary! {
 vocabulary! {
     /// Reasons of conditions.
     Reason {
-        /// AWS is as the spec says.
+        /// AWS matches the spec.
         InSync,
-        /// Work is under way.
+        /// Work is in progress.
         Progressing,
         /// `spec.suspend` is true.
         Suspended,
-        /// AWS differs, and `managementPolicy: Observe` forbids to repair it.
+        /// AWS differs from the spec, and `managementPolicy: Observe` forbids repairs.
         DriftDetected,
-        /// The spec cannot be carried out as it stands.
+        /// The spec is invalid, or IAM rejects it.
         InvalidSpec,
-        /// The policy or role belongs to somebody else.
+        /// The policy or role is not owned by this object, or an earlier object claims its name.
         Conflict,
-        /// The operator now derives another ARN for this object than the one it made.
+        /// The operator now derives a different ARN for this object than the ARN in its status.
         IdentityChanged,
-        /// AWS refuses a call for lack of permission.
+        /// AWS denies a call because a permission is missing.
         AccessDenied,
-        /// AWS does not accept the operator's credentials, or there are none.
+        /// AWS rejects the operator's credentials, or there are none.
         CredentialsInvalid,
-        /// AWS asks to slow down.
+        /// AWS throttles the calls.
         Throttled,
-        /// A quota of the AWS account is used up.
+        /// A quota of the AWS account is reached.
         LimitExceeded,
-        /// The AWS account cannot be used now.
+        /// The AWS account cannot be used at the moment.
         AccountNotReady,
-        /// The account's guardrails or the operator's flags forbid what the spec asks for.
+        /// The account's guardrails or the operator's flags forbid what the spec requests.
         NotPermitted,
-        /// AWS could not be reached or failed.
+        /// AWS could not be reached, or a call failed temporarily.
         AwsUnavailable,
-        /// Something that is not ours holds the policy or the role.
+        /// The policy or role cannot be deleted because something else still uses it.
         DeletionBlocked,
-        /// A failed call is being repeated.
+        /// A failed call is retried.
         Retrying,
         /// The object is being deleted.
         Deleting,
-        /// This part is not managed in this mode.
+        /// This part is not managed with the current `access`.
         NotManaged,
-        /// Others attached policies to our role.
+        /// The role has policies that the operator did not attach.
         UnexpectedAttachments,
-        /// The difference cannot be repaired: IAM fixes this at creation.
+        /// The difference cannot be repaired: IAM does not allow the value to change.
         ImmutableInAws,
-        /// No difference that is not being repaired.
+        /// There is no difference that is not repaired.
         NoDrift,
         /// The account has no `AWSServiceRoleForRDS`.
         NoServiceLinkedRole,
         /// The account has `AWSServiceRoleForRDS`, which takes precedence for log export.
         ServiceLinkedRoleOverrides,
-        /// Not known.
+        /// The status is not known.
         Unknown,
-        /// The credentials belong to another account than `spec.accountId` says.
+        /// The credentials belong to another account than `spec.accountId`.
         AccountMismatch,
-        /// The account is being deleted and policies still use it.
+        /// The `AwsAccount` is being deleted, and policies still use it.
         InUse,
     }
 }
@@ -122,7 +122,7 @@ vocabulary! {
     EventReason {
         /// A policy was created.
         PolicyCreated,
-        /// A new default version of the policy was created, or an older one made the default again.
+        /// A new default version of the policy was created, or an older version became the default again.
         PolicyVersionCreated,
         /// An old version was deleted to make room.
         PolicyVersionPruned,
@@ -136,11 +136,11 @@ vocabulary! {
         PolicyDetached,
         /// A manual change in AWS was undone.
         DriftRepaired,
-        /// An existing policy or role was taken over.
+        /// An existing policy or role was adopted.
         Adopted,
-        /// Policy and role were deleted.
+        /// The policy and the role were deleted.
         Deleted,
-        /// Policy and role stay in AWS.
+        /// The policy and the role were kept in AWS.
         Retained,
     }
 }

@@ -1,10 +1,10 @@
-//! Schemas that derive cannot express: limits of sets and maps, CEL rules, and the repairs of [`finish`].
+//! Schemas that derive cannot express: limits of sets and maps, CEL rules, and the corrections in [`finish`].
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-/// A set of strings (`listType: set`) of 1 to `max_items` items; `*` stands alone.
+/// A set of strings (`listType: set`) of 1 to `max_items` items.
 fn string_set(max_items: u32, max_length: u32, pattern: &str) -> Schema {
     json_schema!({
         "type": "array",
@@ -15,6 +15,7 @@ fn string_set(max_items: u32, max_length: u32, pattern: &str) -> Schema {
     })
 }
 
+/// A [`string_set`] in which `*` must be the only item.
 fn starred_set(max_items: u32, max_length: u32, pattern: &str) -> Schema {
     let mut schema = string_set(max_items, max_length, pattern);
     schema.insert(
@@ -24,7 +25,7 @@ fn starred_set(max_items: u32, max_length: u32, pattern: &str) -> Schema {
     schema
 }
 
-/// The values of a closed enum. The field describes them: with the type's own schema, the type's words would win.
+/// The values of a closed enum. The field describes them; the type's own schema would replace the field's description.
 pub(super) fn choice<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     fn collect(schema: &Value, into: &mut Vec<Value>) {
         into.extend(schema.get("const").cloned());
@@ -63,7 +64,7 @@ pub(super) fn log_groups(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn log_streams(_: &mut SchemaGenerator) -> Schema {
-    // No control characters either: a policy document takes none.
+    // No control characters either: a policy document does not allow them.
     starred_set(20, 512, r#"^[^:"${}\x00-\x1f\x7f-\x9f]+$"#)
 }
 
@@ -75,7 +76,7 @@ pub(super) fn namespace_names(_: &mut SchemaGenerator) -> Schema {
     string_set(1000, 63, r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 }
 
-/// `metav1.LabelSelector`, with the checks that Kubernetes makes on its own selectors.
+/// `metav1.LabelSelector`, with the checks that Kubernetes applies to its own selectors.
 pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
     const KEY: &str = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$";
     const VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
@@ -85,17 +86,17 @@ pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
         "properties": {
             "matchLabels": {
                 "type": "object",
-                "description": "Labels that a namespace must have, all of them.",
+                "description": "Labels that a namespace must have. All must match.",
                 "maxProperties": 32,
                 "additionalProperties": { "type": "string", "maxLength": 63, "pattern": VALUE },
                 "x-kubernetes-validations": [{
                     "rule": format!("self.all(k, size(k) <= 317 && k.matches('{KEY}'))"),
-                    "message": "a key must be the key of a label, such as team or example.com/team",
+                    "message": "a key must be a label key such as team or example.com/team",
                 }],
             },
             "matchExpressions": {
                 "type": "array",
-                "description": "Requirements on the labels of a namespace, all of which it must meet.",
+                "description": "Requirements on the labels of a namespace. All must be met.",
                 "maxItems": 32,
                 "x-kubernetes-list-type": "atomic",
                 "items": {
@@ -105,12 +106,12 @@ pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
                         "key": { "type": "string", "description": "Key of the label.", "maxLength": 317, "pattern": KEY },
                         "operator": {
                             "type": "string",
-                            "description": "How the label's value relates to values.",
+                            "description": "How the label's value is compared with values.",
                             "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
                         },
                         "values": {
                             "type": "array",
-                            "description": "For In and NotIn: the values.",
+                            "description": "The values for In and NotIn.",
                             "maxItems": 100,
                             "x-kubernetes-list-type": "atomic",
                             "items": { "type": "string", "maxLength": 63, "pattern": VALUE },
@@ -118,7 +119,7 @@ pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
                     },
                     "x-kubernetes-validations": [{
                         "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
-                        "message": "In and NotIn need values, Exists and DoesNotExist take none",
+                        "message": "In and NotIn require values, Exists and DoesNotExist do not allow them",
                         "fieldPath": ".values",
                     }],
                 },
@@ -148,11 +149,11 @@ pub(super) fn tags(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-validations": [
             {
                 "rule": "self.all(k, size(k) >= 1 && size(k) <= 128)",
-                "message": "a tag key has 1 to 128 characters",
+                "message": "a tag key must have 1 to 128 characters",
             },
             {
                 "rule": "self.all(k, k.matches('^[\\\\p{L}\\\\p{Z}\\\\p{N}_.:/=+\\\\-@]*$'))",
-                "message": "a tag key consists of letters, digits, spaces and _.:/=+-@",
+                "message": "a tag key must consist of letters, digits, spaces and _.:/=+-@",
             },
             {
                 "rule": "self.all(k, !k.lowerAscii().startsWith('aws:') && !k.lowerAscii().startsWith('auroralogexport.dev/'))",
@@ -160,7 +161,7 @@ pub(super) fn tags(_: &mut SchemaGenerator) -> Schema {
             },
             {
                 "rule": "self.all(k, self.exists_one(other, other.lowerAscii() == k.lowerAscii()))",
-                "message": "tag keys that differ only in case are one key to IAM",
+                "message": "tag keys must not differ only in case: IAM treats them as one key",
             },
         ],
     })
@@ -188,8 +189,8 @@ pub(super) fn conditions(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// What derive gets wrong for a CRD, put right on the finished one; `status` gets its default, `rules` become CEL
-/// rules of the root object and `spec_rules` of its spec.
+/// Completes a derived CRD: corrects what derive gets wrong, sets the default of `status`, and adds the CEL rules of
+/// the root object (`rules`) and of its spec (`spec_rules`).
 pub(super) fn finish(
     mut crd: CustomResourceDefinition,
     status_default: &Value,
@@ -216,12 +217,12 @@ pub(super) fn finish(
     crd
 }
 
-/// Removes what does harm or says nothing: `nullable`, because a null that server-side apply stores would count as
-/// "set" for the rules on immutability; formats that Kubernetes does not know, which it warns of; titles.
+/// Removes harmful or useless keywords: `nullable`, because a null that server-side apply stores would count as "set"
+/// for the immutability rules; formats that Kubernetes does not know and warns about; titles.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            // Under `properties` the same words would be names of fields, and their values schemas.
+            // Under `properties` the same keys would be names of fields, and their values schemas.
             map.retain(|key, value| match key.as_str() {
                 "nullable" => !value.is_boolean(),
                 "title" => !value.is_string(),

@@ -1,24 +1,24 @@
-//! `AuroraLogExportPolicy.status`: what the operator reports. Computed by [`crate::pipeline::status`], never by hand.
+//! `AuroraLogExportPolicy.status`: what the operator reports. It is computed only by [`crate::pipeline::status`].
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::condition::Condition;
 
-/// `observedGeneration` of an object that nobody has looked at yet, so that no tool takes it for done.
+/// `observedGeneration` of an object that has not been reconciled yet, so that no tool treats it as ready.
 pub const fn never_observed() -> i64 {
     -1
 }
 
-/// What the operator found and did.
+/// Observed state of the policy and the role.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuroraLogExportPolicyStatus {
-    /// The generation of the spec that the conditions speak of; -1 before the first look.
+    /// The generation of the spec that the conditions describe; -1 before the first reconcile.
     #[serde(default = "never_observed")]
     pub observed_generation: i64,
 
-    /// The AWS account that policy and role are in.
+    /// The AWS account of the policy and the role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
 
@@ -34,23 +34,23 @@ pub struct AuroraLogExportPolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<RoleStatus>,
 
-    /// Keys of the tags this object has put on policy and role, so that a key removed from the spec is removed
-    /// in AWS while tags of others stay.
+    /// Keys of the tags that this object has set on the policy and the role. A key that is removed from the spec is
+    /// removed in AWS; other tags are kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::tag_keys")]
     pub tag_keys: Vec<String>,
 
-    /// What is published beside this status.
+    /// What is published in addition to this status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs: Option<OutputsStatus>,
 
-    /// Differences found in AWS that are not being repaired, at most 32.
+    /// Differences in AWS that are not repaired, at most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub drift: Vec<DriftEntry>,
 
-    /// `Ready`, `Reconciling` and `Stalled` by the conventions of kstatus; `PolicyReady`, `RoleReady`,
-    /// `PolicyAttached`, `Drifted` and `Effective` say more.
+    /// `Ready`, `Reconciling` and `Stalled` follow the kstatus conventions; `PolicyReady`, `RoleReady`,
+    /// `PolicyAttached`, `Drifted` and `Effective` give details.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::conditions")]
     pub conditions: Vec<Condition>,
@@ -83,10 +83,10 @@ pub struct PolicyStatus {
     /// IAM's stable id of the policy (`ANPA…`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// The default version.
+    /// Id of the default version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
-    /// SHA-256 of the meaning of the default version's document, in hex.
+    /// SHA-256 of the default version's document in normalized form, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document_sha256: Option<String>,
 }
@@ -104,11 +104,11 @@ pub struct RoleStatus {
     pub id: Option<String>,
 }
 
-/// What is published beside the status.
+/// What is published in addition to the status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputsStatus {
-    /// The ConfigMap that carries the outputs, so that another name in the spec, or none, lets it go.
+    /// Name of the ConfigMap that contains the outputs. It is deleted when the spec no longer names it.
     pub config_map_name: String,
 }
 
@@ -120,10 +120,10 @@ pub struct DriftEntry {
     pub resource: String,
     /// What differs, for example `document`, `trust`, `attachments`, `tags.team`.
     pub field: String,
-    /// What the spec wants, cut at 256 characters.
+    /// The value that the spec requires, cut at 256 characters.
     #[schemars(length(max = 256))]
     pub expected: String,
-    /// What AWS has, cut at 256 characters.
+    /// The value in AWS, cut at 256 characters.
     #[schemars(length(max = 256))]
     pub actual: String,
 }

@@ -1,4 +1,4 @@
-//! What holds for both CRDs whatever their fields.
+//! Rules that hold for both CRDs, whatever their fields.
 
 use super::crds;
 use serde_json::{Value, json};
@@ -15,13 +15,13 @@ fn schemas() -> Vec<(String, Value)> {
         .collect()
 }
 
-/// Calls `look` with the path and the schema of every property, however deep.
-fn each_property(path: &str, schema: &Value, look: &mut impl FnMut(&str, &Value)) {
+/// Calls `visit` with the path and the schema of every property, at any depth.
+fn each_property(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value)) {
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
-        look(&path, property);
-        each_property(&path, property, look);
-        each_property(&format!("{path}[]"), &property["items"], look);
+        visit(&path, property);
+        each_property(&path, property, visit);
+        each_property(&format!("{path}[]"), &property["items"], visit);
     }
 }
 
@@ -31,19 +31,19 @@ fn every_field_is_documented() {
         let mut count = 0;
         each_property(&kind, &schema, &mut |path, property| {
             count += 1;
-            let words = property["description"].as_str().unwrap_or_default();
-            assert!(words.len() > 10 && words.ends_with(['.', '…', ')']), "{path}: {words:?}");
+            let text = property["description"].as_str().unwrap_or_default();
+            assert!(text.len() > 10 && text.ends_with(['.', '…', ')']), "{path}: {text:?}");
         });
         assert!(count > 30, "{kind}: {count} fields");
     }
 }
 
 #[test]
-fn a_choice_is_described_by_its_field_and_not_by_its_type() {
+fn an_enum_is_described_by_its_field_and_not_by_its_type() {
     let (_, schema) = &schemas()[0];
     let access = &schema["properties"]["spec"]["properties"]["access"];
     assert_eq!(access["enum"], json!(["Minimal", "FullAccess"]));
-    assert!(access["description"].as_str().unwrap().contains("Switching attaches the new before"), "{access}");
+    assert!(access["description"].as_str().unwrap().contains("A switch attaches the new policy before"), "{access}");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn the_schema_sets_no_default_in_spec_and_one_in_status() {
 }
 
 #[test]
-fn the_schema_carries_nothing_that_harms_or_says_nothing() {
+fn the_schema_has_no_harmful_or_useless_keywords() {
     for (kind, schema) in schemas() {
         assert_eq!(schema.get("title"), None, "{kind}");
         each_property("", &schema, &mut |path, property| {
@@ -69,7 +69,7 @@ fn the_schema_carries_nothing_that_harms_or_says_nothing() {
 }
 
 #[test]
-fn every_list_of_a_spec_says_how_it_merges_and_how_long_it_may_be() {
+fn every_list_of_a_spec_has_a_list_type_and_a_maximum_length() {
     for (kind, schema) in schemas() {
         each_property("spec", &schema["properties"]["spec"], &mut |path, property| {
             if property["type"] == "array" {

@@ -183,13 +183,13 @@ async fn get_describe_and_wait_read_well() -> Result<()> {
 async fn explain_teaches_what_a_field_means() -> Result<()> {
     let env = environment().await?;
     for (field, words) in [
-        ("alep", vec!["IAM policy and role for Aurora's log export"]),
+        ("alep", vec!["IAM policy and role for Aurora log export"]),
         ("alep.spec", vec!["Every field is optional", "driftCheckInterval"]),
         ("alep.spec.access", vec!["CloudWatchLogsFullAccess", "Minimal", "FullAccess"]),
         ("alep.spec.deletionPolicy", vec!["--default-deletion-policy", "ENUM: Delete Retain"]),
         ("alep.spec.scope.regions", vec!["The guide's *Region*"]),
         ("alep.status.conditions", vec!["kstatus"]),
-        ("awsaccount.spec.guardrails.requiredTags", vec!["Tags that"]),
+        ("awsaccount.spec.guardrails.requiredTags", vec!["Tags of all policies"]),
     ] {
         // The OpenAPI document follows a new CRD within a second or so.
         let text =

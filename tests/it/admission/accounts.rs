@@ -26,7 +26,7 @@ fn identity() -> Vec<Case> {
         below(&role("arn:aws:iam::123456789012:user/operator"), &["spec.assumeRole.roleArn", "should match"]),
         below(
             &role("arn:aws:iam::210987654321:role/operator"),
-            &["spec.assumeRole.roleArn", "must lie in the account of accountId"],
+            &["spec.assumeRole.roleArn", "must be in the account of accountId"],
         ),
         below(&other("externalId: x"), &["spec.assumeRole.externalId", "at least 2"]),
         below(&other("externalId: 'a b'"), &["spec.assumeRole.externalId", "should match"]),
@@ -52,7 +52,7 @@ fn namespaces() -> Vec<Case> {
         below("allowedNamespaces: {names: '*'}", &["spec.allowedNamespaces.names", "must be of type array"]),
         below(
             &selector("{matchLabels: {'a b': c}}"),
-            &["spec.allowedNamespaces.selector.matchLabels", "must be the key of a label"],
+            &["spec.allowedNamespaces.selector.matchLabels", "must be a label key"],
         ),
         below(
             &selector("{matchLabels: {team: 'a b'}}"),
@@ -68,11 +68,11 @@ fn namespaces() -> Vec<Case> {
         ),
         below(
             &selector("{matchExpressions: [{key: team, operator: In}]}"),
-            &["spec.allowedNamespaces.selector.matchExpressions[0].values", "In and NotIn need values"],
+            &["spec.allowedNamespaces.selector.matchExpressions[0].values", "In and NotIn require values"],
         ),
         below(
             &selector("{matchExpressions: [{key: team, operator: Exists, values: [a]}]}"),
-            &["spec.allowedNamespaces.selector.matchExpressions[0].values", "DoesNotExist take none"],
+            &["spec.allowedNamespaces.selector.matchExpressions[0].values", "DoesNotExist do not allow them"],
         ),
         below(&selector("{labels: {team: a}}"), &["unknown field", "spec.allowedNamespaces.selector.labels"]),
     ]
@@ -91,7 +91,7 @@ fn guardrails() -> Vec<Case> {
         below(&guardrails("requireNamespaceInName: always"), &["requireNamespaceInName", "must be of type boolean"]),
         below(
             &guardrails("permissionsBoundary: 'arn:aws:iam::210987654321:policy/boundary'"),
-            &["spec.guardrails.permissionsBoundary", "must be a policy of the account of accountId"],
+            &["spec.guardrails.permissionsBoundary", "must be a policy in the account of accountId"],
         ),
         below(&guardrails("permissionsBoundary: boundary"), &["spec.guardrails.permissionsBoundary", "should"]),
         below(&guardrails("maxDeletionPolicy: Never"), &["spec.guardrails.maxDeletionPolicy", r#""Delete", "Retain""#]),
