@@ -1,4 +1,4 @@
-//! Which account an object works in, as Kubernetes names it.
+//! The account of an object, as Kubernetes names it.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Values: names, documents, tags, and objects as the operator holds them. No I/O and no clock.
+//! Values: names, documents, tags, and objects as the operator keeps them. No I/O and no clock.
 
 pub mod account_key;
 pub mod documents;

@@ -1,4 +1,4 @@
-//! Whose is an AWS resource? Its tags say, and nothing else does.
+//! Ownership of AWS resources. Only a resource's tags decide who owns it.
 
 use std::collections::BTreeMap;
 
@@ -9,40 +9,40 @@ use crate::model::settings::Cluster;
 /// Tags of an AWS resource.
 pub type Tags = BTreeMap<String, String>;
 
-/// Are two tag keys one? IAM's role tag keys ignore case; those of policies do not.
+/// True if two tag keys differ at most in case. IAM ignores the case of role tag keys, but not of policy tag keys.
 ///
 /// Source: IAM user guide, "Tags for IAM resources", case sensitivity.
 pub fn is_same_key(one: &str, other: &str) -> bool {
     one == other || one.to_lowercase() == other.to_lowercase()
 }
 
-/// Who we are, as tags say it.
+/// The cluster and the object that own a resource, as ownership tags name them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ownership {
     cluster: Cluster,
     owner: Owner,
 }
 
-/// What the tags of a resource say about us and it.
+/// Who owns a resource, according to its tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OwnershipVerdict {
-    /// All three tags are ours.
+    /// All three ownership tags name this cluster and this object.
     Ours,
-    /// All three are ours, but the UID is one of a cluster that this one was restored from.
+    /// The same, but the UID is that of a cluster that this one was restored from.
     OursBeforeRestore,
-    /// Nobody's, as far as this operator can see.
+    /// At least one of the three ownership tags is missing.
     Unowned,
-    /// Another object's: the tag's owner, and a sentence that says who.
+    /// Another object or another cluster owns it.
     Others {
-        /// The owner tag, if it can be read and lies in this very cluster.
+        /// The owner, if the tag can be parsed and names an object of this cluster.
         owner_here: Option<Owner>,
-        /// For people: `shop/orders of cluster "prod"`.
+        /// The owner, for messages: `shop/orders of cluster "prod"`.
         description: String,
     },
 }
 
 impl OwnershipVerdict {
-    /// True for a resource of this object.
+    /// True if this object owns the resource.
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::Ours | Self::OursBeforeRestore)
     }
@@ -59,7 +59,7 @@ impl Ownership {
         &self.owner
     }
 
-    /// The three tags.
+    /// The three ownership tags.
     pub fn tags(&self) -> [(&'static str, String); 3] {
         [
             (TAG_MANAGED_BY, self.cluster.name.to_string()),
@@ -68,17 +68,17 @@ impl Ownership {
         ]
     }
 
-    /// Value of the tag that lets us take a resource over: `<cluster>/<namespace>/<name>`.
+    /// Value of the consent tag that allows the object to adopt a resource: `<cluster>/<namespace>/<name>`.
     pub fn consent(&self) -> String {
         format!("{}/{}", self.cluster.name, self.owner)
     }
 
-    /// Does the resource carry the consent that we may take it over?
+    /// True if the resource's consent tag allows the object to adopt it.
     pub fn has_consent(&self, tags: &Tags) -> bool {
         tags.get(TAG_ADOPTABLE_BY).is_some_and(|value| *value == self.consent())
     }
 
-    /// Whose is a resource with these tags?
+    /// Returns who owns a resource with these tags.
     pub fn judge(&self, tags: &Tags) -> OwnershipVerdict {
         let (managed_by, uid, owner) = (tags.get(TAG_MANAGED_BY), tags.get(TAG_CLUSTER_UID), tags.get(TAG_OWNER));
         let (Some(managed_by), Some(uid), Some(owner)) = (managed_by, uid, owner) else {
@@ -96,7 +96,7 @@ impl Ownership {
         }
         let description = if same_cluster && !same_uid {
             format!(
-                "{owner} of another cluster with the same name {managed_by:?} (kube-system UID {uid}; where this one was restored from it: --previous-cluster-uid={uid})"
+                "{owner} of another cluster with the same name {managed_by:?} (kube-system UID {uid}; if this cluster was restored from it, set --previous-cluster-uid={uid})"
             )
         } else {
             format!("{owner} of cluster {managed_by:?}")
@@ -127,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn all_three_tags_make_it_ours() {
+    fn all_three_tags_make_a_resource_ours() {
         assert_eq!(ownership().judge(&tags("prod", "uid-1", "shop/orders")), OwnershipVerdict::Ours);
         assert_eq!(ownership().judge(&tags("prod", "uid-0", "shop/orders")), OwnershipVerdict::OursBeforeRestore);
     }
 
     #[test]
-    fn with_a_tag_missing_it_is_nobodys() {
+    fn a_resource_without_one_of_the_tags_is_unowned() {
         for missing in [TAG_MANAGED_BY, TAG_CLUSTER_UID, TAG_OWNER] {
             let mut tags = tags("prod", "uid-1", "shop/orders");
             tags.remove(missing);
@@ -146,7 +146,7 @@ mod tests {
         let OwnershipVerdict::Others { owner_here, description } =
             ownership().judge(&tags("prod", "uid-1", "shop/bills"))
         else {
-            panic!("must be another's");
+            panic!("another object owns it");
         };
         assert_eq!(owner_here, Some(Owner::new("shop", "bills")));
         assert_eq!(description, "shop/bills of cluster \"prod\"");
@@ -154,7 +154,7 @@ mod tests {
         let OwnershipVerdict::Others { owner_here, description } =
             ownership().judge(&tags("prod", "uid-9", "shop/orders"))
         else {
-            panic!("two clusters under one name must be told apart");
+            panic!("another cluster of the same name owns it");
         };
         assert_eq!(owner_here, None);
         assert!(description.contains("another cluster with the same name"), "{description}");
@@ -162,7 +162,7 @@ mod tests {
         let OwnershipVerdict::Others { owner_here, description } =
             ownership().judge(&tags("test", "uid-9", "shop/orders"))
         else {
-            panic!("must be another cluster's");
+            panic!("another cluster owns it");
         };
         assert_eq!(owner_here, None);
         assert_eq!(description, "shop/orders of cluster \"test\"");

@@ -1,4 +1,4 @@
-//! What is in force for every object: the operator's flags, and what is known of the account it works in.
+//! Inputs of every decision besides the spec: the operator's flags, and the facts about the object's account.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ pub struct Cluster {
     pub previous_uids: Vec<String>,
 }
 
-/// The operator's flags that decide what an object means.
+/// The operator's flags that affect how a spec is interpreted.
 // Each flag is one independent switch of the command line.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The cluster as ownership tags name it.
     pub cluster: Cluster,
-    /// `--iam-path`: where policies and roles are made unless a spec or an account says otherwise.
+    /// `--iam-path`: the path of policies and roles unless the spec or the account sets another.
     pub iam_path: IamPath,
     /// `--default-deletion-policy`.
     pub default_deletion_policy: DeletionPolicy,
@@ -41,7 +41,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Everything is allowed and nothing is required: what a spec means without the flags of an operator.
+    /// Settings that allow everything and require nothing, for use without an operator's flags.
     pub fn lenient(cluster: Cluster, iam_path: IamPath) -> Self {
         Self {
             cluster,
@@ -56,7 +56,7 @@ impl Settings {
     }
 }
 
-/// What is known of the account that an object's resources are in.
+/// Facts about the account of an object's resources.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountFacts {
     /// The account of the caller's identity.

@@ -1,7 +1,7 @@
-//! An object of ours as the operator holds it: what the pipeline needs, not its JSON. One type for every kind.
+//! A custom resource as the operator keeps it in memory: what the pipeline needs, not its JSON. One type for all kinds.
 //!
-//! A spec that cannot be read does not stop the watch: it arrives as an error with the field's path, beside the
-//! metadata and the status, which deletion needs all the same.
+//! A spec that cannot be parsed does not stop the watch. It becomes an error with the field's path; the metadata and
+//! the status are kept, because deletion needs them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -27,9 +27,9 @@ pub type PolicyObject = Stored<AuroraLogExportPolicySpec, AuroraLogExportPolicyS
 /// An `AwsAccount`.
 pub type AccountObject = Stored<AwsAccountSpec, AwsAccountStatus>;
 
-/// Names the kind that a spec belongs to.
+/// The kind that a spec belongs to.
 pub trait Kind: Clone + Debug + PartialEq + DeserializeOwned + Send + Sync + 'static {
-    /// The custom resource, which knows group, version, plural and scope.
+    /// The custom resource, with its group, version, plural and scope.
     type Resource: Resource<DynamicType = ()>;
 }
 
@@ -41,18 +41,18 @@ impl Kind for AwsAccountSpec {
     type Resource = AwsAccount;
 }
 
-/// An object, read leniently.
+/// An object, parsed leniently.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored<Spec, Status> {
-    /// Metadata, without what only other tools need.
+    /// Metadata, without the fields that only other tools need.
     pub metadata: ObjectMeta,
-    /// The spec, or why it cannot be read.
+    /// The spec, or why it cannot be parsed.
     pub spec: Result<Box<Spec>, UnreadableSpec>,
-    /// The status; the default where there is none, or none that can be read.
+    /// The status; the default if it is missing or cannot be parsed.
     pub status: Status,
 }
 
-/// Why a spec cannot be read.
+/// Why a spec cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}; correct the field, or delete the object")]
 pub struct UnreadableSpec {
@@ -78,7 +78,7 @@ impl<Spec, Status> Stored<Spec, Status> {
         Owner { namespace: Arc::from(self.namespace()), name: Arc::from(self.name()) }
     }
 
-    /// UID; empty only in objects that no API server has seen.
+    /// UID; empty only in objects that do not come from an API server.
     pub fn uid(&self) -> &str {
         self.metadata.uid.as_deref().unwrap_or_default()
     }
@@ -88,7 +88,7 @@ impl<Spec, Status> Stored<Spec, Status> {
         self.metadata.generation.unwrap_or_default()
     }
 
-    /// `resourceVersion` as a number: the API server's are ordered (KEP-5504), which tells an old event from a new one.
+    /// `resourceVersion` as a number. The API server's values are ordered (KEP-5504), so an old event can be detected.
     pub fn resource_version(&self) -> Option<u64> {
         self.metadata.resource_version.as_ref()?.parse().ok()
     }
@@ -103,12 +103,12 @@ impl<Spec, Status> Stored<Spec, Status> {
         self.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
     }
 
-    /// True if the annotation `abandon` asks to leave AWS alone on deletion.
+    /// True if the `abandon` annotation allows a deletion without AWS calls.
     pub fn is_abandoned(&self) -> bool {
         self.annotation(ABANDON) == Some("true")
     }
 
-    /// The value of the annotation that asks for a reconcile now.
+    /// The value of the annotation that triggers a reconcile.
     pub fn reconcile_at(&self) -> Option<&str> {
         self.annotation(RECONCILE_AT)
     }
@@ -153,7 +153,7 @@ struct Json {
 }
 
 fn read_spec<Spec: DeserializeOwned>(spec: Value) -> Result<Box<Spec>, UnreadableSpec> {
-    // serde would read a list as the fields' values in order.
+    // serde would accept a list as the fields' values in order.
     if spec.is_array() {
         return Err(UnreadableSpec { field: "spec".into(), message: "must be an object, not a list".into() });
     }
@@ -164,7 +164,7 @@ fn read_spec<Spec: DeserializeOwned>(spec: Value) -> Result<Box<Spec>, Unreadabl
     })
 }
 
-/// The metadata that are kept. `managedFields`, often the largest part of an object, is skipped.
+/// The metadata fields that are kept. `managedFields`, often the largest part of an object, is skipped.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Metadata {
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_cannot_be_read_counts_as_none() {
+    fn an_unreadable_status_becomes_the_default() {
         let status = |status: Value| read(json!({ "metadata": {}, "spec": {}, "status": status })).status;
         assert_eq!(status(json!({ "observedGeneration": 7, "unknown": [{}] })).observed_generation, 7);
         for unreadable in [Value::Null, json!(7), json!([]), json!({ "observedGeneration": "7", "accountId": "1" })] {
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_metadata_that_the_pipeline_needs_are_kept() {
+    fn only_the_metadata_that_the_pipeline_needs_is_kept() {
         let object = read(json!({
             "metadata": {
                 "name": "orders",

@@ -1,8 +1,8 @@
-//! What a policy document means, so that documents are compared by meaning and not by text.
+//! The meaning of a policy document. Documents are compared by meaning, not by text.
 //!
-//! A document is parsed and multiplied out to the set of (effect, principal, action, resource, condition). Sids,
-//! order, grouping into statements, scalar or one-element list, and the case of action names and condition keys do
-//! not matter. Anything unknown in a statement is kept verbatim: it makes a difference rather than being ignored.
+//! A document is parsed and expanded into the set of (effect, principal, action, resource, condition). Sids, order,
+//! grouping into statements, scalar or one-element list, and the case of action names and condition keys do not
+//! matter. Unknown elements of a statement are kept verbatim, so that they count as a difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,24 +13,24 @@ use crate::model::names::hex;
 
 /// The service that assumes the role.
 pub const PRINCIPAL: &str = "rds.amazonaws.com";
-/// More grants than this are not multiplied out: a document of 6,144 characters can ask for half a million.
-/// Ours, which have long resource names, stay below a thousand.
+/// The most grants that a document is expanded into: a document of 6,144 characters can contain half a million. The
+/// operator's own documents, which have long resource names, stay below a thousand.
 const MAX_GRANTS: usize = 20_000;
 
-/// IAM's language version where a document names none.
+/// The language version that IAM assumes for a document without one.
 const UNDECLARED_VERSION: &str = "2008-10-17";
 
-/// What a document means. Equal meanings, equal values.
+/// The meaning of a document. Documents with equal meanings have equal values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// Understood and multiplied out.
+    /// A policy document, expanded into its grants.
     Grants {
         /// Version of the policy language.
         version: String,
         /// Every single grant.
         grants: BTreeSet<Grant>,
     },
-    /// Not a policy document, or too large to multiply out: equal only to the same text.
+    /// Not a policy document, or too large to expand. Equal only to the same text.
     Opaque(String),
 }
 
@@ -50,7 +50,7 @@ pub struct Grant {
 }
 
 impl Meaning {
-    /// The meaning of a decoded document. Never fails: what is no policy document is [`Meaning::Opaque`].
+    /// The meaning of a decoded document. Never fails: text that is not a policy document is [`Meaning::Opaque`].
     pub fn of(text: &str) -> Self {
         Self::parse(text).unwrap_or_else(|| Self::Opaque(text.to_owned()))
     }
@@ -71,19 +71,19 @@ impl Meaning {
             statement => vec![statement],
         };
         let parts = statements.into_iter().map(|statement| Parts::read(statement.as_object()?));
-        Self::multiplied(version, parts)
+        Self::expanded(version, parts)
     }
 
-    /// Multiplies statements out; `None` if one cannot be read, or if they grant too much.
-    pub(super) fn multiplied(version: &str, statements: impl Iterator<Item = Option<Parts>>) -> Option<Self> {
+    /// Expands statements into grants; `None` if a statement cannot be parsed, or if there are too many grants.
+    pub(super) fn expanded(version: &str, statements: impl Iterator<Item = Option<Parts>>) -> Option<Self> {
         let mut grants = BTreeSet::new();
         for parts in statements {
-            parts?.multiply(&mut grants)?;
+            parts?.expand(&mut grants)?;
         }
         Some(Self::Grants { version: version.to_owned(), grants })
     }
 
-    /// SHA-256 of the meaning: equal for equal meanings.
+    /// SHA-256 of the meaning. Equal meanings have equal fingerprints.
     pub fn fingerprint(&self) -> Fingerprint {
         let mut hash = Sha256::new();
         let mut field = |text: &str| {
@@ -110,7 +110,7 @@ impl Meaning {
         Fingerprint(hash.finalize().into())
     }
 
-    /// Does a trust policy let anyone but the service `rds.amazonaws.com` in?
+    /// True if a trust policy allows only the service `rds.amazonaws.com`.
     pub fn trusts_only_rds(&self) -> bool {
         let expected = format!("Service:{PRINCIPAL}");
         match self {
@@ -131,7 +131,7 @@ impl Meaning {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// A fingerprint that was written in hex.
+    /// Parses a fingerprint in hex.
     pub fn from_hex(text: &str) -> Option<Self> {
         if text.len() != 64 || !text.is_ascii() {
             return None;
@@ -150,14 +150,14 @@ impl std::fmt::Display for Fingerprint {
     }
 }
 
-/// A statement, each part as a [`Grant`] has it.
+/// The parts of a statement, each in the form that a [`Grant`] has.
 #[derive(Default)]
 pub(super) struct Parts {
     pub(super) effect: String,
     pub(super) principals: Vec<String>,
     pub(super) actions: Vec<String>,
     pub(super) resources: Vec<String>,
-    /// The condition, and elements that are not known.
+    /// The condition and the unknown elements.
     pub(super) rest: BTreeMap<String, Value>,
 }
 
@@ -189,13 +189,13 @@ impl Parts {
         Some(Self { effect: effect?, ..parts })
     }
 
-    /// `None`: it is none.
+    /// Adds a condition; `None` if the value is not a condition.
     pub(super) fn condition(&mut self, value: &Value) -> Option<()> {
         self.rest.insert("Condition".to_owned(), condition(value)?);
         Some(())
     }
 
-    fn multiply(self, grants: &mut BTreeSet<Grant>) -> Option<()> {
+    fn expand(self, grants: &mut BTreeSet<Grant>) -> Option<()> {
         let Self { effect, principals, actions, resources, rest } = self;
         let condition = if rest.is_empty() { String::new() } else { serde_json::to_string(&rest).ok()? };
         let count = principals.len().max(1).checked_mul(actions.len().max(1))?.checked_mul(resources.len().max(1))?;
@@ -219,7 +219,7 @@ impl Parts {
     }
 }
 
-/// The items, or one `None` where there are none, so that products never vanish.
+/// The items, or one `None` if there are none, so that the product is never empty.
 fn optional(items: &[String]) -> Vec<Option<&String>> {
     if items.is_empty() { vec![None] } else { items.iter().map(Some).collect() }
 }
@@ -289,7 +289,7 @@ mod tests {
          "Resource":["arn:aws:logs:*:*:log-group:/aws/rds/*:log-stream:*"]}]}"#;
 
     #[test]
-    fn the_guides_later_edition_equals_ours_with_creation_limited_to_log_groups() {
+    fn the_newer_guide_equals_ours_with_creation_limited_to_log_groups() {
         assert_eq!(Meaning::of(NEWER_EDITION), ours(true));
         assert_eq!(Meaning::of(NEWER_EDITION).fingerprint(), ours(true).fingerprint());
         assert_ne!(Meaning::of(NEWER_EDITION), ours(false));
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn an_enormous_product_is_not_multiplied_out() {
+    fn a_document_with_too_many_grants_is_opaque() {
         let list = |prefix: &str| (0..700).map(|i| format!("\"{prefix}{i}\"")).collect::<Vec<_>>().join(",");
         let text = format!(
             r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":[{}],"Resource":[{}]}}}}"#,
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn only_rds_is_trusted_or_it_is_not() {
+    fn trusts_only_rds_is_false_for_any_other_principal() {
         let trust = |principal: &str| {
             Meaning::of(&format!(
                 r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":{principal},"Action":"sts:AssumeRole"}}}}"#

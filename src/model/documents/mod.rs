@@ -1,4 +1,4 @@
-//! Policy documents: the two we write, and the meaning of any document that AWS returns.
+//! Policy documents: the two that the operator writes, and the meaning of any document that AWS returns.
 
 pub mod encoding;
 pub mod meaning;
@@ -16,7 +16,7 @@ use meaning::Parts;
 /// The version of the policy language that the guide's document declares.
 pub const LANGUAGE_VERSION: &str = "2012-10-17";
 
-/// A policy document that we write. Serializes in the order and form of the AWS guide.
+/// A policy document that the operator writes. Serializes in the order and form of the AWS guide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Document {
@@ -40,7 +40,7 @@ struct Statement {
     condition: BTreeMap<&'static str, BTreeMap<&'static str, OneOrMany>>,
 }
 
-/// A scalar where there is one value, a list otherwise: the form that the AWS guide uses.
+/// A scalar for a single value, a list otherwise, as in the AWS guide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 enum OneOrMany {
@@ -90,24 +90,24 @@ impl Document {
         Self { version: LANGUAGE_VERSION, statement }
     }
 
-    /// The compact JSON that goes to IAM.
+    /// Compact JSON, as sent to IAM.
     pub fn to_json(&self) -> String {
         // Strings, lists and maps with string keys: serialization cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Indented, for people.
+    /// Indented JSON, for display.
     pub fn to_json_pretty(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
-    /// What the document grants: the meaning of what is written, without reading it back.
+    /// The meaning of the document, computed without parsing its JSON.
     pub fn meaning(&self) -> Meaning {
         let statements = self.statement.iter().map(Statement::parts);
-        Meaning::multiplied(self.version, statements).unwrap_or_else(|| Meaning::of(&self.to_json()))
+        Meaning::expanded(self.version, statements).unwrap_or_else(|| Meaning::of(&self.to_json()))
     }
 
-    /// Characters that count against IAM's quotas: all but whitespace.
+    /// Characters that count against IAM's quotas: all except whitespace.
     ///
     /// Source: IAM user guide, "IAM and AWS STS quotas": white space is not counted.
     pub fn counted_size(&self) -> usize {

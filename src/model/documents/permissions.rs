@@ -1,16 +1,16 @@
-//! The customer-managed policy: the guide's three statements over a typed scope.
+//! The customer-managed policy: the guide's three statements for a typed scope.
 
 use std::sync::OnceLock;
 
 use super::{Document, OneOrMany, Statement};
 use crate::model::names::Partition;
 
-/// The largest managed policy that IAM takes, in characters without whitespace.
+/// The largest managed policy that IAM allows, in characters without whitespace.
 ///
 /// Source: IAM user guide, "IAM and AWS STS quotas".
 pub const MANAGED_POLICY_LIMIT: usize = 6144;
 
-/// The scope in force: every list non-empty, every item checked.
+/// The effective scope: every list is non-empty, every item is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PermissionScope {
     /// Regions, or `*`.
@@ -21,7 +21,7 @@ pub struct PermissionScope {
     pub log_groups: Vec<String>,
     /// Log stream names, wildcards allowed.
     pub log_streams: Vec<String>,
-    /// Is `logs:CreateLogGroup` limited to the log groups?
+    /// True if `logs:CreateLogGroup` is limited to the log groups.
     pub creation_limited_to_groups: bool,
 }
 
@@ -52,10 +52,10 @@ impl PermissionScope {
     }
 }
 
-/// Characters that [`document`] would count against IAM's quota, without making it: a scope within its limits can
-/// multiply out to two million ARNs.
+/// Size of [`document`] in characters that count against IAM's quota, computed without building it: a scope within its
+/// limits can expand to two million ARNs.
 pub fn counted_size(scope: &PermissionScope, partition: &Partition) -> usize {
-    // What stands around the lists is always the same, and the lists know the partition.
+    // The text around the lists is constant: only the lists contain the partition.
     static FRAME: OnceLock<usize> = OnceLock::new();
     let frame = *FRAME.get_or_init(|| {
         let default = PermissionScope::default();
@@ -75,7 +75,7 @@ fn lists_size(scope: &PermissionScope, partition: &Partition) -> usize {
     let (groups, group_sum) = characters(&scope.log_groups);
     let (streams, stream_sum) = characters(&scope.log_streams);
     let frame = counted(&format!("arn:{partition}:logs:::log-group:"));
-    // Every Region stands in accounts × groups ARNs, and so on.
+    // Every Region occurs in accounts × groups ARNs, and so on.
     let arns = product(&[regions, accounts, groups]);
     let arn_sum = [
         product(&[arns, frame]),
@@ -95,7 +95,7 @@ fn lists_size(scope: &PermissionScope, partition: &Partition) -> usize {
     list_size(stream_arns, stream_arn_sum).saturating_add(group_list).saturating_add(creation)
 }
 
-/// Characters of a list in JSON: quotes, commas and brackets, or the quotes alone around a single item.
+/// Characters of a list in JSON, with quotes, commas and brackets; a single item has quotes only.
 fn list_size(items: usize, characters: usize) -> usize {
     match items {
         1 => characters.saturating_add(2),
@@ -196,12 +196,12 @@ mod tests {
         assert_eq!(
             document(&PermissionScope::default(), &aws()).to_json(),
             GUIDE.split('\n').map(str::trim).collect::<String>().replace("\": ", "\":"),
-            "the order of keys is the guide's too"
+            "the keys are in the guide's order"
         );
     }
 
     #[test]
-    fn lists_multiply_out_in_a_stable_order() {
+    fn lists_are_combined_in_a_stable_order() {
         let scope = PermissionScope {
             regions: vec!["eu-west-1".into(), "eu-central-1".into()],
             account_ids: vec!["111122223333".into()],
@@ -229,7 +229,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn the_size_is_known_without_the_document(
+        fn the_size_is_computed_without_the_document(
             regions in proptest::collection::vec("[a-z-]{1,9}", 1..4),
             account_ids in proptest::collection::vec("[0-9]{1,12}", 1..4),
             log_groups in proptest::collection::vec("[a-z/*]{1,30}", 1..4),

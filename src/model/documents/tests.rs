@@ -1,4 +1,4 @@
-//! Laws of meaning: how a document is written does not matter, what it grants does.
+//! Properties of meaning: it depends on what a document grants, not on how it is written.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::trust;
 use crate::model::documents::encoding::decode_document;
 use crate::model::names::{AccountId, Partition};
 
-/// One statement as lists, before it is written down in some way.
+/// One statement as lists, before it is written in some style.
 #[derive(Clone, Debug)]
 struct Plain {
     effect: &'static str,
@@ -36,7 +36,7 @@ fn plain() -> impl Strategy<Value = Plain> {
 }
 
 /// How a document may be written without changing what it means.
-#[allow(clippy::struct_excessive_bools)] // each is one independent liberty
+#[allow(clippy::struct_excessive_bools)] // the flags are independent
 #[derive(Clone, Debug)]
 struct Style {
     scalars: bool,
@@ -109,7 +109,7 @@ fn recased(text: &str, style: &Style) -> String {
     if style.upper { text.to_uppercase() } else { text.to_owned() }
 }
 
-/// Every single grant, computed apart from the code under test.
+/// Every single grant, computed independently of the code under test.
 fn grants(statements: &[Plain]) -> std::collections::BTreeSet<(String, String, String, Option<Vec<String>>)> {
     let mut grants = std::collections::BTreeSet::new();
     for Plain { effect, actions, resources, condition } in statements {
@@ -126,12 +126,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
     #[test]
-    fn two_ways_to_write_the_same_grants_mean_the_same(
+    fn the_same_grants_in_two_styles_mean_the_same(
         statements in prop::collection::vec(plain(), 1..4),
         (one, other) in (style(), style()),
     ) {
         let (one, other) = (Meaning::of(&written(&statements, &one)), Meaning::of(&written(&statements, &other)));
-        prop_assert!(matches!(one, Meaning::Grants { .. }), "not understood");
+        prop_assert!(matches!(one, Meaning::Grants { .. }), "opaque");
         prop_assert_eq!(one.fingerprint(), other.fingerprint());
         prop_assert_eq!(one, other);
     }
@@ -144,7 +144,7 @@ proptest! {
         style in style(),
     ) {
         if copied {
-            // Nearly the same is the hard case: one resource more or less.
+            // Almost equal documents are the hard case: they differ in one resource.
             other = one.clone();
             other[0].resources.pop();
             if other[0].resources.is_empty() {
@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn a_document_of_ours_means_what_is_written(
+    fn the_meaning_of_our_documents_equals_that_of_their_json(
         regions in prop::collection::vec("[a-z*]{1,6}", 1..4),
         log_groups in prop::collection::vec("[a-zA-Z/*]{1,9}", 1..4),
         log_streams in prop::collection::vec("[a-z \\\\é*]{1,9}", 1..4),
@@ -173,13 +173,13 @@ proptest! {
         let partition = Partition::parse("aws").unwrap();
         for ours in [document(&scope, &partition), trust::document(source_account.as_ref(), &source_arns)] {
             let meaning = Meaning::of(&ours.to_json());
-            prop_assert!(matches!(meaning, Meaning::Grants { .. }), "not understood");
+            prop_assert!(matches!(meaning, Meaning::Grants { .. }), "opaque");
             prop_assert_eq!(ours.meaning(), meaning);
         }
     }
 
     #[test]
-    fn any_text_has_a_meaning(text in ".{0,60}", key in "(Statement|Version|Effect|Principal|Condition|x)") {
+    fn any_text_has_a_stable_meaning(text in ".{0,60}", key in "(Statement|Version|Effect|Principal|Condition|x)") {
         let inner = json!({ &key: &text }).to_string();
         for text in [text.clone(), inner.clone(), format!(r#"{{"Statement":[{inner}]}}"#)] {
             let meaning = Meaning::of(&text);
@@ -189,7 +189,7 @@ proptest! {
     }
 }
 
-/// Pieces of documents, in any arrangement.
+/// Parts of documents, in any arrangement.
 fn any_json() -> impl Strategy<Value = Value> {
     let key = prop::sample::select(vec![
         "Version",
@@ -213,7 +213,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         prop::sample::select(vec!["Allow", "Deny", "*", "rds.amazonaws.com", "2012-10-17", "sts:AssumeRole", ""])
             .prop_map(Value::from),
         any::<String>().prop_map(Value::from),
-        // No fractions: serde_json reads the last digit of some otherwise than it writes it, and policies have none.
+        // No fractions: serde_json does not round-trip the last digit of some, and policies contain none.
         any::<i64>().prop_map(Value::from),
         Just(Value::Null),
     ];
@@ -230,7 +230,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_aws_returns_is_decoded_and_means_something(
+    fn any_text_is_decoded_and_has_a_meaning(
         text in prop_oneof![
             any::<String>(),
             "%[0-9A-F]{1,2}[{}%a-f+]{0,8}",
@@ -242,10 +242,10 @@ proptest! {
         let meaning = Meaning::of(&decoded);
         if let Meaning::Grants { .. } = meaning {
             let value: Value = serde_json::from_str(&decoded).unwrap();
-            let otherwise = serde_json::to_string_pretty(&value).unwrap();
-            prop_assert_eq!(Meaning::of(&otherwise).fingerprint(), meaning.fingerprint());
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            prop_assert_eq!(Meaning::of(&pretty).fingerprint(), meaning.fingerprint());
         } else {
-            prop_assert!(!meaning.trusts_only_rds(), "what is not understood is not trusted");
+            prop_assert!(!meaning.trusts_only_rds(), "an opaque document is not trusted");
         }
     }
 }
@@ -260,7 +260,7 @@ fn statement(elements: Value) -> Meaning {
 }
 
 #[test]
-fn what_is_excluded_is_compared_like_what_is_included() {
+fn negated_elements_are_compared_like_plain_ones() {
     for (one, other) in [
         (json!({ "NotAction": "IAM:Get*" }), json!({ "NotAction": ["iam:get*"] })),
         (json!({ "NotResource": "x" }), json!({ "NotResource": ["x"] })),
@@ -300,7 +300,7 @@ fn conditions_differ_by_operator_key_and_value() {
 }
 
 #[test]
-fn a_principal_of_another_form_is_not_understood() {
+fn a_principal_of_another_form_is_opaque() {
     for principal in [json!("rds.amazonaws.com"), json!(["*"]), json!(1), json!({ "AWS": 1 })] {
         let meaning = statement(json!({ "Principal": principal, "Action": "sts:AssumeRole" }));
         assert!(matches!(meaning, Meaning::Opaque(_)), "{principal}");
@@ -308,7 +308,7 @@ fn a_principal_of_another_form_is_not_understood() {
 }
 
 #[test]
-fn twenty_thousand_grants_are_multiplied_out_and_no_more() {
+fn at_most_twenty_thousand_grants_are_expanded() {
     let list = |count: usize| (0..count).map(|i| i.to_string()).collect::<Vec<_>>();
     let of = |more: Value| {
         let product = json!({ "Effect": "Allow", "Action": list(200), "Resource": list(100) });
@@ -317,13 +317,13 @@ fn twenty_thousand_grants_are_multiplied_out_and_no_more() {
     let one = json!({ "Effect": "Deny", "Action": "x" });
     assert!(matches!(of(one), Meaning::Opaque(_)));
     let Meaning::Grants { grants, .. } = statement(json!({ "Action": list(200), "Resource": list(100) })) else {
-        panic!("20,000 are understood");
+        panic!("20,000 grants are expanded");
     };
     assert_eq!(grants.len(), 20_000);
 }
 
 #[test]
-fn a_fingerprint_is_read_back_and_nothing_else_is_read() {
+fn only_the_text_of_a_fingerprint_is_parsed() {
     let print = statement(json!({ "Action": "a:b" })).fingerprint();
     let text = print.to_string();
     assert_eq!(Fingerprint::from_hex(&text), Some(print));
@@ -334,7 +334,7 @@ fn a_fingerprint_is_read_back_and_nothing_else_is_read() {
 }
 
 #[test]
-fn a_document_for_people_is_the_same_on_several_lines() {
+fn a_pretty_document_has_the_same_json_on_several_lines() {
     let document = document(&PermissionScope::default(), &Partition::parse("aws").unwrap());
     let (compact, pretty) = (document.to_json(), document.to_json_pretty());
     assert_eq!(serde_json::from_str::<Value>(&pretty).unwrap(), serde_json::from_str::<Value>(&compact).unwrap());

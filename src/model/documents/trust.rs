@@ -1,4 +1,4 @@
-//! The role's trust policy: RDS, and nobody else, may assume it.
+//! The role's trust policy: only RDS may assume the role.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use super::meaning::PRINCIPAL;
 use super::{Document, OneOrMany, Statement};
 use crate::model::names::AccountId;
 
-/// The default quota of a trust policy, in characters; adjustable, so AWS has the last word.
+/// The default quota of a trust policy, in characters. It is adjustable, so only AWS can reject a larger one.
 pub const TRUST_POLICY_DEFAULT_LIMIT: usize = 2048;
 
 /// The trust policy.
 ///
-/// `source_account` gives `StringEquals aws:SourceAccount`, `source_arns` add `ArnLike aws:SourceArn`, as AWS's page
-/// on the confused deputy in RDS shows.
+/// `source_account` adds `StringEquals aws:SourceAccount`, and `source_arns` add `ArnLike aws:SourceArn`, as in AWS's
+/// page on the confused deputy problem in RDS.
 pub fn document(source_account: Option<&AccountId>, source_arns: &[String]) -> Document {
     let mut condition = BTreeMap::new();
     if let Some(account) = source_account {

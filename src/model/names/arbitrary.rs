@@ -1,4 +1,4 @@
-//! Ten thousand texts of any kind: none makes a parser panic, and what is accepted is what was given.
+//! Parsers of names with ten thousand arbitrary texts: none panics, and an accepted text is kept unchanged.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::model::documents::meaning::Fingerprint;
 
-/// Accepted or not, nothing is changed.
+/// A text that is accepted is kept unchanged.
 fn kept<T: FromStr<Err = NameError> + fmt::Display>(text: &str, longest: usize) -> Result<(), TestCaseError> {
     if let Ok(name) = text.parse::<T>() {
         prop_assert_eq!(name.to_string(), text);
@@ -20,7 +20,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_text_is_too_strange(
+    fn parsers_do_not_panic_and_keep_what_they_accept(
         text in prop_oneof![any::<String>(), "[a-zA-Z0-9_+=,.@/:-]{0,140}", "/([a-z.]{0,9}/){0,70}", "[0-9]{11,13}", "[0-9A-Fa-f]{64}"],
     ) {
         kept::<PolicyName>(&text, 128)?;

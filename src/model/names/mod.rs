@@ -1,24 +1,24 @@
-//! Names of AWS and of the cluster, as types: a value that exists is valid.
+//! AWS and cluster names as types: every value of such a type is valid.
 //!
-//! Limits are those of botocore's IAM model: `PolicyName` 1–128, `RoleName` 1–64 of `[\w+=,.@-]`, unique per
-//! account whatever the path and the case; `Path` 1–512 of `((/[A-Za-z0-9\.,\+@=_-]+)*)/`.
+//! The limits are those of botocore's IAM model: `PolicyName` 1–128, `RoleName` 1–64 of `[\w+=,.@-]`, unique per
+//! account regardless of path and case; `Path` 1–512 of `((/[A-Za-z0-9\.,\+@=_-]+)*)/`.
 
 use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-/// Why a name was refused. The message is a predicate: "… has 65 characters, at most 64 are allowed".
+/// Why a name was refused. The message is a predicate: "… has 65 characters; 1 to 64 are allowed".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Too short or too long.
     #[error("has {actual} characters; {min} to {max} are allowed")]
     Length {
-        /// What it has.
+        /// The actual length.
         actual: usize,
-        /// What it needs.
+        /// The shortest allowed length.
         min: usize,
-        /// What it may have.
+        /// The longest allowed length.
         max: usize,
     },
     /// A character that is not allowed.
@@ -26,10 +26,10 @@ pub enum NameError {
     Character {
         /// The first offending character.
         found: char,
-        /// What would be allowed.
+        /// The allowed characters.
         allowed: &'static str,
     },
-    /// Of the wrong form.
+    /// The form is not allowed.
     #[error("{0}")]
     Form(&'static str),
 }
@@ -59,7 +59,7 @@ macro_rules! checked_string {
         pub struct $name(String);
 
         impl $name {
-            /// Checks and wraps.
+            /// Checks the text.
             pub fn parse(value: impl Into<String>) -> Result<Self, NameError> {
                 let value = value.into();
                 let $value: &str = &value;
@@ -142,7 +142,7 @@ fn check_path(value: &str) -> Result<(), NameError> {
 }
 
 impl IamPath {
-    /// Paths of roles that belong to AWS services or to IAM Identity Center: never ours.
+    /// True for the paths of AWS service roles and of IAM Identity Center, which the operator never uses.
     pub fn is_reserved_for_aws(&self) -> bool {
         ["/aws-service-role/", "/aws-reserved/"].iter().any(|reserved| self.0.starts_with(reserved))
     }
@@ -167,7 +167,7 @@ impl PolicyArn {
         Self(format!("arn:{partition}:iam::aws:policy/CloudWatchLogsFullAccess"))
     }
 
-    /// An ARN as AWS gave it.
+    /// An ARN that AWS returned.
     pub fn from_aws(arn: impl Into<String>) -> Self {
         Self(arn.into())
     }
@@ -202,8 +202,8 @@ impl fmt::Display for RoleArn {
     }
 }
 
-/// The Kubernetes object that owns an AWS resource; `<namespace>/<name>` in the owner tag. Cheap to copy: index, queue
-/// and memories all hold one for each object.
+/// The Kubernetes object that owns an AWS resource; `<namespace>/<name>` in the owner tag. Cheap to clone: the index,
+/// the workqueue and the reconcile state each hold one per object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner {
     /// Namespace of the object.
@@ -218,7 +218,7 @@ impl Owner {
         Self { namespace: namespace.into(), name: name.into() }
     }
 
-    /// Reads an owner tag.
+    /// Parses an owner tag.
     pub fn from_tag(tag: &str) -> Option<Self> {
         let (namespace, name) = tag.split_once('/')?;
         (!namespace.is_empty() && !name.is_empty()).then(|| Self::new(namespace, name))
@@ -231,14 +231,14 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Default names longer than this are shortened with a hash. Roles allow 64; policies follow, so that both have
-/// the same name.
+/// Default names longer than this are shortened with a hash. Roles allow 64 characters; policies use the same limit,
+/// so that both have the same name.
 const DEFAULT_NAME_LIMIT: usize = 64;
 const KEPT_CHARACTERS: usize = 53;
 const HASH_DIGITS: usize = 10;
 
-/// The name of policy and role when the spec gives none: `<prefix><namespace>.<name>`, and beyond 64 characters
-/// its first 53, `-`, and 10 hex digits of the SHA-256 of the whole.
+/// Default name of the policy and the role: `<prefix><namespace>.<name>`. A name of more than 64 characters becomes its
+/// first 53 characters, `-`, and 10 hex digits of the SHA-256 of the whole name.
 pub fn default_name(prefix: &str, owner: &Owner) -> String {
     let whole = format!("{prefix}{}.{}", owner.namespace, owner.name);
     if whole.chars().count() <= DEFAULT_NAME_LIMIT {
@@ -340,17 +340,17 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn every_object_has_a_default_name_that_iam_takes_and_no_other_object_has(
+        fn default_names_are_valid_and_differ_between_namespaces(
             (namespace, other) in ("[a-z0-9-]{1,63}", "[a-z0-9-]{1,63}"),
             name in "[a-z0-9.-]{1,128}",
             prefix in "[a-z-]{0,32}",
         ) {
-            let made = default_name(&prefix, &Owner::new(namespace.as_str(), name.as_str()));
-            proptest::prop_assert!(RoleName::parse(&made).is_ok() && PolicyName::parse(&made).is_ok());
-            proptest::prop_assert!(made.starts_with(&prefix));
-            // A namespace has no dot, so the first one parts it from the name.
-            let theirs = default_name(&prefix, &Owner::new(other.as_str(), name.as_str()));
-            proptest::prop_assert_eq!(made == theirs, namespace == other);
+            let one = default_name(&prefix, &Owner::new(namespace.as_str(), name.as_str()));
+            proptest::prop_assert!(RoleName::parse(&one).is_ok() && PolicyName::parse(&one).is_ok());
+            proptest::prop_assert!(one.starts_with(&prefix));
+            // A namespace has no dot, so the first dot separates it from the name.
+            let two = default_name(&prefix, &Owner::new(other.as_str(), name.as_str()));
+            proptest::prop_assert_eq!(one == two, namespace == other);
         }
     }
 }
