@@ -3,7 +3,7 @@
 use crate::pipeline::plan::{Action, Step};
 use crate::pipeline::port::{ErrorClass, Iam, IamError, Policy, Role};
 
-/// What was done, also when a later step failed.
+/// What was done, also if a later step failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// The steps that AWS confirmed, in order.
@@ -16,23 +16,24 @@ pub struct Applied {
     pub role: Option<Role>,
 }
 
-/// A step that failed; what was done before stands in [`Applied`].
+/// A step that failed. The steps before it are in [`Applied`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct ApplyError {
     /// The step.
     pub step: Step,
-    /// What AWS said.
+    /// The error of the call.
     #[source]
     pub error: IamError,
 }
 
 /// Executes the steps in order and stops at the first that fails.
 ///
-/// `before` is called with each step right before its call: the driver notes there which creations may have happened.
+/// `before` is called with each step right before its call, so that the driver can record which creations may have
+/// happened.
 ///
 /// # Errors
-/// The first step that failed. Deleting what is gone already is no failure.
+/// The first step that failed. Deleting something that does not exist is not a failure.
 pub async fn apply<I: Iam>(
     iam: &I,
     steps: &[Step],

@@ -1,4 +1,4 @@
-//! What an object that is being deleted still has in IAM, read fresh.
+//! What an object that is being deleted still has in IAM, read from IAM for each attempt.
 
 use crate::model::ownership::Tags;
 use crate::pipeline::desired::Identity;
@@ -13,19 +13,19 @@ pub struct Leftovers {
     pub policy: Presence<PolicyLeftover>,
 }
 
-/// Is a resource there, and is it ours?
+/// Whether a resource exists, and whether it is ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Presence<T> {
-    /// IAM does not know it.
+    /// It does not exist.
     #[default]
     Absent,
-    /// It is there, and not ours: it stays.
+    /// It exists and is not ours, so it is kept.
     NotOurs,
-    /// It is there, and ours.
+    /// It exists and is ours.
     Ours(T),
 }
 
-/// A role that must go.
+/// A role to delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoleLeftover {
     /// ARNs of attached policies.
@@ -36,16 +36,16 @@ pub struct RoleLeftover {
     pub instance_profiles: Vec<String>,
 }
 
-/// A policy that must go.
+/// A policy to delete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyLeftover {
     /// All versions.
     pub versions: Vec<PolicyVersion>,
-    /// Who uses it.
+    /// What uses it.
     pub users: PolicyUsers,
 }
 
-/// Reads what is left.
+/// Reads what is left in IAM.
 ///
 /// # Errors
 /// Any error of a reading call.

@@ -1,6 +1,6 @@
-//! Decisions: from a spec to what must be in AWS, from what is there to a plan, from an outcome to a status.
+//! Decisions: from a spec to the desired state, from the observed state to a plan, from an outcome to a status.
 //!
-//! Nothing here has a clock or a client. Reads and writes go through the port ([`port::Iam`]), which `aws` implements.
+//! No clock and no client. Reads and writes go through the port ([`port::Iam`]), which `aws` implements.
 
 pub mod apply;
 pub mod desired;

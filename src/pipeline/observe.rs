@@ -1,7 +1,7 @@
-//! What IAM has, read fresh and read-only.
+//! Reads what IAM has for an object. Nothing is written.
 //!
 //! Reads are few: a role with its attachments and inline policies, and a policy. Versions of a managed policy are
-//! immutable and their ids are never reused, so a document is read once and remembered by its fingerprint.
+//! immutable and their ids are never reused, so each document is read once and its fingerprint is kept.
 
 use crate::model::documents::Meaning;
 use crate::model::documents::meaning::Fingerprint;
@@ -10,19 +10,19 @@ use crate::model::ownership::{Ownership, OwnershipVerdict, Tags};
 use crate::pipeline::desired::Desired;
 use crate::pipeline::port::{Iam, ObservedRole, Policy, PolicyVersion, Result, Role};
 
-/// What IAM has of one object.
+/// What IAM has for one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
-    /// The role of that name, whatever its path.
+    /// The role of that name, under any path.
     pub role: Option<ObservedRole>,
     /// The policy of that ARN.
     pub policy: Option<ObservedPolicy>,
 }
 
-/// A managed policy. `None` in a field: not looked at.
+/// A managed policy. `None` in a field: not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedPolicy {
-    /// ARN as AWS says it.
+    /// ARN as AWS returned it.
     pub arn: String,
     /// Stable id.
     pub id: String,
@@ -32,20 +32,20 @@ pub struct ObservedPolicy {
     pub tags: Option<Tags>,
     /// Id of the default version.
     pub default_version: String,
-    /// What the default version says.
+    /// The default version's document, compared with the wanted one.
     pub content: Content,
-    /// All versions, where a plan may need them.
+    /// All versions, if a plan may need them.
     pub versions: Vec<PolicyVersion>,
-    /// A version other than the default that says what is wanted.
+    /// A version other than the default whose document matches the wanted one.
     pub matching_version: Option<String>,
 }
 
-/// What the default version says, compared with what is wanted.
+/// The default version's document, compared with the wanted one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// The same.
+    /// It has the same meaning.
     Matches,
-    /// Something else.
+    /// It has another meaning.
     Differs {
         /// The decoded document.
         text: String,
@@ -60,12 +60,12 @@ pub struct KnownVersions {
     policy_id: String,
     /// Read from IAM, or created, by this process.
     read: Vec<(String, Fingerprint)>,
-    /// From the object's status. It may save a read; it never licenses a write.
+    /// From the object's status. It may save a read, but no write is based on it.
     from_status: Option<(String, Fingerprint)>,
 }
 
 impl KnownVersions {
-    /// What a status says about a policy's default version.
+    /// The policy's default version according to a status.
     pub fn from_status(policy_id: &str, version: &str, fingerprint: Fingerprint) -> Self {
         let from_status = Some((version.to_owned(), fingerprint));
         Self { policy_id: policy_id.to_owned(), read: Vec::new(), from_status }
@@ -77,18 +77,18 @@ impl KnownVersions {
             *self = Self { policy_id: policy_id.to_owned(), ..Self::default() };
         }
         self.read.retain(|(known, _)| known != version);
-        // Most policies have one version for ever.
+        // Most policies never have a second version.
         self.read.reserve_exact(1);
         self.read.push((version.to_owned(), fingerprint));
     }
 
-    /// True if this version of the policy is known to say what is wanted.
+    /// True if this version of the policy is known to match the wanted document.
     pub fn has(&self, policy_id: &str, version: &str, wanted: Fingerprint) -> bool {
         let known = self.from_status.iter().chain(&self.read).rfind(|(id, _)| id == version);
         self.policy_id == policy_id && known.is_some_and(|(_, fingerprint)| *fingerprint == wanted)
     }
 
-    fn read_before(&self, policy_id: &str, version: &str) -> Option<Fingerprint> {
+    fn read_version(&self, policy_id: &str, version: &str) -> Option<Fingerprint> {
         let known = self.read.iter().find(|(id, _)| id == version).map(|(_, fingerprint)| *fingerprint);
         known.filter(|_| self.policy_id == policy_id)
     }
@@ -98,8 +98,8 @@ impl KnownVersions {
     }
 }
 
-/// True if the resource is the object's own, or may be adopted by it.
-pub fn concerns_us(ownership: &Ownership, tags: &Tags, desired: &Desired) -> bool {
+/// True if the object owns the resource or may adopt it.
+pub fn is_ours_or_adoptable(ownership: &Ownership, tags: &Tags, desired: &Desired) -> bool {
     use crate::api::policy::AdoptionPolicy;
     match ownership.judge(tags) {
         OwnershipVerdict::Ours | OwnershipVerdict::OursBeforeRestore => true,
@@ -125,8 +125,8 @@ pub async fn observe<I: Iam>(iam: &I, desired: &Desired, known: &mut KnownVersio
     Ok(Observed { role, policy })
 }
 
-/// The read for an object that never reached AWS: is its role there? If not, nothing more is read, because
-/// `CreatePolicy` itself refuses a name that is taken.
+/// Reads for an object that has never reached AWS. If its role does not exist, nothing else is read, because
+/// `CreatePolicy` itself refuses a name that is in use.
 ///
 /// # Errors
 /// Any error of a reading call.
@@ -154,7 +154,7 @@ async fn observe_policy_if_any<I: Iam>(
 
 async fn observe_role<I: Iam>(iam: &I, desired: &Desired, role: Role) -> Result<ObservedRole> {
     let identity = &desired.identity;
-    let ours = role.arn == identity.role_arn.as_str() && concerns_us(&identity.ownership, &role.tags, desired);
+    let ours = role.arn == identity.role_arn.as_str() && is_ours_or_adoptable(&identity.ownership, &role.tags, desired);
     let (attached, inline) = if ours {
         (iam.attached_policies(&identity.role_name).await?, iam.inline_policies(&identity.role_name).await?)
     } else {
@@ -182,13 +182,13 @@ async fn observe_policy<I: Iam>(
         matching_version: None,
         tags: None,
     };
-    let ours = concerns_us(&desired.identity.ownership, &tags, desired);
+    let ours = is_ours_or_adoptable(&desired.identity.ownership, &tags, desired);
     observed.tags = Some(tags);
     if !ours {
         return Ok(observed);
     }
     let Some(wanted) = &desired.policy else {
-        // It must go: its versions have to be deleted first.
+        // It has to be deleted, and its versions have to be deleted first.
         observed.versions = iam.policy_versions(arn).await?;
         return Ok(observed);
     };
@@ -208,9 +208,9 @@ async fn observe_policy<I: Iam>(
     Ok(observed)
 }
 
-/// An existing version that says what is wanted saves a new one. What this process has read before is not read
-/// again, nor listed: if the version has gone meanwhile, making it the default fails with `NoSuchEntity`, and the
-/// next look knows better because the known is dropped with the error.
+/// Finds an existing version that matches, which saves a new one. A matching version that this process has read before
+/// is neither read nor listed again: if it was deleted meanwhile, setting it as the default fails with `NoSuchEntity`,
+/// the known versions are dropped, and the next attempt reads them again.
 async fn find_matching_version<I: Iam>(
     iam: &I,
     desired: &Desired,
@@ -224,7 +224,7 @@ async fn find_matching_version<I: Iam>(
         observed.matching_version = Some(version.clone());
         return Ok(());
     }
-    // The version in the status is most likely there. It is read all the same: the status never licenses a write.
+    // The version in the status most likely exists. It is read anyway, because no write is based on the status.
     let hinted = known.from_status.clone().filter(|(id, print)| *print == wanted && *id != observed.default_version);
     if let Some((version, _)) = hinted
         && fingerprint_of(iam, arn, &observed.id, &version, known).await? == Some(wanted)
@@ -246,7 +246,7 @@ async fn find_matching_version<I: Iam>(
     Ok(())
 }
 
-/// What a version says, read once; `None` if it is gone.
+/// The fingerprint of a version, read once; `None` if the version does not exist.
 async fn fingerprint_of<I: Iam>(
     iam: &I,
     arn: &PolicyArn,
@@ -254,7 +254,7 @@ async fn fingerprint_of<I: Iam>(
     version: &str,
     known: &mut KnownVersions,
 ) -> Result<Option<Fingerprint>> {
-    if let Some(print) = known.read_before(policy, version) {
+    if let Some(print) = known.read_version(policy, version) {
         return Ok(Some(print));
     }
     let Some(text) = iam.policy_document(arn, version).await? else { return Ok(None) };

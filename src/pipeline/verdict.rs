@@ -1,4 +1,4 @@
-//! What one page of a sweep says about one object. Pure.
+//! Decides from a page of a sweep whether an object is in sync. Pure.
 
 use crate::api::policy::AttachmentPolicy;
 use crate::api::{AuroraLogExportPolicyStatus, DriftEntry, Field};
@@ -11,12 +11,12 @@ use crate::pipeline::plan::{Repair, role_differences};
 use crate::pipeline::port::ObservedRole;
 use crate::pipeline::status::is_ready;
 
-/// True if a sweep can judge the object: its status says that it is in sync with this generation of its spec.
+/// True if a sweep can check the object: according to its status, AWS matches this generation of its spec.
 pub fn is_checked_by_sweeps(object: &PolicyObject) -> bool {
     !object.is_deleting() && object.spec.is_ok() && is_ready(&object.status, object.generation())
 }
 
-/// True if the role is as the spec and the status say, as far as a page shows it.
+/// True if the role matches the spec and the status, as far as a page shows it.
 pub fn role_in_sync(desired: &Desired, status: &AuroraLogExportPolicyStatus, role: &ObservedRole) -> bool {
     let identity = &desired.identity;
     let same = role.arn == identity.role_arn.as_str()
@@ -54,7 +54,7 @@ fn is_attachment(entry: &DriftEntry) -> bool {
     entry.field == Field::Attachments.as_str() || entry.field == Field::InlinePolicies.as_str()
 }
 
-/// True if the policy's document is as the spec says. `known`: this version is known to say what is wanted.
+/// True if the policy's document matches the spec. `known`: the version is already known to match.
 pub fn policy_in_sync(
     status: &AuroraLogExportPolicyStatus,
     wanted: Fingerprint,

@@ -1,9 +1,9 @@
-//! Every error code of IAM and STS that is known, and its class.
+//! The known error codes of IAM and STS, and their classes.
 
 use super::error::ErrorClass;
 
 /// Error codes → classes. Source: botocore's models of IAM and STS, "Common errors" of the IAM API reference, and
-/// codes seen in practice. What is not listed is classed by its HTTP status, see [`class_of`].
+/// codes seen in practice. Other codes are classified by the HTTP status, see [`class_of`].
 pub const CODES: &[(&str, ErrorClass)] = &[
     ("NoSuchEntity", ErrorClass::NotFound),
     ("NoSuchEntityException", ErrorClass::NotFound),
@@ -67,7 +67,7 @@ pub const CODES: &[(&str, ErrorClass)] = &[
     ("IDPCommunicationError", ErrorClass::Transient),
 ];
 
-/// The class of an answer that was an error: by its code, else by its HTTP status.
+/// The class of an error response: by its code, otherwise by its HTTP status.
 pub fn class_of(code: Option<&str>, status: Option<u16>) -> ErrorClass {
     if let Some(class) = code.and_then(|code| CODES.iter().find(|(known, _)| *known == code)).map(|(_, class)| *class) {
         return class;
@@ -77,7 +77,7 @@ pub fn class_of(code: Option<&str>, status: Option<u16>) -> ErrorClass {
         Some(403) => ErrorClass::AccessDenied,
         Some(429) => ErrorClass::Throttled,
         Some(400 | 404..=407 | 409..=428 | 430..=499) if code.is_some() => ErrorClass::InvalidInput,
-        // No code that we could read: the answer is not IAM's, or was cut short.
+        // No readable code: the response is not IAM's, or it was truncated.
         _ => ErrorClass::Transient,
     }
 }

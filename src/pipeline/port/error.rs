@@ -1,8 +1,8 @@
-//! Errors of IAM and STS, classed once. The class decides condition, event, metric and requeue.
+//! Errors of IAM and STS, classified once. The class determines condition, event, metric and retry.
 
 use crate::api::Reason;
 
-/// Declares the calls: per line the service and whether the calls of that line write.
+/// Declares the calls. Each line names the service, and whether the calls of that line read or write.
 macro_rules! operations {
     ($($service:literal $kind:ident: $($name:ident),+ $(,)?;)+) => {
         /// The calls that the operator makes: the label of metrics, and the name in messages.
@@ -16,7 +16,7 @@ macro_rules! operations {
                 match self { $($(Self::$name => stringify!($name)),+),+ }
             }
 
-            /// The service that takes the call: `iam` or `sts`.
+            /// The service of the call: `iam` or `sts`.
             pub const fn service(self) -> &'static str {
                 match self { $($(Self::$name)|+ => $service),+ }
             }
@@ -54,30 +54,30 @@ impl std::fmt::Display for Operation {
     }
 }
 
-/// What an error means for the object, and for when to try again.
+/// What an error means for the object and for its next retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorClass {
-    /// AWS asks to slow down.
+    /// AWS throttles the calls.
     Throttled,
     /// The operator's identity may not make the call.
     AccessDenied,
-    /// AWS does not accept the credentials, or there are none.
+    /// AWS rejects the credentials, or there are none.
     CredentialsInvalid,
-    /// The credentials belong to another account than expected: nothing was sent.
+    /// The credentials belong to another account than expected. The call was not sent.
     AccountMismatch,
-    /// The named entity does not exist (any more, or yet).
+    /// The entity does not exist, no longer exists, or is not visible yet.
     NotFound,
-    /// The name is taken.
+    /// The name is in use.
     AlreadyExists,
-    /// Something else still holds the entity.
+    /// Something else still uses the entity.
     DeleteConflict,
-    /// A quota is used up.
+    /// A quota is reached.
     LimitExceeded,
-    /// IAM does not take the values.
+    /// IAM rejects the values.
     InvalidInput,
-    /// AWS, or the way to it, failed; trying again may help.
+    /// AWS or the connection to it failed. A retry may succeed.
     Transient,
-    /// This replica may not write (any more): nothing was sent.
+    /// This replica is not the leader, or no longer. The call was not sent.
     NotLeader,
 }
 
@@ -112,7 +112,7 @@ impl ErrorClass {
         }
     }
 
-    /// Must a person act before trying again can help? Such errors are retried slowly, never dropped.
+    /// True if a retry cannot succeed before a user acts. Such errors are retried slowly, never dropped.
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::AccessDenied
@@ -143,26 +143,27 @@ impl ErrorClass {
         }
     }
 
-    /// What a person can do.
+    /// The next step for the user.
     pub const fn next_step(self) -> &'static str {
         match self {
-            Self::Throttled => "AWS asks to slow down; the call is repeated by itself",
+            Self::Throttled => "AWS throttles the calls; the operator retries automatically",
             Self::AccessDenied => "allow the action in the operator's IAM policy (deploy/aws/operator-policy.json)",
             Self::CredentialsInvalid => {
                 "check the operator's AWS credentials (service account annotation, secret or profile)"
             }
-            Self::AccountMismatch => "give the operator credentials of the account that this object lives in",
+            Self::AccountMismatch => "give the operator credentials of the account that this object uses",
             Self::NotFound => {
-                "right after a create this passes by itself; if spec.permissionsBoundary does not exist, create or correct it"
+                "this is expected for a short time after a create; if the policy of spec.permissionsBoundary does not \
+                 exist, create it or correct the field"
             }
             Self::AlreadyExists => {
                 "choose another name, or let the object adopt the existing one (spec.adoptionPolicy)"
             }
-            Self::DeleteConflict => "remove what still holds it",
-            Self::LimitExceeded => "raise the quota in AWS Service Quotas, or remove what is not needed",
+            Self::DeleteConflict => "remove what still uses it",
+            Self::LimitExceeded => "raise the quota in AWS Service Quotas, or delete what is not needed",
             Self::InvalidInput => "correct the spec",
-            Self::Transient => "the call is repeated by itself",
-            Self::NotLeader => "another replica goes on",
+            Self::Transient => "the operator retries automatically",
+            Self::NotLeader => "another replica is the leader and continues",
         }
     }
 }
@@ -171,28 +172,29 @@ impl ErrorClass {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{operation} of {resource}: {code}: {message}")]
 pub struct IamError {
-    /// What it means.
+    /// The class of the error.
     pub class: ErrorClass,
-    /// Which call.
+    /// The call.
     pub operation: Operation,
-    /// What the call was about, for people: `role x`, `policy arn:…`.
+    /// The resource of the call, for messages: `role x`, `policy arn:…`.
     pub resource: String,
-    /// AWS's code, or a word for a failure below HTTP (`Timeout`, `Connection`, …).
+    /// AWS's error code, or the name of a failure below HTTP (`Timeout`, `Connection`, …).
     pub code: String,
-    /// AWS's message without what varies from try to try.
+    /// AWS's message, without the parts that vary between attempts.
     pub message: String,
 }
 
 impl IamError {
-    /// For conditions: the AWS object, the failing action and the next step, and nothing that varies.
+    /// The message for conditions: the AWS object, the failed action and the next step. It is the same for each attempt.
     pub fn user_message(&self) -> String {
         let Self { class, operation, resource, code, message } = self;
         let detail = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
         let next_step = match (operation, class) {
-            // AWS does not say which of them it is.
+            // AWS does not return which of these is the cause.
             (Operation::AssumeRole, ErrorClass::AccessDenied) => {
-                "check that the role exists, that its trust policy names the operator's role and the external id of the \
-                 AwsAccount (deploy/aws/trust-policy-member-account.json), and that the operator may assume it"
+                "check that the role exists, that its trust policy allows the operator's role with the external id of the \
+                 AwsAccount (deploy/aws/trust-policy-member-account.json), and that the operator's IAM policy allows \
+                 sts:AssumeRole on it"
             }
             _ => class.next_step(),
         };
@@ -200,7 +202,7 @@ impl IamError {
     }
 }
 
-/// Takes out of AWS's message what varies from try to try: request ids and session names.
+/// Removes from AWS's message what varies between attempts: request ids and session names.
 pub fn stable_message(message: &str) -> String {
     let mut words = Vec::new();
     for word in message.split_whitespace() {
@@ -208,7 +210,7 @@ pub fn stable_message(message: &str) -> String {
         if is_uuid(bare) {
             continue;
         }
-        // arn:aws:sts::123456789012:assumed-role/<role>/<session> → without the session
+        // Removes the session from arn:aws:sts::123456789012:assumed-role/<role>/<session>.
         match word.split_once(":assumed-role/").and_then(|(_, rest)| rest.split_once('/')) {
             Some((_, session)) => {
                 let trailing: String = session.chars().rev().take_while(|c| ",.;:)\"'".contains(*c)).collect();
@@ -241,14 +243,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_decide_before_the_http_status() {
+    fn codes_take_precedence_over_the_http_status() {
         assert_eq!(class_of(Some("Throttling"), Some(400)), ErrorClass::Throttled);
         assert_eq!(class_of(Some("AccessDenied"), Some(403)), ErrorClass::AccessDenied);
         assert_eq!(class_of(Some("SignatureDoesNotMatch"), Some(403)), ErrorClass::CredentialsInvalid);
         assert_eq!(class_of(Some("SomethingNew"), Some(403)), ErrorClass::AccessDenied);
         assert_eq!(class_of(Some("SomethingNew"), Some(400)), ErrorClass::InvalidInput);
         assert_eq!(class_of(Some("SomethingNew"), Some(500)), ErrorClass::Transient);
-        assert_eq!(class_of(None, Some(400)), ErrorClass::Transient, "a 400 without a code is not IAM's answer");
+        assert_eq!(class_of(None, Some(400)), ErrorClass::Transient, "a 400 without a code is not IAM's response");
         assert_eq!(class_of(None, Some(429)), ErrorClass::Throttled);
         assert_eq!(class_of(None, None), ErrorClass::Transient);
     }
@@ -261,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_carry_nothing_that_varies() {
+    fn messages_contain_nothing_that_varies() {
         assert_eq!(
             stable_message(
                 "User: arn:aws:sts::123456789012:assumed-role/op/1732290000-abc is not authorized to perform: iam:GetRole \
@@ -276,7 +278,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn whatever_aws_says_is_classed_and_told(
+        fn every_error_is_classified_and_its_message_is_bounded(
             code in prop::option::of(any::<String>()), status in prop::option::of(any::<u16>()),
             message in prop_oneof![any::<String>(), "([a-z(]{0,3}:assumed-role/[a-z/]{0,4}[,.)]{0,2} ?){1,3}", ".{390,900}"],
         ) {
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_terminal_says_what_to_do() {
+    fn every_class_has_a_next_step_and_only_temporary_ones_are_not_terminal() {
         for class in ErrorClass::ALL {
             assert!(!class.next_step().is_empty());
             assert_eq!(

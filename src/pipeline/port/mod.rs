@@ -1,6 +1,6 @@
-//! The IAM port: what the operator asks of IAM, in the domain's words. Types from AWS stop here.
+//! The IAM port: the calls that the operator makes to IAM, in domain types. Types of the AWS SDK do not pass it.
 //!
-//! [`crate::aws`] is the adapter to the real IAM. Every call returns [`IamError`], classed once.
+//! [`crate::aws`] is the adapter to the real IAM. Every failed call returns an [`IamError`], which is classified once.
 
 pub mod codes;
 pub mod error;
@@ -38,7 +38,7 @@ pub struct Policy {
     pub arn: String,
     /// Stable id, `ANPA…`.
     pub id: String,
-    /// Description; fixed at creation.
+    /// Description; it cannot be changed.
     pub description: String,
     /// Id of the default version, `v1`, `v2`, …
     pub default_version: String,
@@ -51,18 +51,18 @@ pub struct Policy {
 pub struct PolicyVersion {
     /// `v1`, `v2`, …; never reused.
     pub id: String,
-    /// Is it the default?
+    /// True for the default version.
     pub is_default: bool,
 }
 
 impl PolicyVersion {
-    /// The number in the id, by which versions are ordered in time.
+    /// The number in the id, which orders versions by age.
     pub fn number(&self) -> u64 {
         self.id.trim_start_matches('v').parse().unwrap_or(0)
     }
 }
 
-/// Who uses a managed policy.
+/// The roles, users and groups that use a managed policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyUsers {
     /// Roles that have it attached.
@@ -75,7 +75,7 @@ pub struct PolicyUsers {
     pub bounded: Vec<String>,
 }
 
-/// What a policy is created from.
+/// Parameters of a new policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewPolicy {
     /// Name.
@@ -90,7 +90,7 @@ pub struct NewPolicy {
     pub tags: Tags,
 }
 
-/// What a role is created from.
+/// Parameters of a new role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRole {
     /// Name.
@@ -110,10 +110,10 @@ pub struct NewRole {
 /// Result of a call.
 pub type Result<T> = std::result::Result<T, IamError>;
 
-/// Declares an async method of the port whose future can be sent between threads.
+/// Declares the port's async methods. Their futures are `Send`.
 macro_rules! port {
     ($($(#[$doc:meta])* fn $name:ident(&self $(, $arg:ident: $ty:ty)*) -> $result:ty;)+) => {
-        /// What the operator asks of IAM. `None` from a read means `NoSuchEntity`.
+        /// The calls that the operator makes to IAM. `None` from a read means `NoSuchEntity`.
         pub trait Iam: Send + Sync {
             $($(#[$doc])* fn $name(&self $(, $arg: $ty)*) -> impl Future<Output = Result<$result>> + Send;)+
         }
@@ -121,13 +121,13 @@ macro_rules! port {
 }
 
 port! {
-    /// `GetRole`. IAM finds it by name, whatever the path: compare the ARN.
+    /// `GetRole`. IAM finds a role by name, regardless of its path: compare the ARN.
     fn role(&self, name: &RoleName) -> Option<Role>;
     /// `ListAttachedRolePolicies`, all pages.
     fn attached_policies(&self, role: &RoleName) -> Vec<String>;
     /// `ListRolePolicies`, all pages: names of the inline policies.
     fn inline_policies(&self, role: &RoleName) -> Vec<String>;
-    /// `ListInstanceProfilesForRole`, all pages: names.
+    /// `ListInstanceProfilesForRole`, all pages: names of the instance profiles.
     fn instance_profiles(&self, role: &RoleName) -> Vec<String>;
     /// `GetPolicy`.
     fn policy(&self, arn: &PolicyArn) -> Option<Policy>;
@@ -140,7 +140,7 @@ port! {
 
     /// `CreatePolicy`.
     fn create_policy(&self, policy: &NewPolicy) -> Policy;
-    /// `CreatePolicyVersion` as the default: its id.
+    /// `CreatePolicyVersion` as the default: returns its id.
     fn create_policy_version(&self, arn: &PolicyArn, document: &str) -> String;
     /// `SetDefaultPolicyVersion`.
     fn set_default_policy_version(&self, arn: &PolicyArn, version: &str) -> ();

@@ -1,11 +1,11 @@
-//! Resources as reads of IAM show them, whichever call brought them.
+//! Resources as read from IAM, whichever call returned them.
 
 use crate::model::ownership::Tags;
 
-/// A role. `None` in a field: not looked at (an account scan does not say).
+/// A role. `None` in a field: not read (sweeps do not return it).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ObservedRole {
-    /// ARN as AWS says it.
+    /// ARN as AWS returned it.
     pub arn: String,
     /// Stable id.
     pub id: String,

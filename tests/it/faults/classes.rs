@@ -50,7 +50,7 @@ fn error(code: &str, status: u16) -> Effect {
 /// Written by hand, from the documentation of the API: what users rely on.
 #[rustfmt::skip]
 fn documented() -> Vec<Case> {
-    let (repeated, unavailable) = ("repeated by itself", "AwsUnavailable");
+    let (repeated, unavailable) = ("retries automatically", "AwsUnavailable");
     vec![
         case("throttled", "CreatePolicy", Effect::Throttle, "Throttled", &["iam:CreatePolicy", "Rate exceeded", repeated]),
         case("denied-write", "CreateRole", Effect::AccessDenied, "AccessDenied", &["iam:CreateRole", "operator's IAM policy"]),
@@ -200,7 +200,7 @@ async fn a_read_that_is_never_answered_is_given_up_told_and_made_again_with_grow
     let took = began.elapsed();
     println!("given up after {took:?}");
     let message = message(&status);
-    for text in ["iam:GetRole", "Timeout", "no answer within 20 s", "repeated by itself"] {
+    for text in ["iam:GetRole", "Timeout", "no answer within 20 s", "retries automatically"] {
         assert!(message.contains(text), "{message}");
     }
     assert!(condition(&status, "Reconciling").is_some(), "{status}");
@@ -248,7 +248,7 @@ async fn an_endpoint_that_refuses_connections_is_named_and_tried_again() -> Resu
     site.apply("nowhere", json!({})).await?;
     let status = site.until("nowhere", "False", "AwsUnavailable").await?;
     let message = message(&status);
-    for text in ["sts:GetCallerIdentity", "AWS could not be reached", "repeated by itself"] {
+    for text in ["sts:GetCallerIdentity", "AWS could not be reached", "retries automatically"] {
         assert!(message.contains(text), "{message}");
     }
     assert!(condition(&status, "Reconciling").is_some(), "{status}");
@@ -306,7 +306,7 @@ async fn a_deletion_that_aws_refuses_is_told_and_goes_on_by_itself() -> Result<(
             "DeletePolicy",
             error("DeleteConflict", 409),
             "DeletionBlocked",
-            &["iam:DeletePolicy", "remove what still holds it"],
+            &["iam:DeletePolicy", "remove what still uses it"],
         ),
         case(
             "denied",
@@ -320,7 +320,7 @@ async fn a_deletion_that_aws_refuses_is_told_and_goes_on_by_itself() -> Result<(
             "DeleteRole",
             Effect::ServiceFailure,
             "AwsUnavailable",
-            &["iam:DeleteRole", "repeated by itself"],
+            &["iam:DeleteRole", "retries automatically"],
         ),
     ];
     for case in &cases {
