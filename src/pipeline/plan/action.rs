@@ -1,4 +1,4 @@
-//! The closed list of what the operator writes to AWS, and what a plan consists of.
+//! The closed list of writes to AWS, and the parts of a plan.
 
 use crate::api::{EventReason, Field};
 use crate::model::names::{PolicyArn, RoleName};
@@ -6,7 +6,7 @@ use crate::model::ownership::Tags;
 use crate::pipeline::desired::Identity;
 use crate::pipeline::port::{NewPolicy, NewRole, Operation};
 
-/// One write.
+/// One write to AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Creates the policy, tags included.
@@ -128,12 +128,12 @@ enum Effect {
     Creates,
     /// Changes what exists.
     Changes,
-    /// Takes something away: "not found" means that it is done.
+    /// Removes something: "not found" counts as success.
     Removes,
 }
 
 impl Action {
-    /// The table of all actions: the call, its effect, and the reason of its event. The sentence about it is in
+    /// The table of all actions: the call, its effect, and the reason of its event. The message about it is in
     /// [`Self::describe`], its execution in [`crate::pipeline::apply`].
     const fn row(&self) -> (Operation, Effect, EventReason) {
         use Effect::{Changes, Creates, Removes};
@@ -172,7 +172,7 @@ impl Action {
         matches!(self.row().1, Effect::Creates)
     }
 
-    /// True if the action only takes something away, so that "not found" means that it is done.
+    /// True if the action only removes something, so that "not found" counts as success.
     pub const fn removes(&self) -> bool {
         matches!(self.row().1, Effect::Removes)
     }
@@ -182,24 +182,24 @@ impl Action {
         self.row().2
     }
 
-    /// What was done, for the event and the log.
+    /// What the write did, for the event and the log.
     pub fn describe(&self, identity: &Identity) -> String {
         let (arn, role) = (&identity.policy_arn, &identity.role_arn);
         match self {
             Self::CreatePolicy(_) => format!("created policy {arn}"),
             Self::CreatePolicyVersion { .. } => format!("created a new default version of policy {arn}"),
             Self::SetDefaultPolicyVersion { version, .. } => {
-                format!("made the existing version {version} the default of policy {arn}")
+                format!("set the existing version {version} as the default of policy {arn}")
             }
             Self::DeletePolicyVersion { version, .. } => format!("deleted version {version} of policy {arn}"),
-            Self::TagPolicy { .. } => format!("set tags of policy {arn}"),
-            Self::UntagPolicy { .. } => format!("removed tags of policy {arn}"),
+            Self::TagPolicy { .. } => format!("set tags on policy {arn}"),
+            Self::UntagPolicy { .. } => format!("removed tags from policy {arn}"),
             Self::DeletePolicy { .. } => format!("deleted policy {arn}"),
             Self::CreateRole(_) => format!("created role {role}"),
-            Self::PutBoundary { boundary, .. } => format!("set the permissions boundary {boundary} of role {role}"),
-            Self::DeleteBoundary { .. } => format!("removed the permissions boundary of role {role}"),
-            Self::TagRole { .. } => format!("set tags of role {role}"),
-            Self::UntagRole { .. } => format!("removed tags of role {role}"),
+            Self::PutBoundary { boundary, .. } => format!("set the permissions boundary {boundary} on role {role}"),
+            Self::DeleteBoundary { .. } => format!("removed the permissions boundary from role {role}"),
+            Self::TagRole { .. } => format!("set tags on role {role}"),
+            Self::UntagRole { .. } => format!("removed tags from role {role}"),
             Self::UpdateTrust { .. } => format!("replaced the trust policy of role {role}"),
             Self::UpdateDescription { .. } => format!("set the description of role {role}"),
             Self::Attach { policy, .. } => format!("attached policy {policy} to role {role}"),
@@ -210,7 +210,7 @@ impl Action {
     }
 }
 
-/// Which of the two resources.
+/// One of the two resources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Part {
     /// The managed policy.
@@ -228,7 +228,7 @@ impl Part {
         }
     }
 
-    /// The word in messages.
+    /// The noun in messages.
     pub const fn noun(self) -> &'static str {
         match self {
             Self::Policy => "policy",
@@ -259,9 +259,9 @@ pub struct Finding {
 pub enum Repair {
     /// It is repaired.
     Done,
-    /// It is reported: others attached it.
+    /// It is only reported: the operator did not attach it.
     LeftToOthers,
-    /// It is reported: IAM fixes it at creation.
+    /// It is only reported: IAM does not allow it to change.
     Impossible,
 }
 
@@ -276,14 +276,14 @@ pub struct Step {
     pub field: Field,
 }
 
-/// What differs, and the writes that end it.
+/// The differences, and the writes that repair them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The writes, in order. After any prefix a fresh plan goes on from what is there.
+    /// The writes, in order. After any prefix of them, a new plan continues from the state that was reached.
     pub steps: Vec<Step>,
-    /// All differences, those included that are not repaired.
+    /// All differences, including those that are not repaired.
     pub findings: Vec<Finding>,
-    /// Resources that are adopted: `policy arn:…`, `role arn:…`.
+    /// The adopted resources: `policy arn:…`, `role arn:…`.
     pub adopted: Vec<String>,
 }
 
@@ -298,7 +298,7 @@ impl Plan {
         self.findings.iter().any(|finding| finding.repair == Repair::Done)
     }
 
-    /// Differences that stay under `Enforce`.
+    /// Differences that are not repaired under `Enforce`.
     pub fn unrepaired(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.repair != Repair::Done)
     }

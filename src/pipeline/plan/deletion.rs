@@ -1,4 +1,4 @@
-//! The plan of a deletion: what holds the resources, and the ordered writes that delete them. Pure.
+//! The plan of a deletion: what blocks it, and the ordered writes that delete the resources. Pure.
 
 use super::action::{Action, Part, Step};
 use crate::api::Field;
@@ -7,10 +7,10 @@ use crate::pipeline::desired::Identity;
 use crate::pipeline::leftovers::{Leftovers, PolicyLeftover, Presence, RoleLeftover};
 use crate::pipeline::port::PolicyUsers;
 
-/// The writes that remove what is left: detach, delete the role, delete versions, delete the policy.
+/// The writes that delete what is left: detach, delete the role, delete versions, delete the policy.
 ///
 /// # Errors
-/// What holds the resources, one sentence each: then nothing is written, so that nothing is left half deleted.
+/// What blocks the deletion, one sentence each. Nothing is written then, so that nothing is left half deleted.
 pub fn plan_deletion(
     identity: &Identity,
     leftovers: &Leftovers,
@@ -22,8 +22,8 @@ pub fn plan_deletion(
         plan_role(identity, role, attachments, &mut steps, &mut blockers);
     }
     if let Presence::Ours(policy) = &leftovers.policy {
-        let role_goes = matches!(leftovers.role, Presence::Ours(_));
-        plan_policy(identity, policy, role_goes, &mut steps, &mut blockers);
+        let role_is_deleted = matches!(leftovers.role, Presence::Ours(_));
+        plan_policy(identity, policy, role_is_deleted, &mut steps, &mut blockers);
     }
     if blockers.is_empty() { Ok(steps) } else { Err(blockers) }
 }
@@ -46,7 +46,7 @@ fn plan_role(
         if ours || exclusive {
             push(Action::Detach { role: name.clone(), policy: policy.clone() }, Field::Attachments);
         } else {
-            blockers.push(format!("role {name} has policy {policy} attached by others: detach it"));
+            blockers.push(format!("role {name} has policy {policy}, which the operator did not attach: detach it"));
         }
     }
     for policy in inline {
@@ -57,7 +57,7 @@ fn plan_role(
         }
     }
     for profile in instance_profiles {
-        blockers.push(format!("role {name} is in the instance profile {profile}: remove it there"));
+        blockers.push(format!("role {name} is in the instance profile {profile}: remove it from the profile"));
     }
     push(Action::DeleteRole { role: name.clone() }, Field::Existence);
 }
@@ -65,16 +65,16 @@ fn plan_role(
 fn plan_policy(
     identity: &Identity,
     policy: &PolicyLeftover,
-    role_goes: bool,
+    role_is_deleted: bool,
     steps: &mut Vec<Step>,
     blockers: &mut Vec<String>,
 ) {
     let PolicyLeftover { versions, users: PolicyUsers { roles, users, groups, bounded } } = policy;
     let arn = &identity.policy_arn;
-    // Our own role goes first, and its boundary with it; a role of that name that is not ours stays.
+    // Our own role is deleted first, with its boundary. A role of that name that is not ours is kept.
     let others = roles
         .iter()
-        .filter(|role| !role_goes || !role.eq_ignore_ascii_case(identity.role_name.as_str()))
+        .filter(|role| !role_is_deleted || !role.eq_ignore_ascii_case(identity.role_name.as_str()))
         .map(|role| format!("role {role}"))
         .chain(users.iter().map(|user| format!("user {user}")))
         .chain(groups.iter().map(|group| format!("group {group}")));
@@ -83,8 +83,8 @@ fn plan_policy(
     blockers.extend(
         bounded
             .iter()
-            .filter(|holder| !role_goes || !holder.eq_ignore_ascii_case(&own))
-            .map(|holder| format!("policy {arn} is the permissions boundary of {holder}: remove it")),
+            .filter(|holder| !role_is_deleted || !holder.eq_ignore_ascii_case(&own))
+            .map(|holder| format!("policy {arn} is the permissions boundary of {holder}: remove the boundary")),
     );
     let mut push = |action| {
         steps.push(Step { action, part: Part::Policy, field: Field::Existence });

@@ -1,7 +1,6 @@
-//! `(Desired, Observed) → Plan`: what differs, and the ordered writes that end it. Pure.
+//! `(Desired, Observed) → Plan`: the differences, and the ordered writes that repair them. Pure.
 //!
-//! `managementPolicy: Observe`, `plan` on the command line and `status.drift` are this same value, printed instead
-//! of executed.
+//! `managementPolicy: Observe`, the command `plan` and `status.drift` show the same plan without executing it.
 
 pub mod action;
 mod compare;
@@ -21,8 +20,8 @@ use crate::pipeline::port::ObservedRole;
 pub use action::{Action, Finding, Part, Plan, Repair, Step};
 pub use compare::NONE;
 
-/// Earlier objects that claim the same names. Where a resource exists, its tags decide; where none does, the earlier
-/// object has the name.
+/// Earlier objects that claim the same names. If a resource exists, its tags decide; otherwise the earlier object gets
+/// the name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EarlierClaims {
     /// The object that claims the policy's name.
@@ -31,12 +30,12 @@ pub struct EarlierClaims {
     pub role: Option<Owner>,
 }
 
-/// Policy or role belong to somebody else: nothing is written.
+/// The policy or the role is not this object's. Nothing is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conflict {
-    /// Whose the policy is, and what to do.
+    /// Who owns or claims the policy, and the next step.
     pub policy: Option<String>,
-    /// Whose the role is, and what to do.
+    /// Who owns or claims the role, and the next step.
     pub role: Option<String>,
 }
 
@@ -47,13 +46,13 @@ impl Conflict {
     }
 }
 
-/// Compares, judges ownership, and orders the writes.
+/// Decides ownership, compares, and orders the writes.
 ///
-/// `former_tag_keys` are keys that this object has put on its resources before: those that the spec no longer has
-/// are removed.
+/// `former_tag_keys` are keys that this object has set on its resources before. Those that are no longer wanted are
+/// removed.
 ///
 /// # Errors
-/// [`Conflict`] if policy or role are somebody else's.
+/// [`Conflict`] if the policy or the role is not this object's.
 pub fn plan(
     desired: &Desired,
     observed: &Observed,
@@ -72,12 +71,12 @@ pub fn plan(
     }
 }
 
-/// The differences of a role of ours, judged by itself: a sweep shows roles and policies apart.
+/// The differences of a role of ours, without its policy: sweeps read roles and policies separately.
 pub fn role_differences(desired: &Desired, role: &ObservedRole, former_tag_keys: &[String]) -> Plan {
     compare::compare_role(desired, role, former_tag_keys)
 }
 
-/// `Ok(Some(what))`: it is taken over. `Err(message)`: it is somebody else's.
+/// `Ok(Some(what))`: it is adopted. `Err(message)`: it is a conflict.
 type Verdict = Result<Option<String>, String>;
 
 fn judge_policy(desired: &Desired, observed: Option<&ObservedPolicy>, earlier: Option<&Owner>) -> Verdict {
@@ -91,7 +90,7 @@ fn judge_policy(desired: &Desired, observed: Option<&ObservedPolicy>, earlier: O
     };
     let Some(tags) = &policy.tags else { return Ok(None) };
     if desired.policy.is_none() {
-        // FullAccess manages no policy: one that is not ours is none of our business.
+        // FullAccess manages no policy, so a policy that is not ours is no conflict.
         return Ok(None);
     }
     judge_tags(desired, tags, &what, earlier, || Ok(()))
@@ -103,21 +102,21 @@ fn judge_role(desired: &Desired, observed: Option<&ObservedRole>, earlier: Optio
     let Some(role) = observed else {
         return earlier.map_or(Ok(None), |earlier| Err(claimed(&what, earlier)));
     };
-    // IAM's calls take a name and ignore the path (and may ignore case): the ARN tells whether it is the same role.
+    // IAM's calls take a name and ignore the path (and may ignore case): the ARN shows whether it is the same role.
     if role.arn != identity.role_arn.as_str() {
         return Err(format!(
-            "{what} cannot be made: IAM already has {}, and role names are unique whatever their path and case; choose \
-             another spec.roleName in a new object, or remove that role",
+            "{what} cannot be created: IAM already has {}, and role names are unique regardless of path and case; \
+             create a new object with another spec.roleName, or delete that role",
             role.arn
         ));
     }
     judge_tags(desired, &role.tags, &what, earlier, || {
         if !Meaning::of(&role.trust).trusts_only_rds() {
-            return Err("it trusts others than rds.amazonaws.com".to_owned());
+            return Err("its trust policy does not allow rds.amazonaws.com alone".to_owned());
         }
         let other = role.attached.iter().find(|arn| *arn != desired.attachment().as_str());
         match other.or(role.inline.first()) {
-            Some(policy) => Err(format!("it has another policy, {policy}")),
+            Some(policy) => Err(format!("it has another policy ({policy})")),
             None => Ok(()),
         }
     })
@@ -125,7 +124,7 @@ fn judge_role(desired: &Desired, observed: Option<&ObservedRole>, earlier: Optio
 
 fn claimed(what: &str, earlier: &Owner) -> String {
     format!(
-        "{what} is claimed by {earlier}, which is the earlier object; choose another name in a new object, or delete {earlier}"
+        "{what} is claimed by {earlier}, which is the earlier object; create a new object with another name, or delete {earlier}"
     )
 }
 
@@ -139,14 +138,14 @@ fn judge_tags(
     let ownership = &desired.identity.ownership;
     let consent = || {
         format!(
-            "tag it {TAG_ADOPTABLE_BY} = {} and set spec.adoptionPolicy: Tagged to hand it over, or choose another name",
+            "to adopt it, tag it {TAG_ADOPTABLE_BY} = {} and set spec.adoptionPolicy: Tagged; otherwise choose another name",
             ownership.consent()
         )
     };
     let consented = desired.adoption != AdoptionPolicy::Never && ownership.has_consent(tags);
     match ownership.judge(tags) {
         OwnershipVerdict::Ours | OwnershipVerdict::OursBeforeRestore => Ok(None),
-        // The consent names this very object: whoever wrote it has decided between the claims.
+        // The consent tag names this object, so it also decides between competing claims.
         _ if consented => Ok(Some(what.to_owned())),
         OwnershipVerdict::Others { description, .. } => Err(format!("{what} belongs to {description}; {}", consent())),
         OwnershipVerdict::Unowned if desired.adoption == AdoptionPolicy::Always => {
@@ -155,7 +154,7 @@ fn judge_tags(
             }
             match fit_for_adoption() {
                 Ok(()) => Ok(Some(what.to_owned())),
-                Err(why) => Err(format!("{what} exists and is not taken over, because {why}; {}", consent())),
+                Err(why) => Err(format!("{what} exists and is not adopted, because {why}; {}", consent())),
             }
         }
         OwnershipVerdict::Unowned => Err(format!("{what} exists and is not managed by this object; {}", consent())),

@@ -185,7 +185,7 @@ pub struct IamError {
 }
 
 impl IamError {
-    /// The message for conditions: the AWS object, the failed action and the next step. It is the same for each attempt.
+    /// The message for conditions: the AWS object, the failed action and the next step. It is equal for all attempts.
     pub fn user_message(&self) -> String {
         let Self { class, operation, resource, code, message } = self;
         let detail = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };

@@ -76,7 +76,7 @@ async fn always_takes_over_a_role_for_rds_and_none_that_others_use() -> Result<(
     stage.by_hand(|iam| iam.put_role_policy(&inline, "mine", OTHER_DOCUMENT))?;
     let before = stage.iam().snapshot();
     let always = json!({ "adoptionPolicy": "Always" });
-    for (name, why) in [("trusts-others", "trusts others"), ("attached", READ_ONLY), ("inline", "mine")] {
+    for (name, why) in [("trusts-others", "its trust policy"), ("attached", READ_ONLY), ("inline", "mine")] {
         stage.apply(name, always.clone()).await?;
         let status = stage.until(name, "Ready", "False", "Conflict").await?;
         ensure!(message(&status, "Ready").contains(why), "{name}: {status}");

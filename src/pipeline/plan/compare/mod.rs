@@ -1,4 +1,4 @@
-//! The differences, check by check, and the write that ends each. Nothing here judges ownership.
+//! The differences, property by property, and the write that repairs each. Ownership is decided elsewhere.
 
 mod tags;
 
@@ -16,7 +16,7 @@ use tags::TagDifferences;
 /// IAM keeps at most this many versions of a managed policy.
 const MAX_VERSIONS: usize = 5;
 
-/// Where a value should not be, or is not.
+/// Shown in findings for a missing value.
 pub const NONE: &str = "(none)";
 
 struct Comparison<'a> {
@@ -25,8 +25,8 @@ struct Comparison<'a> {
     plan: Plan,
 }
 
-/// All differences, and the writes in their order: the policy, then of the role the boundary, the trust and the
-/// rest, then what others attached goes (`Exclusive`), then attach, then what is superseded goes.
+/// All differences, and the writes in their order: the policy; the role's tags, boundary, trust policy and description;
+/// detaching policies of others (`Exclusive`); attaching ours; detaching and deleting what is superseded.
 pub(super) fn compare(desired: &Desired, observed: &Observed, former_tag_keys: &[String]) -> Plan {
     let mut comparison = Comparison { desired, former_tag_keys, plan: Plan::default() };
     match &desired.policy {
@@ -39,7 +39,7 @@ pub(super) fn compare(desired: &Desired, observed: &Observed, former_tag_keys: &
     comparison.plan
 }
 
-/// What a role differs in, judged by itself.
+/// The differences of a role, without its policy.
 pub(super) fn compare_role(desired: &Desired, observed: &ObservedRole, former_tag_keys: &[String]) -> Plan {
     let mut comparison = Comparison { desired, former_tag_keys, plan: Plan::default() };
     comparison.role(Some(observed));
@@ -79,7 +79,7 @@ impl Comparison<'_> {
         });
     }
 
-    /// `FullAccess`: the role first, so that the AWS-managed policy is attached before ours goes.
+    /// `FullAccess`: the role first, so that the AWS-managed policy is attached before ours is deleted.
     fn attach_before_cleanup(&mut self, observed: &Observed) {
         self.role(observed.role.as_ref());
         if let Some(policy) = &observed.policy {
@@ -132,7 +132,7 @@ impl Comparison<'_> {
             self.differs(part, Field::Tags, Some(key), NONE, found(key), Vec::new());
         }
         let mut push = |action| self.plan.steps.push(Step { action, part, field: Field::Tags });
-        // Removed first, to make room: IAM allows 50 tags.
+        // Removals come first, because IAM allows only 50 tags.
         if !removed.is_empty() {
             push(match part {
                 Part::Policy => Action::UntagPolicy { arn: arn.clone(), keys: removed },
@@ -170,7 +170,7 @@ impl Comparison<'_> {
         self.differs(Part::Policy, Field::Document, None, &wanted.document.to_json(), text, actions);
     }
 
-    /// Our policy of `Minimal`, no longer wanted: after the role let go of it, its versions and then itself.
+    /// Deletes our policy of `Minimal`, which is superseded and already detached: its versions, then the policy.
     fn superseded_policy(&mut self, policy: &ObservedPolicy) {
         use crate::model::ownership::OwnershipVerdict;
         let identity = &self.desired.identity;
@@ -249,7 +249,7 @@ impl Comparison<'_> {
         let is_others = |arn: &&String| *arn != wanted && *arn != superseded;
         for arn in actual.attached.iter().filter(is_others) {
             if exclusive {
-                // Before ours is attached: IAM allows only so many policies on a role.
+                // Before ours is attached, because IAM limits the number of policies of a role.
                 self.differs(Part::Role, Field::Attachments, None, NONE, arn, vec![detach(arn)]);
             } else {
                 self.reported(Part::Role, Field::Attachments, NONE, arn, Repair::LeftToOthers);

@@ -7,11 +7,11 @@ use crate::pipeline::plan::action::Part;
 pub(super) struct TagDifferences {
     /// Missing or changed, with the wanted values.
     pub(super) wrong: Tags,
-    /// Keys that this object has set before and no longer wants.
+    /// Keys that this object has set before and that are no longer wanted.
     pub(super) removed: Vec<String>,
 }
 
-/// Compares our tags. Tags of others stay.
+/// Compares our tags. Other tags are kept.
 pub(super) fn compare(part: Part, wanted: &Tags, actual: &Tags, former_keys: &[String]) -> TagDifferences {
     let wrong = wanted
         .iter()

@@ -1,4 +1,4 @@
-//! Deletion: what goes, in which order, and what holds it.
+//! Deletion: what is deleted, in which order, and what blocks it.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ fn texts(items: &[&str]) -> Vec<String> {
     items.iter().map(|item| (*item).to_owned()).collect()
 }
 
-/// Role and policy as an object leaves them.
+/// The role and the policy of an object in sync.
 fn leftovers() -> Leftovers {
     let own = wanted(json!({})).identity.policy_arn;
     Leftovers {
@@ -41,7 +41,7 @@ fn writes(
 }
 
 #[test]
-fn the_role_goes_first_then_versions_then_the_policy() {
+fn the_role_is_deleted_first_then_versions_then_the_policy() {
     assert_eq!(
         writes(&leftovers(), Additive).unwrap(),
         [
@@ -55,7 +55,7 @@ fn the_role_goes_first_then_versions_then_the_policy() {
 }
 
 #[test]
-fn what_full_access_attached_is_ours_to_detach() {
+fn the_policy_of_full_access_is_detached() {
     let leftovers = Leftovers {
         role: Presence::Ours(RoleLeftover {
             attached: texts(&["arn:aws:iam::aws:policy/CloudWatchLogsFullAccess"]),
@@ -70,7 +70,7 @@ fn what_full_access_attached_is_ours_to_detach() {
 }
 
 #[test]
-fn what_is_absent_or_not_ours_stays_out_of_the_plan() {
+fn absent_resources_and_those_of_others_are_not_in_the_plan() {
     for (role, policy, expected) in [
         (Presence::Absent, Presence::Absent, 0),
         (Presence::NotOurs, Presence::NotOurs, 0),
@@ -86,49 +86,49 @@ fn what_is_absent_or_not_ours_stays_out_of_the_plan() {
 }
 
 #[test]
-fn each_that_holds_a_resource_is_named_and_nothing_is_written() {
-    let mut held = leftovers();
-    let Presence::Ours(role) = &mut held.role else { unreachable!() };
+fn each_blocker_is_named_and_nothing_is_written() {
+    let mut blocked = leftovers();
+    let Presence::Ours(role) = &mut blocked.role else { unreachable!() };
     role.attached.push(OTHERS_POLICY.to_owned());
     role.inline = texts(&["byhand"]);
     role.instance_profiles = texts(&["web"]);
-    let Presence::Ours(policy) = &mut held.policy else { unreachable!() };
+    let Presence::Ours(policy) = &mut blocked.policy else { unreachable!() };
     policy.users = PolicyUsers {
         roles: texts(&["shop.orders", "another"]),
         users: texts(&["ann"]),
         groups: texts(&["devs"]),
         bounded: texts(&["role shop.orders", "user bob"]),
     };
-    let blockers = writes(&held, Additive).unwrap_err();
+    let blockers = writes(&blocked, Additive).unwrap_err();
     let named = [OTHERS_POLICY, "byhand", "profile web", "role another", "user ann", "group devs", "user bob"];
     assert_eq!(blockers.len(), named.len(), "{blockers:?}");
     for (blocker, name) in blockers.iter().zip(named) {
         assert!(blocker.contains(name), "{name}: {blocker}");
-        assert!(["detach it", "delete it", "remove it"].iter().any(|step| blocker.contains(step)), "{blocker}");
+        assert!(["detach it", "delete it", "remove "].iter().any(|step| blocker.contains(step)), "{blocker}");
     }
-    // Exclusive may remove what is attached, but nothing beyond the role itself.
-    let blockers = writes(&held, Exclusive).unwrap_err();
+    // Exclusive allows removing what is attached to the role, but nothing else.
+    let blockers = writes(&blocked, Exclusive).unwrap_err();
     assert_eq!(blockers.len(), named.len() - 2, "{blockers:?}");
 }
 
 #[test]
-fn exclusive_takes_off_the_role_what_others_put_there() {
-    let mut held = leftovers();
-    held.policy = Presence::Absent;
-    let Presence::Ours(role) = &mut held.role else { unreachable!() };
+fn exclusive_removes_policies_of_others_from_the_role() {
+    let mut blocked = leftovers();
+    blocked.policy = Presence::Absent;
+    let Presence::Ours(role) = &mut blocked.role else { unreachable!() };
     role.attached = texts(&[OTHERS_POLICY]);
     role.inline = texts(&["byhand"]);
     assert_eq!(
-        writes(&held, Exclusive).unwrap(),
+        writes(&blocked, Exclusive).unwrap(),
         [&format!("Detach {OTHERS_POLICY}"), "DeleteInlinePolicy byhand", "DeleteRole"]
     );
 }
 
 #[test]
-fn a_role_of_our_name_that_is_not_ours_holds_our_policy() {
-    let mut held = leftovers();
-    held.role = Presence::NotOurs;
-    let blockers = writes(&held, Exclusive).unwrap_err();
+fn a_role_of_the_same_name_that_is_not_ours_blocks_the_policy() {
+    let mut blocked = leftovers();
+    blocked.role = Presence::NotOurs;
+    let blockers = writes(&blocked, Exclusive).unwrap_err();
     assert_eq!(blockers.len(), 2, "{blockers:?}");
     assert!(blockers[0].contains("attached to role Shop.Orders"), "{blockers:?}");
     assert!(blockers[1].contains("boundary of role shop.orders"), "{blockers:?}");

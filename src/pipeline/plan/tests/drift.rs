@@ -1,4 +1,4 @@
-//! Drift by kind: the finding, and the writes that end it.
+//! Drift by kind: the finding, and the writes that repair it.
 
 use crate::api::Field;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ fn differing(policy: &mut ObservedPolicy, ids: &[&str], default: &str, matching:
 }
 
 #[test]
-fn nothing_there_is_created_in_three_writes() {
+fn missing_resources_are_created_in_three_writes() {
     let desired = wanted(json!({ "permissionsBoundary": BOUNDARY, "tags": { "a": "b" }, "description": "d" }));
     let plan = plan_for(&desired, &Observed::default()).unwrap();
     let own = desired.identity.policy_arn.as_str();
@@ -143,7 +143,7 @@ fn a_trust_policy_is_compared_by_meaning() {
 }
 
 #[test]
-fn what_was_not_looked_at_is_no_difference() {
+fn a_property_that_was_not_read_is_no_difference() {
     let desired = wanted(json!({ "description": "d", "tags": { "a": "b" } }));
     let mut observed = in_sync(&desired);
     observed.role.as_mut().unwrap().description = None;
@@ -168,7 +168,7 @@ fn all_differences_are_found_at_once_and_repaired_in_a_safe_order() {
     policy.description = Some("y".into());
     differing(policy, &["v1"], "v1", None);
     let plan = plan_for(&desired, &observed).unwrap();
-    // The boundary stands before anything is trusted or attached.
+    // The boundary is set before the trust policy and the attachment.
     assert_eq!(
         writes(&plan),
         [
@@ -190,7 +190,7 @@ fn all_differences_are_found_at_once_and_repaired_in_a_safe_order() {
 }
 
 #[test]
-fn a_policys_description_is_reported_and_not_touched() {
+fn a_policys_description_is_reported_and_not_changed() {
     let plan = with_policy(json!({ "description": "new" }), |policy| {
         policy.description = Some("old".into());
     });
@@ -201,22 +201,22 @@ fn a_policys_description_is_reported_and_not_touched() {
 }
 
 #[test]
-fn a_version_that_says_what_is_wanted_is_used_again() {
+fn an_existing_version_that_matches_becomes_the_default() {
     // An older default was set by hand: the newer version becomes the default again.
     let back = with_policy(json!({}), |policy| differing(policy, &["v1", "v2"], "v1", Some("v2")));
     assert_eq!(found(&back), [(Part::Policy, Field::DefaultVersion, None)]);
     assert_eq!(writes(&back), ["SetDefaultPolicyVersion v2"]);
-    // v10 comes after v9, whatever the alphabet says.
+    // Versions are compared as numbers: v10 comes after v9.
     let numbers = with_policy(json!({}), |policy| differing(policy, &["v9", "v10"], "v9", Some("v10")));
     assert_eq!(found(&numbers), [(Part::Policy, Field::DefaultVersion, None)]);
-    // A newer document was made by hand, or the spec went back: the older version is used again.
+    // A newer version was created by hand, or the spec was reverted: the older version becomes the default again.
     let undo = with_policy(json!({}), |policy| differing(policy, &["v1", "v2"], "v2", Some("v1")));
     assert_eq!(found(&undo), [(Part::Policy, Field::Document, None)]);
     assert_eq!(writes(&undo), ["SetDefaultPolicyVersion v1"]);
 }
 
 #[test]
-fn room_for_a_version_is_made_only_at_five_and_never_from_the_default() {
+fn the_oldest_non_default_version_is_deleted_only_at_five() {
     let four = with_policy(json!({}), |policy| {
         differing(policy, &["v1", "v2", "v3", "v4"], "v4", None);
     });
@@ -247,7 +247,7 @@ fn attachments_of_others_are_reported_or_removed() {
 }
 
 #[test]
-fn exclusive_makes_room_before_it_attaches() {
+fn exclusive_detaches_others_before_it_attaches_ours() {
     let plan = with_role(json!({ "attachmentPolicy": "Exclusive" }), |role| {
         role.attached = vec![OTHERS_POLICY.into()];
     });
@@ -280,7 +280,7 @@ fn switching_access_attaches_the_new_before_it_detaches_the_old() {
 }
 
 #[test]
-fn full_access_leaves_a_policy_alone_that_is_not_ours() {
+fn full_access_keeps_a_policy_that_is_not_ours() {
     let desired = wanted(json!({ "access": "FullAccess" }));
     let minimal = wanted(json!({}));
     for tags in [None, Some(crate::model::ownership::Tags::new())] {
@@ -292,7 +292,7 @@ fn full_access_leaves_a_policy_alone_that_is_not_ours() {
 }
 
 #[test]
-fn a_role_judged_by_itself_differs_in_what_a_whole_plan_says_of_it() {
+fn a_role_without_its_policy_has_the_differences_of_the_whole_plan() {
     let desired = wanted(json!({ "tags": { "a": "b" } }));
     let mut observed = in_sync(&desired);
     let role = observed.role.as_mut().unwrap();

@@ -1,4 +1,4 @@
-//! What deletion finds in IAM: only what is ours is ours, and of anything else nothing more is asked.
+//! What deletion finds in IAM: details are read only for resources that are ours.
 
 use std::pin::pin;
 use std::sync::Mutex;
@@ -13,25 +13,25 @@ use crate::pipeline::desired::Desired;
 use crate::pipeline::leftovers::{Leftovers, PolicyLeftover, Presence, RoleLeftover, observe_leftovers};
 use crate::pipeline::port::{Iam, NewPolicy, NewRole, Policy, PolicyUsers, PolicyVersion, Result, Role};
 
-/// An account with at most one role and one policy, which notes what it is asked.
+/// An account with at most one role and one policy, which records the calls it gets.
 #[derive(Default)]
 struct Account {
     role: Option<Role>,
     policy: Option<Policy>,
-    asked: Mutex<Vec<&'static str>>,
+    calls: Mutex<Vec<&'static str>>,
 }
 
 impl Account {
-    fn note(&self, call: &'static str) {
-        self.asked.lock().unwrap().push(call);
+    fn record(&self, call: &'static str) {
+        self.calls.lock().unwrap().push(call);
     }
 }
 
-/// Calls that a look never makes.
+/// Calls that reading leftovers never makes.
 macro_rules! never {
     ($($name:ident($($type:ty),*) -> $result:ty;)+) => {
         $(async fn $name(&self, $(_: $type),*) -> Result<$result> {
-            unreachable!("a look writes nothing and reads no document")
+            unreachable!("no writes and no documents")
         })+
     };
 }
@@ -42,17 +42,17 @@ impl Iam for Account {
     }
 
     async fn attached_policies(&self, _: &RoleName) -> Result<Vec<String>> {
-        self.note("attached");
+        self.record("attached");
         Ok(vec!["attached".into()])
     }
 
     async fn inline_policies(&self, _: &RoleName) -> Result<Vec<String>> {
-        self.note("inline");
+        self.record("inline");
         Ok(vec!["inline".into()])
     }
 
     async fn instance_profiles(&self, _: &RoleName) -> Result<Vec<String>> {
-        self.note("profiles");
+        self.record("profiles");
         Ok(vec!["profile".into()])
     }
 
@@ -61,12 +61,12 @@ impl Iam for Account {
     }
 
     async fn policy_versions(&self, _: &PolicyArn) -> Result<Vec<PolicyVersion>> {
-        self.note("versions");
+        self.record("versions");
         Ok(vec![PolicyVersion { id: "v1".into(), is_default: true }])
     }
 
     async fn policy_users(&self, _: &PolicyArn) -> Result<PolicyUsers> {
-        self.note("users");
+        self.record("users");
         Ok(PolicyUsers { users: vec!["ann".into()], ..PolicyUsers::default() })
     }
 
@@ -93,7 +93,7 @@ impl Iam for Account {
     }
 }
 
-/// The role as the object left it, but for its ARN and tags.
+/// A role with this ARN and these tags.
 fn role(arn: &str, tags: &Tags) -> Role {
     Role {
         arn: arn.to_owned(),
@@ -115,17 +115,17 @@ fn policy(desired: &Desired, tags: &Tags) -> Policy {
     }
 }
 
-/// What a look finds, and what it asked for on the way.
-fn look(desired: &Desired, account: &Account) -> (Leftovers, Vec<&'static str>) {
+/// The leftovers, and the calls that read them.
+fn read(desired: &Desired, account: &Account) -> (Leftovers, Vec<&'static str>) {
     let future = pin!(observe_leftovers(account, &desired.identity));
     let Poll::Ready(found) = future.poll(&mut Context::from_waker(Waker::noop())) else {
         unreachable!("the account answers at once")
     };
-    (found.unwrap(), account.asked.lock().unwrap().clone())
+    (found.unwrap(), account.calls.lock().unwrap().clone())
 }
 
 #[test]
-fn what_is_ours_is_looked_at_closely() {
+fn the_details_of_our_resources_are_read() {
     let desired = wanted(json!({}));
     let mut before_restore = desired.tags.clone();
     before_restore.insert("auroralogexport.dev/cluster-uid".into(), "uid-0".into());
@@ -135,7 +135,7 @@ fn what_is_ours_is_looked_at_closely() {
             policy: Some(policy(&desired, tags)),
             ..Account::default()
         };
-        let (found, asked) = look(&desired, &account);
+        let (found, calls) = read(&desired, &account);
         assert_eq!(
             found.role,
             Presence::Ours(RoleLeftover {
@@ -151,12 +151,12 @@ fn what_is_ours_is_looked_at_closely() {
                 users: PolicyUsers { users: vec!["ann".into()], ..PolicyUsers::default() },
             })
         );
-        assert_eq!(asked, ["attached", "inline", "profiles", "versions", "users"]);
+        assert_eq!(calls, ["attached", "inline", "profiles", "versions", "users"]);
     }
 }
 
 #[test]
-fn what_carries_anothers_tags_or_none_is_not_ours() {
+fn resources_with_tags_of_others_or_none_are_not_ours() {
     let desired = wanted(json!({}));
     let mut anothers = desired.tags.clone();
     anothers.insert("auroralogexport.dev/owner".into(), "shop/bills".into());
@@ -166,23 +166,23 @@ fn what_carries_anothers_tags_or_none_is_not_ours() {
             policy: Some(policy(&desired, tags)),
             ..Account::default()
         };
-        let (found, asked) = look(&desired, &account);
+        let (found, calls) = read(&desired, &account);
         assert_eq!(found, Leftovers { role: Presence::NotOurs, policy: Presence::NotOurs });
-        assert!(asked.is_empty(), "{asked:?}");
+        assert!(calls.is_empty(), "{calls:?}");
     }
 }
 
 #[test]
-fn a_role_of_our_name_under_another_path_is_not_ours_whatever_its_tags() {
+fn a_role_of_the_same_name_under_another_path_is_not_ours() {
     let desired = wanted(json!({}));
     let elsewhere = role("arn:aws:iam::123456789012:role/elsewhere/shop.orders", &desired.tags);
     let account = Account { role: Some(elsewhere), ..Account::default() };
-    let (found, asked) = look(&desired, &account);
+    let (found, calls) = read(&desired, &account);
     assert_eq!(found, Leftovers { role: Presence::NotOurs, policy: Presence::Absent });
-    assert!(asked.is_empty(), "{asked:?}");
+    assert!(calls.is_empty(), "{calls:?}");
 }
 
 #[test]
-fn what_iam_does_not_know_is_absent() {
-    assert_eq!(look(&wanted(json!({})), &Account::default()).0, Leftovers::default());
+fn missing_resources_are_absent() {
+    assert_eq!(read(&wanted(json!({})), &Account::default()).0, Leftovers::default());
 }

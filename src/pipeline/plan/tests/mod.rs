@@ -1,4 +1,4 @@
-//! Plans as tables: what is observed, what is found, what is done, in which order.
+//! Plans as tables: what is observed, what differs, and which writes follow in which order.
 
 mod deletion;
 mod drift;
@@ -70,7 +70,7 @@ fn plan_for(desired: &Desired, observed: &Observed) -> Result<Plan, Conflict> {
     plan(desired, observed, &EarlierClaims::default(), &[])
 }
 
-/// The writes in their order, by name and by what they are about.
+/// The writes in their order, by name and subject.
 fn writes(plan: &Plan) -> Vec<String> {
     plan.steps.iter().map(|step| write(&step.action)).collect()
 }
@@ -108,7 +108,7 @@ fn found(plan: &Plan) -> Vec<(Part, Field, Option<&str>)> {
 }
 
 #[test]
-fn what_is_as_wanted_needs_nothing() {
+fn nothing_is_planned_when_aws_matches() {
     for spec in [json!({}), json!({ "access": "FullAccess" }), json!({ "tags": { "a": "b" } })] {
         let desired = wanted(spec);
         let plan = plan_for(&desired, &in_sync(&desired)).unwrap();

@@ -1,4 +1,4 @@
-//! Tags by kind of change: ours come and go, those of others stay.
+//! Tags by kind of change: ours are set and removed, those of others are kept.
 
 use crate::api::Field;
 use serde_json::{Value, json};
@@ -20,24 +20,24 @@ fn after_tags(before: &[&str], now: &Value, on_aws: &[(&str, &str)]) -> Plan {
 }
 
 #[test]
-fn tags_of_others_stay_and_ours_go_when_the_spec_drops_them() {
+fn tags_of_others_are_kept_and_ours_are_removed_with_the_spec() {
     let plan = after_tags(&[], &json!({}), &[("others", "x")]);
     assert_eq!(plan, Plan::default(), "never ours");
     let plan = after_tags(&["old"], &json!({}), &[("old", "x"), ("others", "x")]);
     assert_eq!(writes(&plan), ["UntagPolicy old", "UntagRole old"]);
     assert_eq!(found(&plan), [(Part::Policy, Field::Tags, Some("old")), (Part::Role, Field::Tags, Some("old"))]);
     let plan = after_tags(&["old"], &json!({}), &[]);
-    assert_eq!(plan, Plan::default(), "gone already");
+    assert_eq!(plan, Plan::default(), "already removed");
 }
 
 #[test]
-fn a_tag_is_removed_before_another_is_set_so_that_fifty_stay_fifty() {
+fn tags_are_removed_before_others_are_set() {
     let plan = after_tags(&["old"], &json!({ "new": "x" }), &[("old", "x")]);
     assert_eq!(writes(&plan), ["UntagPolicy old", "TagPolicy new", "UntagRole old", "TagRole new"]);
 }
 
 #[test]
-fn a_key_that_was_respelt_is_replaced_on_roles_and_stands_twice_on_policies() {
+fn a_key_in_another_case_is_replaced_on_roles_and_is_a_second_key_on_policies() {
     for (old, new) in [("Team", "team"), ("É", "é")] {
         let plan = after_tags(&[old], &json!({ new: "x" }), &[(old, "x")]);
         let expected = [format!("UntagPolicy {old}"), format!("TagPolicy {new}"), format!("TagRole {new}")];

@@ -1,4 +1,4 @@
-//! Whose it is: ownership, adoption, rivals. Nothing unowned is ever in a plan.
+//! Ownership, adoption and competing claims. A plan never contains a resource that is not owned.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn tags(pairs: &[(&str, &str)]) -> Tags {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-/// AWS as wanted, but for these tags on both resources.
+/// AWS as wanted, except for these tags on both resources.
 fn tagged(spec: Value, tags: &Tags) -> (crate::pipeline::desired::Desired, Observed) {
     let desired = wanted(spec);
     let mut observed = in_sync(&desired);
@@ -35,7 +35,7 @@ fn verdict(spec: Value, tags: &Tags) -> Result<Plan, Conflict> {
 }
 
 #[test]
-fn what_is_not_ours_is_a_conflict_that_says_whose_it_is_and_what_to_do() {
+fn a_conflict_names_the_owner_and_the_next_step() {
     for (others, said) in [
         (tags(&[]), "not managed by this object"),
         (tags(&[(MANAGED_BY, "prod"), (OWNER, "shop/orders")]), "not managed by this object"),
@@ -60,7 +60,7 @@ fn what_is_not_ours_is_a_conflict_that_says_whose_it_is_and_what_to_do() {
 }
 
 #[test]
-fn one_that_is_not_ours_stops_the_writes_to_the_other_too() {
+fn a_conflict_on_one_resource_stops_the_writes_to_both() {
     let desired = wanted(json!({}));
     let mut role = role(&desired);
     role.tags.clear();
@@ -74,7 +74,7 @@ fn a_role_under_another_path_or_in_other_case_is_another_role() {
     for arn in ["arn:aws:iam::123456789012:role/y/shop.orders", "arn:aws:iam::123456789012:role/x/Shop.Orders"] {
         let desired = wanted(json!({ "adoptionPolicy": "Always" }));
         let mut observed = in_sync(&desired);
-        // Even with our own tags on it.
+        // Even if it has our own tags.
         observed.role.as_mut().unwrap().arn = arn.to_owned();
         let conflict = plan_for(&desired, &observed).unwrap_err();
         assert!(conflict.role.unwrap().contains(arn));
@@ -82,15 +82,15 @@ fn a_role_under_another_path_or_in_other_case_is_another_role() {
 }
 
 #[test]
-fn a_restored_cluster_takes_up_where_the_old_one_stopped() {
+fn a_restored_cluster_owns_the_resources_of_the_old_one() {
     let old = tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-0"), (OWNER, "shop/orders")]);
     let plan = verdict(json!({}), &old).unwrap();
     assert_eq!(writes(&plan), [format!("TagPolicy {CLUSTER_UID}"), format!("TagRole {CLUSTER_UID}")]);
-    assert!(plan.adopted.is_empty(), "it was ours all along");
+    assert!(plan.adopted.is_empty(), "it was already ours");
 }
 
 #[test]
-fn consent_by_tag_hands_over_whatever_the_old_owner_wrote() {
+fn the_consent_tag_overrides_the_tags_of_another_owner() {
     let own = [MANAGED_BY, CLUSTER_UID, OWNER];
     for previous in [
         &[][..],
@@ -114,7 +114,7 @@ fn consent_by_tag_hands_over_whatever_the_old_owner_wrote() {
 }
 
 #[test]
-fn always_takes_what_is_nobodys_and_never_what_is_somebodys() {
+fn always_adopts_unowned_resources_and_never_owned_ones() {
     let always = || json!({ "adoptionPolicy": "Always" });
     assert_eq!(verdict(always(), &tags(&[])).unwrap().adopted.len(), 2);
     let others = tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-1"), (OWNER, "shop/bills")]);
@@ -122,26 +122,26 @@ fn always_takes_what_is_nobodys_and_never_what_is_somebodys() {
 }
 
 #[test]
-fn always_refuses_a_role_that_trusts_others_or_has_other_policies() {
+fn always_refuses_a_role_with_another_principal_or_policy() {
     type Change = fn(&mut crate::pipeline::port::ObservedRole);
     let table: [(Change, &str); 5] = [
         (
             |role| {
                 role.trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Service":["rds.amazonaws.com","ec2.amazonaws.com"]},"Action":"sts:AssumeRole"}}"#.into();
             },
-            "trusts others",
+            "its trust policy",
         ),
         (
             |role| {
                 role.trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}}"#.into();
             },
-            "trusts others",
+            "its trust policy",
         ),
         (
             |role| {
                 role.trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","NotPrincipal":{"Service":"rds.amazonaws.com"},"Action":"sts:AssumeRole"}}"#.into();
             },
-            "trusts others",
+            "its trust policy",
         ),
         (|role| role.attached.push(OTHERS_POLICY.into()), OTHERS_POLICY),
         (|role| role.inline.push("byhand".into()), "byhand"),
@@ -152,41 +152,41 @@ fn always_refuses_a_role_that_trusts_others_or_has_other_policies() {
         let conflict = plan_for(&desired, &observed).unwrap_err();
         assert!(conflict.policy.is_none());
         assert!(conflict.role.as_ref().unwrap().contains(why), "{conflict:?}");
-        // Consent given by hand says that the role is known: it is then brought in line.
+        // With the consent tag, the role is adopted and repaired.
         observed.role.as_mut().unwrap().tags = tags(&[(CONSENT, "prod/shop/orders")]);
         assert!(plan_for(&desired, &observed).is_ok());
     }
 }
 
 #[test]
-fn the_earlier_object_goes_first_where_nothing_exists() {
+fn the_earlier_object_gets_a_name_that_does_not_exist_yet() {
     let desired = wanted(json!({}));
-    let rival = |policy: bool, role: bool| EarlierClaims {
+    let earlier = |policy: bool, role: bool| EarlierClaims {
         policy: policy.then(|| Owner::new("other", "first")),
         role: role.then(|| Owner::new("other", "first")),
     };
     for (policy, role) in [(true, false), (false, true), (true, true)] {
-        let conflict = plan(&desired, &Observed::default(), &rival(policy, role), &[]).unwrap_err();
+        let conflict = plan(&desired, &Observed::default(), &earlier(policy, role), &[]).unwrap_err();
         assert_eq!((conflict.policy.is_some(), conflict.role.is_some()), (policy, role));
         assert!(conflict.message().contains("other/first"), "{}", conflict.message());
     }
-    // What exists belongs to whom its tags say, whoever was earlier.
-    assert_eq!(plan(&desired, &in_sync(&desired), &rival(true, true), &[]), Ok(Plan::default()));
-    // Who takes over what is nobody's waits for the earlier object; consent names the object that goes first.
+    // If a resource exists, its tags decide, not the order of the objects.
+    assert_eq!(plan(&desired, &in_sync(&desired), &earlier(true, true), &[]), Ok(Plan::default()));
+    // Always does not adopt a resource that an earlier object claims; the consent tag decides between both.
     let (desired, observed) = tagged(json!({ "adoptionPolicy": "Always" }), &tags(&[]));
-    let conflict = plan(&desired, &observed, &rival(true, true), &[]).unwrap_err();
+    let conflict = plan(&desired, &observed, &earlier(true, true), &[]).unwrap_err();
     assert!(conflict.policy.is_some() && conflict.role.is_some());
     let (desired, observed) = tagged(json!({ "adoptionPolicy": "Tagged" }), &tags(&[(CONSENT, "prod/shop/orders")]));
-    assert!(plan(&desired, &observed, &rival(true, true), &[]).is_ok());
-    // FullAccess has no use for the policy's name.
+    assert!(plan(&desired, &observed, &earlier(true, true), &[]).is_ok());
+    // FullAccess does not need the policy's name.
     let full = wanted(json!({ "access": "FullAccess" }));
-    assert!(plan(&full, &Observed::default(), &rival(true, false), &[]).is_ok());
+    assert!(plan(&full, &Observed::default(), &earlier(true, false), &[]).is_ok());
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever tags stand on either resource: without all three of ours, and without consent, there is no plan.
+    /// Whatever tags the resources have: without all three of ours, and without consent, there is no plan.
     #[test]
     fn nothing_unowned_is_ever_in_a_plan(
         on_policy in ownership_tags(),
@@ -202,13 +202,13 @@ proptest! {
             policy: exists.0.then(|| crate::pipeline::observe::ObservedPolicy { tags: Some(on_policy.clone()), ..policy(&minimal) }),
             role: exists.1.then(|| crate::pipeline::port::ObservedRole { tags: on_role.clone(), ..role(&desired) }),
         };
-        let free = |tags: &Tags| {
+        let allowed = |tags: &Tags| {
             let has = |key: &str, values: &[&str]| tags.get(key).is_some_and(|value| values.contains(&value.as_str()));
             has(MANAGED_BY, &["prod"]) && has(CLUSTER_UID, &["uid-1", "uid-0"]) && has(OWNER, &["shop/orders"])
                 || adoption == "Tagged" && has(CONSENT, &["prod/shop/orders"])
         };
-        let policy_ok = !exists.0 || free(&on_policy);
-        let role_ok = !exists.1 || free(&on_role);
+        let policy_ok = !exists.0 || allowed(&on_policy);
+        let role_ok = !exists.1 || allowed(&on_role);
         match plan_for(&desired, &observed) {
             Err(conflict) => {
                 prop_assert_eq!(conflict.role.is_some(), !role_ok);
