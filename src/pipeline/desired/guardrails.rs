@@ -1,4 +1,4 @@
-//! What the platform team allows: an account's guardrails, and the operator's flags where no account stands between.
+//! What the platform team allows: the guardrails of an `AwsAccount`, or the operator's flags for objects without one.
 
 use super::problem::Problem;
 use crate::api::account::Guardrails;
@@ -7,7 +7,7 @@ use crate::model::names::Owner;
 use crate::model::ownership::is_same_key;
 use crate::model::settings::{AccountFacts, Settings};
 
-/// Adds a problem for every guardrail that the spec breaks.
+/// Adds a problem for every guardrail that the spec violates.
 pub(super) fn check(
     owner: &Owner,
     spec: &AuroraLogExportPolicySpec,
@@ -33,7 +33,7 @@ fn check_flags(spec: &AuroraLogExportPolicySpec, settings: &Settings, problems: 
         problems.push(Problem::forbidden(
             "--require-account-ref",
             "spec.accountRef",
-            "the operator demands an AwsAccount: make a new object with spec.accountRef.name set",
+            "the operator requires an AwsAccount: create a new object with spec.accountRef.name set",
         ));
     }
     if spec.access == Some(Access::FullAccess) && !settings.allow_full_access {
@@ -76,13 +76,13 @@ fn check_account(
     } = guardrails;
 
     check_names(owner, spec, guardrails, problems);
-    if let (Some(boundary), Some(demanded)) = (&spec.permissions_boundary, permissions_boundary)
-        && boundary != demanded
+    if let (Some(boundary), Some(required)) = (&spec.permissions_boundary, permissions_boundary)
+        && boundary != required
     {
         problems.push(Problem::forbidden(
             "permissionsBoundary",
             "spec.permissionsBoundary",
-            format!("must be {demanded:?}, or unset"),
+            format!("must be {required:?}, or unset"),
         ));
     }
     if spec.access == Some(Access::FullAccess) && *allow_full_access != Some(true) {
@@ -102,15 +102,15 @@ fn check_account(
             "Delete is not allowed: use Retain, or leave it unset",
         ));
     }
-    for (key, demanded) in required_tags.iter().flatten() {
+    for (key, required) in required_tags.iter().flatten() {
         let given = spec.tags.iter().flatten().find(|(own, _)| is_same_key(own, key));
         if let Some((own, value)) = given
-            && value != demanded
+            && value != required
         {
             problems.push(Problem::forbidden(
                 "requiredTags",
                 format!("spec.tags[{own:?}]"),
-                format!("must be {demanded:?}, or unset"),
+                format!("must be {required:?}, or unset"),
             ));
         }
     }
@@ -142,10 +142,10 @@ fn check_names(owner: &Owner, spec: &AuroraLogExportPolicySpec, guardrails: &Gua
         }
     }
     for (field, path) in [("spec.policyPath", &spec.policy_path), ("spec.rolePath", &spec.role_path)] {
-        if let (Some(path), Some(demanded)) = (path, &guardrails.iam_path)
-            && path != demanded
+        if let (Some(path), Some(required)) = (path, &guardrails.iam_path)
+            && path != required
         {
-            problems.push(Problem::forbidden("iamPath", field, format!("must be {demanded:?}, or unset")));
+            problems.push(Problem::forbidden("iamPath", field, format!("must be {required:?}, or unset")));
         }
     }
 }
@@ -157,13 +157,13 @@ fn check_scope(
     problems: &mut Vec<Problem>,
 ) {
     if spec.access == Some(Access::FullAccess) {
-        // FullAccess has no scope that could lie within limits.
+        // FullAccess has no scope that could be within the limits.
         for (guardrail, limit) in [("allowedRegions", allowed_regions), ("allowedLogGroups", allowed_log_groups)] {
             if limit.is_some_and(|limit| !limit.iter().any(|item| item == "*")) {
                 problems.push(Problem::forbidden(
                     guardrail,
                     "spec.access",
-                    "FullAccess goes beyond what is allowed: use Minimal",
+                    "FullAccess exceeds what is allowed: use Minimal",
                 ));
             }
         }
@@ -178,26 +178,26 @@ fn check_scope(
             problems.push(Problem::forbidden(
                 "allowedRegions",
                 "spec.scope.regions",
-                format!("{region:?} is not among {}", allowed.join(", ")),
+                format!("{region:?} is not one of {}", allowed.join(", ")),
             ));
         }
     }
     if let Some(allowed) = allowed_log_groups {
         let groups = scope.log_groups.unwrap_or_else(|| vec!["/aws/rds/*".into()]);
-        for group in groups.iter().filter(|group| !allowed.iter().any(|limit| lies_within(group, limit))) {
+        for group in groups.iter().filter(|group| !allowed.iter().any(|limit| is_within(group, limit))) {
             problems.push(Problem::forbidden(
                 "allowedLogGroups",
                 "spec.scope.logGroups",
-                format!("{group:?} does not lie within {}", allowed.join(", ")),
+                format!("{group:?} is not within {}", allowed.join(", ")),
             ));
         }
     }
 }
 
-/// Does every log group that `group` can match also match `limit`? `limit` may hold `*` anywhere.
-fn lies_within(group: &str, limit: &str) -> bool {
-    // `*` in the group is a character like any other here: only a `*` of the limit can cover it. That is exact for
-    // what a limit can express.
+/// True if `limit` matches every log group that `group` can match. `limit` may contain `*` anywhere.
+fn is_within(group: &str, limit: &str) -> bool {
+    // A `*` in the group is treated as a plain character that only a `*` of the limit matches. This is exact for the
+    // patterns that a limit can express.
     let (mut g, mut l) = (0, 0);
     let (group, limit) = (group.as_bytes(), limit.as_bytes());
     let mut retry = None;
@@ -221,10 +221,10 @@ fn lies_within(group: &str, limit: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::lies_within;
+    use super::is_within;
 
     #[test]
-    fn a_log_group_lies_within_what_a_limit_matches() {
+    fn a_log_group_is_within_what_a_limit_matches() {
         for (group, limit) in [
             ("/aws/rds/cluster/a", "/aws/rds/*"),
             ("/aws/rds/*", "/aws/rds/*"),
@@ -233,7 +233,7 @@ mod tests {
             ("/a/b", "/a/b"),
             ("/x/a/y", "/*/a/*"),
         ] {
-            assert!(lies_within(group, limit), "{group} in {limit}");
+            assert!(is_within(group, limit), "{group} in {limit}");
         }
         for (group, limit) in [
             ("/aws/rds/*", "/aws/rds/cluster/*"),
@@ -242,7 +242,7 @@ mod tests {
             ("/a/b", "/a"),
             ("/a", "/a/b"),
         ] {
-            assert!(!lies_within(group, limit), "{group} in {limit}");
+            assert!(!is_within(group, limit), "{group} in {limit}");
         }
     }
 }

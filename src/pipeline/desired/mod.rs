@@ -1,4 +1,4 @@
-//! Spec + account facts → what must be in AWS. No I/O, no clock: bad input ends here, with the field's path.
+//! Spec + account facts → desired state in AWS. No I/O, no clock. Invalid input is refused here, with the field's path.
 
 mod guardrails;
 mod problem;
@@ -21,16 +21,16 @@ use crate::model::ownership::{Ownership, Tags};
 use crate::model::settings::{AccountFacts, Settings};
 pub use problem::{Problem, Refused};
 
-/// Which AWS resources an object is about. Derived, never remembered: all that deletion needs.
+/// The AWS resources of an object. Derived from the spec each time, never stored; deletion needs nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Who we are, as tags say it.
+    /// The cluster and the object, as ownership tags name them.
     pub ownership: Ownership,
     /// Name of the policy.
     pub policy_name: PolicyName,
     /// Path of the policy.
     pub policy_path: IamPath,
-    /// ARN of the policy, also where `FullAccess` manages none: it may be left from `Minimal`.
+    /// ARN of the policy. Also set with `FullAccess`: the policy may be left from `Minimal`.
     pub policy_arn: PolicyArn,
     /// Name of the role.
     pub role_name: RoleName,
@@ -57,10 +57,10 @@ pub struct DesiredPolicy {
     pub fingerprint: Fingerprint,
 }
 
-/// What must be in AWS.
+/// The desired state in AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
-    /// Which resources.
+    /// The resources.
     pub identity: Identity,
     /// The managed policy; none with `FullAccess`.
     pub policy: Option<DesiredPolicy>,
@@ -72,11 +72,11 @@ pub struct Desired {
     pub boundary: Option<String>,
     /// All tags of both, ownership included.
     pub tags: Tags,
-    /// May an unowned resource be taken over?
+    /// Whether existing resources are adopted.
     pub adoption: AdoptionPolicy,
-    /// Write, or report only?
+    /// Whether differences are repaired or only reported.
     pub management: ManagementPolicy,
-    /// Remove attachments of others, or report them?
+    /// Whether policies of others on the role are removed or only reported.
     pub attachments: AttachmentPolicy,
 }
 
@@ -92,21 +92,21 @@ impl Desired {
         if self.policy.is_some() { &self.identity.policy_arn } else { &self.identity.full_access_arn }
     }
 
-    /// Keys of the tags that we put on resources, those of ownership aside.
+    /// Keys of the tags that the operator sets on resources, without the ownership tags.
     pub fn own_tag_keys(&self) -> Vec<String> {
         self.tags.keys().filter(|key| !key.starts_with(RESERVED_TAG_PREFIX)).cloned().collect()
     }
 
-    /// The policy of the other `access` mode: ours to detach.
+    /// The policy of the other `access` mode, which the operator detaches.
     pub fn superseded_attachment(&self) -> &PolicyArn {
         if self.policy.is_some() { &self.identity.full_access_arn } else { &self.identity.policy_arn }
     }
 }
 
-/// Which resources an object is about.
+/// The AWS resources of an object.
 ///
 /// # Errors
-/// Names or paths that IAM would not take, with the field's path.
+/// Names or paths that IAM does not allow, with the field's path.
 pub fn identity(
     owner: &Owner,
     spec: &AuroraLogExportPolicySpec,
@@ -161,10 +161,10 @@ fn parsed<T>(
     parse(value.to_owned()).map_err(|error| problems.push(Problem::invalid(field, error.to_string()))).ok()
 }
 
-/// What must be in AWS.
+/// The desired state in AWS.
 ///
 /// # Errors
-/// Everything that is wrong with the spec at once: invalid fields, and guardrails that it breaks.
+/// All problems of the spec at once: invalid fields, and guardrails that it violates.
 pub fn desired(
     owner: &Owner,
     spec: &AuroraLogExportPolicySpec,
@@ -198,7 +198,7 @@ pub fn desired(
     })
 }
 
-/// What deleting the object does: its own policy, or the default, and never laxer than the account allows.
+/// The effective deletion policy: the spec's or the operator's default, but never laxer than the account allows.
 pub fn deletion_policy(
     spec: &AuroraLogExportPolicySpec,
     settings: &Settings,
@@ -230,14 +230,14 @@ fn policy(
     if problems.len() > before {
         return None;
     }
-    // Counted before the document is made: some thirty kilobytes of scope multiply out to gigabytes.
+    // The size is computed before the document is built: thirty kilobytes of scope can expand to gigabytes.
     let size = permissions::counted_size(&scope, &account.partition);
     if size > MANAGED_POLICY_LIMIT {
         problems.push(Problem::invalid(
             "spec.scope",
             format!(
-                "gives a policy of {size} characters, IAM takes {MANAGED_POLICY_LIMIT}: use fewer items or wildcards, \
-                 or split it into several objects"
+                "results in a policy of {size} characters, but IAM allows {MANAGED_POLICY_LIMIT}: use fewer items, use \
+                 wildcards, or split it into several objects"
             ),
         ));
         return None;
@@ -273,7 +273,7 @@ fn description(spec: &AuroraLogExportPolicySpec, ownership: &Ownership, problems
     if let Some(found) = text.chars().find(|c| !accepted(*c)) {
         problems.push(Problem::invalid(
             "spec.description",
-            format!("contains {found:?}, which IAM does not take: use Latin-1 characters"),
+            format!("contains {found:?}, which IAM does not allow: use Latin-1 characters"),
         ));
     }
     text.clone()
@@ -291,7 +291,9 @@ fn boundary(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, problems: 
         if !name.is_some_and(named) {
             problems.push(Problem::invalid(
                 "spec.permissionsBoundary",
-                format!("must be the ARN of a policy of this account ({own}…) or of AWS ({managed}…)"),
+                format!(
+                    "must be the ARN of a policy in this account ({own}…) or of an AWS-managed policy ({managed}…)"
+                ),
             ));
         }
     }

@@ -1,15 +1,15 @@
-//! What is wrong with a spec: each problem with the path of its field.
+//! Problems of a spec, each with the path of its field.
 
 use crate::api::Reason;
 
-/// One thing that is wrong with a spec.
+/// One problem of a spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Path of the field, as in `spec.scope.regions[1]`.
     pub field: String,
-    /// What is wrong with it, and what to do.
+    /// What is wrong with the field, and the next step.
     pub message: String,
-    /// The guardrail or flag that forbids it; none: invalid whatever the guardrails.
+    /// The guardrail or flag that forbids the value; `None` if the value is invalid regardless of guardrails.
     pub guardrail: Option<&'static str>,
 }
 
@@ -32,13 +32,13 @@ impl std::fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a spec: never empty.
+/// All problems of a spec. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct Refused(pub Vec<Problem>);
 
 impl Refused {
-    /// `NotPermitted` if only guardrails stand against the spec, else `InvalidSpec`.
+    /// `NotPermitted` if only guardrails forbid the spec, otherwise `InvalidSpec`.
     pub fn reason(&self) -> Reason {
         if self.0.iter().all(|problem| problem.guardrail.is_some()) {
             Reason::NotPermitted

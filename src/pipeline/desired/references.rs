@@ -1,16 +1,16 @@
-//! What a spec says about Kubernetes: names, references, intervals.
+//! Checks of the fields about Kubernetes: names, references, intervals.
 
 use super::problem::Problem;
 use crate::api::AuroraLogExportPolicySpec;
 use crate::model::names::Owner;
 
-/// The longest `metadata.name`: with a namespace before it the owner tag stays below IAM's 256 characters.
+/// The longest `metadata.name`: with the namespace, the owner tag stays within IAM's 256 characters.
 const MAX_OBJECT_NAME: usize = 128;
 
 /// The shortest `driftCheckInterval`.
 const MIN_DRIFT_CHECK_INTERVAL: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// Fields that say nothing about AWS: an object may have been stored before the API server knew their rules.
+/// Checks fields that do not concern AWS. An object may have been stored before the API server had these rules.
 pub(super) fn check(owner: &Owner, spec: &AuroraLogExportPolicySpec, problems: &mut Vec<Problem>) {
     if owner.name.len() > MAX_OBJECT_NAME {
         let length = owner.name.len();

@@ -90,7 +90,7 @@ impl ListRule {
                 ));
             }
             if items[..index].contains(item) {
-                problems.push(Problem::invalid(format!("{field}[{index}]"), format!("{item:?} stands there twice")));
+                problems.push(Problem::invalid(format!("{field}[{index}]"), format!("{item:?} is listed twice")));
             }
         }
         if *star_stands_alone && items.len() > 1 && items.iter().any(|item| item == "*") {
@@ -99,7 +99,7 @@ impl ListRule {
     }
 }
 
-/// The scope in force: what is unset is the guide's.
+/// The effective scope: an unset list has the guide's value.
 pub(super) fn scope(spec: Option<&Scope>, problems: &mut Vec<Problem>) -> PermissionScope {
     let mut scope = PermissionScope::default();
     let Some(Scope { regions, account_ids, log_groups, log_streams, group_creation }) = spec else {
@@ -120,7 +120,7 @@ pub(super) fn scope(spec: Option<&Scope>, problems: &mut Vec<Problem>) -> Permis
     scope
 }
 
-/// Each an RDS ARN of the target account and partition.
+/// Checks that each item is an RDS ARN of the target account and partition.
 ///
 /// Source: the RDS user guide's page on the confused deputy; wildcards such as `arn:aws:rds:*:123456789012:*` are
 /// allowed there.
@@ -139,7 +139,7 @@ pub(super) fn check_source_arns(arns: &[String], account: &AccountFacts, problem
             continue;
         };
         let safe = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"*?:._/-".contains(&b));
-        let right = scheme == "arn"
+        let valid = scheme == "arn"
             && partition == account.partition.as_str()
             && service == "rds"
             && owner == account.id.as_str()
@@ -147,7 +147,7 @@ pub(super) fn check_source_arns(arns: &[String], account: &AccountFacts, problem
             && !resource.is_empty()
             && safe(region)
             && safe(resource);
-        if !right {
+        if !valid {
             problems.push(Problem::invalid(
                 format!("spec.trust.sourceArns[{index}]"),
                 format!(

@@ -1,4 +1,4 @@
-//! All tags of policy and role: the spec's, the account's and those of ownership, as IAM takes them.
+//! All tags of the policy and the role: the spec's, the account's and the ownership tags, within IAM's limits.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::model::settings::AccountFacts;
 /// The most tags that IAM allows on a resource.
 const MAX_TAGS: usize = 50;
 
-/// Default tags, then the spec's, then the required ones, then ownership.
+/// The spec's tags, the required and default tags that the spec does not set, and the ownership tags.
 pub(super) fn tags(
     spec: &AuroraLogExportPolicySpec,
     account: &AccountFacts,
@@ -24,19 +24,20 @@ pub(super) fn tags(
         let field = format!("spec.tags[{key:?}]");
         let folded = key.to_lowercase();
         if folded.starts_with("aws:") || folded.starts_with(RESERVED_TAG_PREFIX) {
-            problems.push(Problem::invalid(&field, "keys under aws: and auroralogexport.dev/ are reserved"));
+            problems.push(Problem::invalid(&field, "keys that begin with aws: or auroralogexport.dev/ are reserved"));
         }
         if let Some(other) = by_folded_key.insert(folded, key) {
             problems.push(Problem::invalid(
                 &field,
-                format!("differs from {other:?} only in case, which is one key to IAM"),
+                format!("differs from {other:?} only in case: IAM treats them as one key"),
             ));
         }
         if !(1..=128).contains(&key.chars().count()) || !key.chars().all(is_tag_character) {
-            problems.push(Problem::invalid(&field, "a key has 1 to 128 letters, digits, spaces or _.:/=+-@"));
+            problems.push(Problem::invalid(&field, "a key must have 1 to 128 letters, digits, spaces or _.:/=+-@"));
         }
         if value.chars().count() > 256 || !value.chars().all(is_tag_character) {
-            problems.push(Problem::invalid(&field, "a value has at most 256 letters, digits, spaces or _.:/=+-@"));
+            problems
+                .push(Problem::invalid(&field, "a value must have at most 256 letters, digits, spaces or _.:/=+-@"));
         }
     }
     let mut tags = own.clone();
@@ -51,7 +52,10 @@ pub(super) fn tags(
     if tags.len() > MAX_TAGS {
         problems.push(Problem::invalid(
             "spec.tags",
-            format!("gives {} tags with the account's and the three of ownership; IAM takes {MAX_TAGS}", tags.len()),
+            format!(
+                "results in {} tags with the account's tags and the three ownership tags: IAM allows {MAX_TAGS}",
+                tags.len()
+            ),
         ));
     }
     tags

@@ -1,4 +1,4 @@
-//! Every field at its limits, and beyond: what is refused names the field, and all of it at once.
+//! Every field at and beyond its limits: all problems are reported at once, each with its field.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ fn tags(count: usize) -> Value {
 }
 
 #[test]
-fn values_at_their_limits_are_taken() {
+fn values_at_their_limits_are_accepted() {
     let boundary = |rest: &str| json!({ "permissionsBoundary": format!("arn:aws:iam::{rest}") });
     for good in [
         json!({}),
@@ -65,7 +65,7 @@ fn values_at_their_limits_are_taken() {
 
 #[test]
 #[allow(clippy::too_many_lines)] // one table
-fn what_is_refused_names_its_field() {
+fn an_invalid_value_is_refused_with_its_field() {
     let scope = |list: &str, items: Value| json!({ "scope": { list: items } });
     let arns = |items: Value| json!({ "trust": { "sourceArns": items } });
     let boundary = |arn: &str| json!({ "permissionsBoundary": arn });
@@ -158,7 +158,7 @@ fn what_is_refused_names_its_field() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once() {
+fn all_problems_are_reported_at_once() {
     let refused = wanted(json!({
         "description": "€",
         "scope": { "regions": ["x"], "logStreams": ["a:b", "c"] },
@@ -186,8 +186,8 @@ fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[test]
-fn a_policy_too_large_for_iam_is_refused_with_its_size_and_is_never_made() {
-    // 2,000,000 ARNs of more than a kilobyte: to make them takes gigabytes, to count them nothing.
+fn a_policy_too_large_for_iam_is_refused_with_its_size_and_never_built() {
+    // 2,000,000 ARNs of more than a kilobyte: building them takes gigabytes, computing their size takes nothing.
     let refused = wanted(json!({ "scope": {
         "regions": items(40, |i| format!("xx-y-{i}")),
         "accountIds": items(50, |i| format!("{i:012}")),

@@ -1,4 +1,4 @@
-//! Guardrails and flags, one by one: what they refuse is `NotPermitted` and names the guardrail.
+//! Guardrails and flags, one by one: a refusal is `NotPermitted` and names the guardrail.
 
 use serde_json::{Value, json};
 
@@ -21,9 +21,9 @@ fn with(mut guardrails: Value, guardrail: &str, value: Value) -> Value {
 
 #[test]
 #[allow(clippy::too_many_lines)] // one table
-fn a_guardrail_refuses_what_breaks_it_and_nothing_else() {
+fn a_guardrail_refuses_only_what_violates_it() {
     let scope = |list: &str, items: Value| json!({ "scope": { list: items } });
-    for (guardrail, value, broken, field, kept) in [
+    for (guardrail, value, violating, field, allowed) in [
         (
             "namePrefix",
             json!("acme-"),
@@ -128,16 +128,16 @@ fn a_guardrail_refuses_what_breaks_it_and_nothing_else() {
         ),
     ] {
         let account = guarded(with(everything(), guardrail, value.clone()));
-        let refused = wanted_in(&account, broken.clone()).expect_err(&format!("{guardrail}: {broken}"));
+        let refused = wanted_in(&account, violating.clone()).expect_err(&format!("{guardrail}: {violating}"));
         assert_eq!(refused.reason(), Reason::NotPermitted, "{guardrail}: {refused}");
         let named: Vec<_> = refused.0.iter().map(|problem| (problem.guardrail, problem.field.as_str())).collect();
-        assert_eq!(named, [(Some(guardrail), field)], "{broken}");
+        assert_eq!(named, [(Some(guardrail), field)], "{violating}");
         assert!(refused.to_string().contains(guardrail), "{refused}");
-        let result = wanted_in(&account, kept.clone());
-        assert!(result.is_ok(), "{guardrail} allows {kept}: {}", result.unwrap_err());
-        // Without the guardrail the same spec is fine.
-        let free = wanted_in(&guarded(everything()), broken.clone());
-        assert!(free.is_ok() || guardrail == "allowFullAccess" || guardrail == "allowAdoption", "{broken}");
+        let result = wanted_in(&account, allowed.clone());
+        assert!(result.is_ok(), "{guardrail} allows {allowed}: {}", result.unwrap_err());
+        // Without the guardrail, the same spec is accepted.
+        let free = wanted_in(&guarded(everything()), violating.clone());
+        assert!(free.is_ok() || guardrail == "allowFullAccess" || guardrail == "allowAdoption", "{violating}");
     }
 }
 
@@ -161,7 +161,7 @@ fn an_account_that_allows_everything_allows_everything() {
 #[test]
 fn the_operators_flags_hold_where_no_account_stands_between() {
     let lax = settings;
-    for (flag, settings, broken, field) in [
+    for (flag, settings, violating, field) in [
         (
             "--allow-full-access",
             Settings { allow_full_access: false, ..lax() },
@@ -182,13 +182,13 @@ fn the_operators_flags_hold_where_no_account_stands_between() {
             "spec.outputs.configMapRef",
         ),
     ] {
-        let spec = spec(broken);
+        let spec = spec(violating);
         let refused = desired(&owner(), &spec, &settings, &account()).unwrap_err();
         assert_eq!(refused.reason(), Reason::NotPermitted, "{refused}");
         assert_eq!(refused.0[0].field, field);
         assert!(refused.to_string().contains(flag), "{refused}");
         assert!(desired(&owner(), &spec, &lax(), &account()).is_ok(), "{flag}");
-        // An account decides for itself; only outputs stay the operator's affair.
+        // An account has its own guardrails; only outputs depend on the operator's flag.
         let account = guarded(everything());
         let behind = desired(&owner(), &spec, &settings, &account);
         assert_eq!(behind.is_err(), flag == "--enable-outputs", "{flag}");
@@ -196,7 +196,7 @@ fn the_operators_flags_hold_where_no_account_stands_between() {
 }
 
 #[test]
-fn an_invalid_spec_is_invalid_also_where_guardrails_refuse_it_too() {
+fn an_invalid_spec_that_violates_a_guardrail_is_invalid() {
     let account = guarded(json!({ "allowFullAccess": false }));
     let refused = wanted_in(&account, json!({ "access": "FullAccess", "description": "€" })).unwrap_err();
     assert_eq!(refused.reason(), Reason::InvalidSpec);

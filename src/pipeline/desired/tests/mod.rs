@@ -1,4 +1,4 @@
-//! What a spec means, and what is refused. Specs are written as users write them, in JSON.
+//! The desired state of specs, and which specs are refused. Specs are JSON, as users write them.
 
 mod fields;
 mod limits;
@@ -26,7 +26,7 @@ fn account() -> AccountFacts {
     AccountFacts { id: AccountId::parse(ACCOUNT).unwrap(), partition: Partition::parse("aws").unwrap(), binding: None }
 }
 
-/// The account behind an `AwsAccount` with these guardrails.
+/// The account of an `AwsAccount` with these guardrails.
 fn guarded(guardrails: Value) -> AccountFacts {
     AccountFacts {
         binding: Some(AccountBinding {

@@ -1,5 +1,5 @@
-//! Ten thousand bad specs, and ten thousand objects of any shape: none makes it panic, each is refused with its field's
-//! path.
+//! Ten thousand invalid specs and ten thousand objects of any shape: none causes a panic, and each refusal names the
+//! path of a field.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::model::names::Owner;
 use crate::model::stored::PolicyObject;
 use crate::pipeline::desired::desired;
 
-/// A string that breaks any rule on names, Regions, groups, streams, ARNs and tags: none allows these characters.
+/// A string that violates every rule on names, Regions, groups, streams, ARNs and tags: none allows these characters.
 fn hostile() -> impl Strategy<Value = String> {
     (any::<String>(), prop::sample::select(vec!['"', '$', '{', '}', '\u{0}', '\u{1f600}'])).prop_map(
         |(mut text, bad)| {
@@ -21,7 +21,7 @@ fn hostile() -> impl Strategy<Value = String> {
     )
 }
 
-/// A spec with one field that is wrong, and the path of that field.
+/// A spec with one invalid field, and the path of that field.
 fn bad() -> impl Strategy<Value = (Value, String)> {
     let named = |field: &'static str| hostile().prop_map(move |text| (json!({ field: text }), format!("spec.{field}")));
     let listed = |outer: &'static str, list: &'static str, good: &'static str| {
@@ -59,7 +59,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_bad_value_anywhere_is_refused_by_its_path((value, field) in bad()) {
+    fn an_invalid_value_anywhere_is_refused_with_its_path((value, field) in bad()) {
         let spec: AuroraLogExportPolicySpec = serde_json::from_value(value).unwrap();
         let refused = desired(&Owner::new("shop", "orders"), &spec, &settings(), &account()).unwrap_err();
         prop_assert_eq!(refused.reason(), Reason::InvalidSpec);
@@ -73,7 +73,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_panics_whatever_is_in_all_fields_at_once(
+    fn arbitrary_values_in_all_fields_do_not_panic(
         text in prop::collection::vec(prop_oneof![any::<String>(), Just("*".to_owned()), "[a-z]{0,3}"], 12),
         names in ("[a-z]{0,70}", "[a-z]{0,300}"),
     ) {
@@ -90,7 +90,7 @@ proptest! {
     }
 }
 
-/// Names of fields, good and bad words, numbers: what specs are made of, in any arrangement.
+/// Names of fields, valid and invalid values, numbers: the parts of specs, in any arrangement.
 fn anything() -> impl Strategy<Value = Value> {
     let key = prop::sample::select(vec![
         "policyName",
@@ -170,7 +170,7 @@ fn anything() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A spec that is readable more often than not.
+/// A spec that can usually be parsed.
 fn almost() -> impl Strategy<Value = Value> {
     let words = |some: &'static [&'static str]| prop::sample::select(some).prop_map(Value::from);
     let list = |some: &'static [&'static str]| prop::collection::vec(words(some), 0..3).prop_map(Value::from);
@@ -194,7 +194,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_stored_is_read_and_what_is_refused_names_its_field(
+    fn any_stored_object_is_parsed_and_refusals_name_a_field(
         spec in prop_oneof![anything(), almost()],
         status in prop_oneof![Just(Value::Null), anything()],
     ) {
@@ -217,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_bytes_come_nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn arbitrary_bytes_do_not_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(serde_json::from_slice::<PolicyObject>(&bytes).map_or(true, |object| object.spec.is_err()));
     }
 }

@@ -1,4 +1,4 @@
-//! The values in force: defaults, tags, boundary, access, deletion policy.
+//! The effective values: defaults, tags, boundary, access, deletion policy.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::model::settings::AccountFacts;
 use crate::pipeline::desired::{deletion_policy, desired};
 
 #[test]
-fn an_empty_spec_is_the_guide_under_default_names() {
+fn an_empty_spec_gives_the_guides_policy_with_default_names() {
     let desired = wanted(json!({})).unwrap();
     let identity = &desired.identity;
     assert_eq!(identity.policy_arn.as_str(), "arn:aws:iam::123456789012:policy/aurora-log-export/shop.orders");
@@ -29,7 +29,7 @@ fn an_empty_spec_is_the_guide_under_default_names() {
 }
 
 #[test]
-fn long_default_names_are_shortened_and_prefixes_stand_before_them() {
+fn long_default_names_are_shortened_with_their_prefix() {
     let far = Owner::new("n".repeat(63), "m".repeat(128));
     let desired = |account: &AccountFacts| desired(&far, &spec(json!({})), &settings(), account).unwrap().identity;
     let identity = desired(&account());
@@ -43,7 +43,7 @@ fn long_default_names_are_shortened_and_prefixes_stand_before_them() {
 }
 
 #[test]
-fn names_and_paths_are_those_of_the_spec_then_of_the_account_then_of_the_operator() {
+fn names_and_paths_come_from_the_spec_then_the_account_then_the_operator() {
     let own = wanted(json!({ "policyName": "p", "roleName": "r", "policyPath": "/", "rolePath": "/x/" })).unwrap();
     assert_eq!(own.identity.policy_arn.as_str(), "arn:aws:iam::123456789012:policy/p");
     assert_eq!(own.identity.role_arn.as_str(), "arn:aws:iam::123456789012:role/x/r");
@@ -52,7 +52,7 @@ fn names_and_paths_are_those_of_the_spec_then_of_the_account_then_of_the_operato
 }
 
 #[test]
-fn full_access_attaches_the_partitions_own_policy_and_manages_none() {
+fn full_access_attaches_the_aws_managed_policy_of_the_partition() {
     let china = AccountFacts { partition: Partition::parse("aws-cn").unwrap(), ..account() };
     let desired = wanted_in(&china, json!({ "access": "FullAccess" })).unwrap();
     assert!(desired.policy.is_none());
@@ -61,13 +61,13 @@ fn full_access_attaches_the_partitions_own_policy_and_manages_none() {
 }
 
 #[test]
-fn tags_are_the_specs_the_accounts_and_those_of_ownership() {
+fn tags_come_from_the_spec_the_account_and_ownership() {
     let account = guarded(json!({
         "requiredTags": { "cost": "42", "Team": "core" },
         "defaultTags": { "env": "prod", "stage": "live" },
     }));
     let wanted = wanted_in(&account, json!({ "tags": { "Env": "test", "team": "core" } })).unwrap();
-    assert_eq!(wanted.own_tag_keys(), ["Env", "cost", "stage", "team"], "the operator's own are not among them");
+    assert_eq!(wanted.own_tag_keys(), ["Env", "cost", "stage", "team"], "without the ownership tags");
     let tags = wanted.tags;
     let expected = [
         ("Env", "test"),
@@ -79,11 +79,11 @@ fn tags_are_the_specs_the_accounts_and_those_of_ownership() {
         ("team", "core"),
     ];
     let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    assert_eq!(tags, expected, "a key in other case is the same key to IAM");
+    assert_eq!(tags, expected, "IAM treats a key in another case as the same key");
 }
 
 #[test]
-fn more_than_fifty_tags_are_counted_with_those_of_account_and_ownership() {
+fn the_tag_limit_includes_the_tags_of_account_and_ownership() {
     let own: serde_json::Map<_, _> = (0..46).map(|i| (format!("k{i}"), json!(""))).collect();
     let one = guarded(json!({ "requiredTags": { "a": "b" } }));
     assert_eq!(wanted_in(&one, json!({ "tags": own })).unwrap().tags.len(), 50);
@@ -94,18 +94,18 @@ fn more_than_fifty_tags_are_counted_with_those_of_account_and_ownership() {
 }
 
 #[test]
-fn the_boundary_is_the_specs_or_the_accounts() {
+fn the_boundary_comes_from_the_spec_or_the_account() {
     let arn = "arn:aws:iam::123456789012:policy/b";
     let of = |account: &AccountFacts, spec| wanted_in(account, spec).unwrap().boundary;
     assert_eq!(of(&account(), json!({})), None);
     assert_eq!(of(&account(), json!({ "permissionsBoundary": arn })).as_deref(), Some(arn));
-    let demanding = guarded(json!({ "permissionsBoundary": arn }));
-    assert_eq!(of(&demanding, json!({})).as_deref(), Some(arn));
-    assert_eq!(of(&demanding, json!({ "permissionsBoundary": arn })).as_deref(), Some(arn));
+    let requiring = guarded(json!({ "permissionsBoundary": arn }));
+    assert_eq!(of(&requiring, json!({})).as_deref(), Some(arn));
+    assert_eq!(of(&requiring, json!({ "permissionsBoundary": arn })).as_deref(), Some(arn));
 }
 
 #[test]
-fn trust_names_rds_and_what_protects_it() {
+fn the_trust_policy_allows_rds_with_the_protection() {
     let trust = |trust| {
         let json = wanted(json!({ "trust": trust })).unwrap().trust.to_json();
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -121,7 +121,7 @@ fn trust_names_rds_and_what_protects_it() {
 }
 
 #[test]
-fn deletion_is_the_stricter_of_what_is_said() {
+fn the_deletion_policy_is_the_stricter_of_spec_and_account() {
     use DeletionPolicy::{Delete, Retain};
     for (own, default, limit, expected) in [
         (None, Delete, None, Delete),
@@ -129,7 +129,7 @@ fn deletion_is_the_stricter_of_what_is_said() {
         (None, Delete, Some(Retain), Retain),
         (Some(Delete), Delete, None, Delete),
         (Some(Retain), Delete, None, Retain),
-        // Said explicitly, it overrides the operator's default, but not the account.
+        // An explicit value overrides the operator's default, but not the account.
         (Some(Delete), Retain, None, Delete),
         (Some(Delete), Delete, Some(Retain), Retain),
         (Some(Retain), Delete, Some(Delete), Retain),
@@ -145,7 +145,7 @@ fn deletion_is_the_stricter_of_what_is_said() {
 }
 
 #[test]
-fn an_object_owns_what_its_namespace_and_name_say() {
+fn ownership_is_derived_from_namespace_and_name() {
     let ownership = wanted(json!({})).unwrap().identity.ownership;
     assert_eq!(ownership.owner(), &owner());
     assert_eq!(ownership.consent(), "prod/shop/orders");
