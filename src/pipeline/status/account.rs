@@ -7,47 +7,47 @@ use crate::api::condition::whole_seconds;
 use crate::api::{AwsAccountStatus as Status, Condition, ConditionType, Reason};
 use crate::pipeline::port::{ErrorClass, IamError};
 
-/// What a look at an account came to.
+/// The outcome of a check of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// AWS takes us for whom the spec says.
+    /// The verified STS caller identity belongs to the account.
     Usable {
-        /// Who we are there.
+        /// ARN of the verified STS caller identity.
         caller_arn: String,
-        /// Has the account the service-linked role? `None`: not known.
+        /// Whether the account has the service-linked role; `None` if unknown.
         service_linked_role: Option<bool>,
     },
-    /// It cannot be used, or nobody knows.
+    /// The account cannot be used, or the check failed.
     Failed {
         /// Reason of `Ready`.
         reason: Reason,
-        /// What failed and what to do; nothing that varies from try to try.
+        /// What failed and the next step; equal for all attempts.
         message: String,
     },
-    /// It is to go, and policies still need it.
+    /// The account is being deleted, and policies still use it.
     InUse {
-        /// Which.
+        /// The policies that use it, and the next step.
         message: String,
     },
 }
 
-/// What is told whatever the outcome.
+/// Facts that are reported for every outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// How many policies refer to the account.
+    /// Number of policies that refer to the account.
     pub policies: i64,
-    /// The drift scan in force, and why.
+    /// The drift scan mode in effect, and why.
     pub drift_scan: String,
 }
 
 impl Outcome {
-    /// What an error of AWS, or the way to it, means for an account.
+    /// The outcome of an error of AWS, or of the connection to it.
     pub fn of(error: &IamError) -> Self {
         let reason = match error.class {
             ErrorClass::CredentialsInvalid => Reason::CredentialsInvalid,
             ErrorClass::AccessDenied => Reason::AccessDenied,
             ErrorClass::AccountMismatch => Reason::AccountMismatch,
-            // sts:AssumeRole with values that STS does not take: the role's own limits, or a Region that is off.
+            // sts:AssumeRole with values that STS rejects: the role's own limits, or a Region that is not enabled.
             ErrorClass::InvalidInput | ErrorClass::LimitExceeded => Reason::AccessDenied,
             ErrorClass::Throttled
             | ErrorClass::Transient
@@ -59,7 +59,7 @@ impl Outcome {
         Self::Failed { reason, message: error.user_message() }
     }
 
-    /// True for a failure that may pass by itself: what was known before counts for a while.
+    /// True for a failure that may be temporary: the last known state stays valid for a while.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Failed { reason: Reason::Progressing, .. })
     }
@@ -90,11 +90,11 @@ pub fn next(old: &Status, outcome: &Outcome, facts: &Facts, generation: i64, now
         Outcome::Usable { caller_arn, service_linked_role } => {
             next.caller_arn = Some(caller_arn.clone());
             next.service_linked_role = *service_linked_role;
-            let message = format!("the operator works in this account as {caller_arn}");
+            let message = format!("the operator's identity in this account is {caller_arn}");
             vec![set(ConditionType::Ready, "True", Reason::InSync, &message)]
         }
         Outcome::Failed { reason, message } => {
-            // Whom AWS took us for once says nothing about now.
+            // The last verified caller identity is no longer valid.
             next.caller_arn = None;
             let second = if outcome.may_pass() {
                 set(ConditionType::Reconciling, "True", Reason::Retrying, message)
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn every_outcome_has_its_row() {
+    fn every_outcome_has_its_conditions() {
         let busy = Outcome::InUse { message: "a/b needs it".into() };
         for (outcome, expected) in [
             (usable(), &["Ready=True InSync"][..]),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_changes_where_nothing_changed() {
+    fn an_equal_outcome_leaves_the_status_unchanged() {
         for outcome in [usable(), failed(ErrorClass::AccessDenied), failed(ErrorClass::Transient)] {
             let first = next(&Status::default(), &outcome, &facts(1), 1, at(0));
             assert_eq!(next(&first, &outcome, &facts(1), 1, at(60)), first, "{outcome:?}");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_aws_took_us_for_is_forgotten_when_it_no_longer_does() {
+    fn the_caller_identity_is_cleared_after_a_failure() {
         let known = next(&Status::default(), &usable(), &facts(0), 1, at(0));
         assert!(known.caller_arn.is_some());
         assert_eq!(next(&known, &failed(ErrorClass::AccessDenied), &facts(0), 1, at(1)).caller_arn, None);

@@ -1,4 +1,4 @@
-//! `status.drift`: findings as users read them.
+//! `status.drift`: findings in the form that users see.
 
 use crate::api::DriftEntry;
 use crate::pipeline::plan::Finding;
@@ -39,7 +39,7 @@ fn field(finding: &Finding) -> String {
     }
 }
 
-/// At most `limit` characters, the last of them `…` where something was cut.
+/// At most `limit` characters. A text that was cut ends with `…`.
 pub(super) fn cut(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();

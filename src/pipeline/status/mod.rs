@@ -18,51 +18,51 @@ use crate::pipeline::plan::{Part, Repair};
 use drift::cut;
 pub use sync_state::SyncState;
 
-/// What a reconcile came to.
+/// The outcome of a reconcile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// AWS is as the spec says, but for what is not being repaired.
+    /// AWS matches the spec, except for differences that are not repaired.
     InSync(SyncState),
-    /// The same, where `spec.outputs` has, or had, something to say.
+    /// Like `InSync`, for an object whose spec has, or had, `outputs`.
     Published(SyncState, Publication),
-    /// `Observe`: AWS differs.
+    /// `Observe`: AWS differs from the spec.
     Drifted(SyncState),
-    /// Work is under way.
+    /// Work is in progress.
     Progressing {
-        /// What is going on.
+        /// What is in progress.
         message: String,
-        /// Keys of all tags that our resources may carry from now on.
+        /// Keys of all tags that our resources may have from now on.
         tag_keys: Vec<String>,
     },
     /// `spec.suspend`.
     Suspended,
-    /// It cannot go on.
+    /// The reconcile failed.
     Failed(Failure),
-    /// Deletion is under way and not done.
+    /// Deletion is in progress and not complete.
     Deleting(Failure),
 }
 
-/// What became of `spec.outputs`.
+/// The result of publishing `spec.outputs`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Publication {
     /// What is published now.
     pub outputs: Option<OutputsStatus>,
-    /// Why the spec's wish was refused, if it was.
+    /// Why the publication was refused, if it was.
     pub refused: Option<(Reason, String)>,
 }
 
-/// Why it cannot go on.
+/// Why a reconcile failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Reason of `Ready`.
     pub reason: Reason,
-    /// The AWS object, the failing action and the next step; nothing that varies.
+    /// The AWS object, the failed action and the next step; equal for all attempts.
     pub message: String,
-    /// Which parts are known to be wrong.
+    /// The parts that are known to be wrong.
     pub affected: Affected,
 }
 
-/// Which of the three parts a failure is about.
+/// The parts that a failure concerns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Affected {
     /// The managed policy.
@@ -78,7 +78,7 @@ impl Affected {
     pub const ALL: Self = Self { policy: true, role: true, attachment: true };
 }
 
-/// Is `Ready` true for this generation?
+/// True if `Ready` is true for this generation.
 pub fn is_ready(status: &Status, generation: i64) -> bool {
     condition(status, ConditionType::Ready)
         .is_some_and(|ready| ready.status == "True" && ready.observed_generation == Some(generation))
@@ -118,7 +118,7 @@ pub fn next(old: &Status, outcome: &Outcome, generation: i64, now: Timestamp) ->
             conditions.keep(&[ConditionType::Drifted, ConditionType::Effective]);
         }
         Outcome::Suspended => {
-            let message = "spec.suspend is true: AWS is neither read nor changed; unset it to go on";
+            let message = "spec.suspend is true: AWS is neither read nor changed; unset it to resume";
             conditions.set(ConditionType::Ready, "False", Reason::Suspended, message);
             conditions.set(ConditionType::Stalled, "True", Reason::Suspended, message);
             conditions.parts(Affected::default(), Reason::Suspended, message);
@@ -147,7 +147,7 @@ pub fn next(old: &Status, outcome: &Outcome, generation: i64, now: Timestamp) ->
     next
 }
 
-/// Must a person act?
+/// True if manual action is required.
 fn stalls(reason: Reason) -> bool {
     !matches!(reason, Reason::Throttled | Reason::AwsUnavailable | Reason::Progressing)
 }
@@ -174,22 +174,22 @@ impl Conditions<'_> {
         });
     }
 
-    /// AWS is in sync, and yet the object is not ready.
+    /// AWS is in sync, but the object is not ready.
     fn refuse(&mut self, reason: Reason, message: &str) {
         self.new.retain(|condition| condition.type_ != ConditionType::Ready.as_str());
         self.set(ConditionType::Ready, "False", reason, message);
         self.set(ConditionType::Stalled, "True", reason, message);
     }
 
-    /// What this outcome says nothing about stays as it was, as the word of the generation it was said of.
+    /// Keeps conditions that this outcome does not determine, with the generation that they describe.
     fn keep(&mut self, types: &[ConditionType]) {
         for type_ in types {
             self.new.extend(condition(self.old, *type_).cloned());
         }
     }
 
-    /// The three parts after a failure: those affected are false; what was in sync for this generation stays; of
-    /// the rest nothing is known.
+    /// The three parts after a failure: affected parts are false, parts that were in sync for this generation are kept,
+    /// and the rest is unknown.
     fn parts(&mut self, affected: Affected, reason: Reason, message: &str) {
         let Affected { policy, role, attachment } = affected;
         for (type_, affected) in [
@@ -212,11 +212,11 @@ impl Conditions<'_> {
         let policy_name = sync.policy.as_ref().map(|policy| policy.arn.as_str());
         let role = sync.role.arn.as_str();
         let in_sync = match policy_name {
-            Some(policy) => format!("policy {policy} and role {role} are as the spec says"),
-            None => format!("role {role} is as the spec says"),
+            Some(policy) => format!("policy {policy} and role {role} match the spec"),
+            None => format!("role {role} matches the spec"),
         };
         let differing = format!(
-            "AWS differs from the spec in {} and managementPolicy is Observe; see status.drift, or set Enforce to repair it",
+            "AWS differs from the spec in {}, and managementPolicy is Observe; see status.drift, or set Enforce to repair it",
             drift::summary(&sync.findings)
         );
         if drifted {
@@ -274,7 +274,7 @@ impl Conditions<'_> {
             } else if type_ == ConditionType::PolicyReady && !sync.manages_policy {
                 self.set(type_, "True", Reason::NotManaged, "access: FullAccess manages no policy of its own");
             } else {
-                self.set(type_, "True", Reason::InSync, &format!("{what} is as the spec says"));
+                self.set(type_, "True", Reason::InSync, &format!("{what} matches the spec"));
             }
         }
     }
@@ -287,14 +287,14 @@ impl Conditions<'_> {
         if !others.is_empty() {
             let names: Vec<_> = others.iter().map(|finding| finding.actual.as_str()).collect();
             notes.push(format!(
-                "others attached {} to role {}; detach them, or set attachmentPolicy: Exclusive",
-                names.join(", "),
-                sync.role.arn
+                "role {} has policies that the operator did not attach: {}; remove them, or set attachmentPolicy: Exclusive",
+                sync.role.arn,
+                names.join(", ")
             ));
         }
         if !immutable.is_empty() {
             notes.push(
-                "the policy's description differs and IAM fixes it at creation; make a new object to change it"
+                "the policy's description differs, and IAM does not allow it to change; create a new object to change it"
                     .to_owned(),
             );
         }
@@ -306,10 +306,10 @@ impl Conditions<'_> {
         } else if !immutable.is_empty() {
             self.set(ConditionType::Drifted, "True", Reason::ImmutableInAws, &notes);
         } else {
-            self.set(ConditionType::Drifted, "False", Reason::NoDrift, "nothing differs");
+            self.set(ConditionType::Drifted, "False", Reason::NoDrift, "no drift found");
         }
     }
 }
 
-/// Longer messages are cut: metav1 allows 32,768, people read less.
+/// Longer messages are cut. metav1 allows 32,768 characters, which is more than a user reads.
 const MAX_MESSAGE: usize = 2048;

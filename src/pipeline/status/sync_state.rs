@@ -1,4 +1,4 @@
-//! What a read of AWS, and the writes after it, come to: the facts that a status in sync is made of.
+//! The state of AWS after a read and the writes that followed it: the facts in a status that is in sync.
 
 use crate::api::policy::ManagementPolicy;
 use crate::api::{PolicyStatus, RoleStatus};
@@ -7,7 +7,7 @@ use crate::pipeline::desired::Desired;
 use crate::pipeline::observe::Observed;
 use crate::pipeline::plan::{Finding, Part, Repair};
 
-/// The facts that a status in sync, or one of observed drift, is made of.
+/// The facts in a status that is in sync or reports drift.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SyncState {
     /// Account of the caller.
@@ -20,16 +20,16 @@ pub struct SyncState {
     pub role: RoleStatus,
     /// True if the object manages a policy of its own (`Minimal`).
     pub manages_policy: bool,
-    /// What differs and is not being repaired.
+    /// The differences that are not repaired.
     pub findings: Vec<Finding>,
-    /// Keys of the tags on the resources that are the object's own.
+    /// Keys of the tags that the object has set on its resources.
     pub tag_keys: Vec<String>,
-    /// Whether the account has `AWSServiceRoleForRDS`; `None`: not known.
+    /// Whether the account has `AWSServiceRoleForRDS`; `None` if unknown.
     pub service_linked_role: Option<bool>,
 }
 
 impl SyncState {
-    /// From what was read and then written. The facts about the account are left empty.
+    /// The state after a read and the writes that followed it. The facts about the account are left empty.
     pub fn of(
         desired: &Desired,
         observed: &Observed,

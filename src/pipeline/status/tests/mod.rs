@@ -14,7 +14,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
 }
 
-fn look(findings: Vec<Finding>) -> SyncState {
+fn sync_state(findings: Vec<Finding>) -> SyncState {
     SyncState {
         account_id: "123456789012".into(),
         partition: "aws".into(),
@@ -50,12 +50,12 @@ fn progressing() -> Outcome {
 }
 
 /// `True InSync`, or `-` where the condition is absent.
-fn says(status: &Status, type_: ConditionType) -> String {
+fn shown(status: &Status, type_: ConditionType) -> String {
     condition(status, type_)
         .map_or_else(|| "-".to_owned(), |condition| format!("{} {}", condition.status, condition.reason))
 }
 
-/// What Argo CD, Flux and `kubectl wait` make of it: kstatus's algorithm for custom resources.
+/// The status that Argo CD, Flux and `kubectl wait` compute: kstatus's algorithm for custom resources.
 fn kstatus(status: &Status, generation: i64) -> &'static str {
     let is_true = |type_| condition(status, type_).is_some_and(|condition| condition.status == "True");
     if status.observed_generation != generation || is_true(ConditionType::Reconciling) {

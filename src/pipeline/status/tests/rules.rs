@@ -1,14 +1,14 @@
-//! What holds for every sequence of outcomes.
+//! Rules that hold for every sequence of outcomes.
 
 use crate::api::Field;
 use proptest::prelude::*;
 
 use super::super::Publication;
-use super::{Affected, Failure, Outcome, Repair, SyncState, at, condition, finding, look, next};
+use super::{Affected, Failure, Outcome, Repair, SyncState, at, condition, finding, next, sync_state};
 use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, Reason};
 use crate::pipeline::plan::Part;
 
-fn looks() -> impl Strategy<Value = SyncState> {
+fn sync_states() -> impl Strategy<Value = SyncState> {
     let findings = prop::collection::vec(
         (
             prop::sample::select(vec![Part::Policy, Part::Role]),
@@ -19,11 +19,11 @@ fn looks() -> impl Strategy<Value = SyncState> {
     );
     (findings, any::<bool>(), any::<Option<bool>>()).prop_map(|(findings, manages_policy, service_linked_role)| {
         let findings = findings.into_iter().map(|(part, field, repair)| finding(part, field, repair)).collect();
-        let mut look = SyncState { manages_policy, service_linked_role, ..look(findings) };
+        let mut state = SyncState { manages_policy, service_linked_role, ..sync_state(findings) };
         if !manages_policy {
-            look.policy = None;
+            state.policy = None;
         }
-        look
+        state
     })
 }
 
@@ -47,9 +47,9 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         )
     };
     prop_oneof![
-        looks().prop_map(Outcome::InSync),
-        looks().prop_map(Outcome::Drifted),
-        (looks(), publication()).prop_map(|(look, publication)| Outcome::Published(look, publication)),
+        sync_states().prop_map(Outcome::InSync),
+        sync_states().prop_map(Outcome::Drifted),
+        (sync_states(), publication()).prop_map(|(state, publication)| Outcome::Published(state, publication)),
         "[a-z]{0,5}".prop_map(|message| Outcome::Progressing { message, tag_keys: vec!["team".into()] }),
         Just(Outcome::Suspended),
         failure().prop_map(Outcome::Failed),
@@ -79,25 +79,25 @@ proptest! {
             prop_assert_eq!(
                 ready,
                 !present(ConditionType::Reconciling) && !present(ConditionType::Stalled),
-                "either ready, or at work, or in need of a person: {:?}", outcome
+                "exactly one of ready, reconciling and stalled: {:?}", outcome
             );
             for one in &new.conditions {
                 let same = new.conditions.iter().filter(|other| other.type_ == one.type_).count();
-                prop_assert_eq!(same, 1, "{} stands twice", &one.type_);
+                prop_assert_eq!(same, 1, "{} occurs twice", &one.type_);
                 prop_assert!(ConditionType::from_name(&one.type_).is_some());
                 prop_assert!(Reason::from_name(&one.reason).is_some());
                 prop_assert!(matches!(&*one.status, "True" | "False" | "Unknown"));
                 prop_assert!(one.observed_generation.is_some_and(|of| of <= generation));
                 let before = status.conditions.iter().find(|old| old.type_ == one.type_ && old.status == one.status);
                 let expected = before.map_or(at(clock), |old| old.last_transition_time.0);
-                prop_assert_eq!(one.last_transition_time.0, expected, "{} flipped or did not", &one.type_);
+                prop_assert_eq!(one.last_transition_time.0, expected, "the transition time of {}", &one.type_);
             }
             for type_ in [ConditionType::PolicyReady, ConditionType::RoleReady, ConditionType::PolicyAttached] {
                 prop_assert!(present(type_), "{}", type_);
             }
             prop_assert!(new.drift.len() <= 32);
 
-            // The same outcome, later: nothing to write.
+            // The same outcome later changes nothing.
             prop_assert_eq!(&next(&new, &outcome, generation, at(clock + 1000)), &new);
             status = new;
         }
