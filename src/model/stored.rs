@@ -98,7 +98,7 @@ impl<Spec, Status> Stored<Spec, Status> {
         self.metadata.deletion_timestamp.is_some()
     }
 
-    /// True if the object carries our finalizer.
+    /// True if the object has our finalizer.
     pub fn has_finalizer(&self) -> bool {
         self.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
     }

@@ -36,7 +36,7 @@ fn verdict(spec: Value, tags: &Tags) -> Result<Plan, Conflict> {
 
 #[test]
 fn a_conflict_names_the_owner_and_the_next_step() {
-    for (others, said) in [
+    for (others, expected) in [
         (tags(&[]), "not managed by this object"),
         (tags(&[(MANAGED_BY, "prod"), (OWNER, "shop/orders")]), "not managed by this object"),
         (tags(&[(MANAGED_BY, "prod"), (CLUSTER_UID, "uid-1")]), "not managed by this object"),
@@ -50,7 +50,7 @@ fn a_conflict_names_the_owner_and_the_next_step() {
         for adoption in ["Never", "Tagged"] {
             let conflict = verdict(json!({ "adoptionPolicy": adoption }), &others).unwrap_err();
             for message in [conflict.policy.as_ref().unwrap(), conflict.role.as_ref().unwrap()] {
-                assert!(message.contains(said), "{message}");
+                assert!(message.contains(expected), "{message}");
                 assert!(message.contains("prod/shop/orders") && message.contains(CONSENT), "{message}");
             }
             assert!(conflict.message().contains("arn:aws:iam::123456789012:policy/x/shop.orders"));
