@@ -1,4 +1,4 @@
-//! AWS accounts: who we are in each, what it allows, how fast it may be called.
+//! AWS accounts: the caller identity, the IAM client and the gate of each.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -17,7 +17,7 @@ pub use super::service_linked::SERVICE_LINKED_ROLE;
 /// One AWS account, or the operator's own.
 pub struct Account {
     session: Arc<Session>,
-    /// Client and gate; made when the account's id is known.
+    /// Client and gate; created when the account's id is known.
     open: Mutex<Option<Open>>,
     make_gate: Box<dyn Fn(&CallerIdentity) -> Gate + Send + Sync>,
     service_linked_role: ServiceLinkedRole,
@@ -31,7 +31,7 @@ struct Open {
 }
 
 impl Account {
-    /// An account that nothing was asked of yet. `make_gate` gives the way out once its id is known.
+    /// An account without any call yet. `make_gate` creates the gate once the account's id is known.
     pub fn new(session: Session, make_gate: impl Fn(&CallerIdentity) -> Gate + Send + Sync + 'static) -> Self {
         Self {
             session: Arc::new(session),
@@ -59,13 +59,13 @@ impl Account {
         self.session.identity().await
     }
 
-    /// IAM of this account, for a caller; the identity must have been asked for before.
+    /// IAM of this account. `identity` comes from [`identity`](Self::identity).
     pub fn iam(&self, identity: &CallerIdentity) -> AwsIam {
         let Open { client, gate, .. } = self.open(identity);
         AwsIam::new(client, gate)
     }
 
-    /// Lists over the whole account, for the command line; the identity must have been asked for before.
+    /// Lists of the whole account, for the command line. `identity` comes from [`identity`](Self::identity).
     pub fn inventory(&self, identity: &CallerIdentity) -> Inventory {
         let Open { client, gate, .. } = self.open(identity);
         Inventory::new(client, gate)
@@ -76,29 +76,30 @@ impl Account {
         match &*open {
             Some(open) if open.account == identity.account.as_str() => open.clone(),
             _ => {
-                let made = Open {
+                let opened = Open {
                     account: identity.account.to_string(),
                     client: sdk::iam(&self.session.client_config(&identity.account)),
                     gate: Arc::new((self.make_gate)(identity)),
                 };
-                *open = Some(made.clone());
-                made
+                *open = Some(opened.clone());
+                opened
             }
         }
     }
 
-    /// After a call that failed: credentials that AWS did not accept are fetched again.
+    /// Call this after a failed call: if AWS rejected the credentials, they are fetched again.
     pub async fn credentials_failed(&self, error: &IamError) {
         if error.class == ErrorClass::CredentialsInvalid {
             self.session.invalidate().await;
         }
     }
 
-    /// Has the account the service-linked role that overrides ours? Asked once an hour; `None` if it is not known.
+    /// True if the account has the service-linked role that overrides ours; `None` if that is not known. Read at most
+    /// once an hour.
     pub async fn service_linked_role(&self, iam: &AwsIam) -> Option<bool> {
         let name = RoleName::parse(SERVICE_LINKED_ROLE).ok()?;
-        // Boxed: it is rarely done, and every reconcile would hold the room for its steps.
+        // Boxed to keep the future of a reconcile small: this call is rare.
         let ask = Box::pin(async { Ok(iam.role(&name).await?.is_some()) });
-        self.service_linked_role.look(Instant::now(), ask).await
+        self.service_linked_role.get(Instant::now(), ask).await
     }
 }

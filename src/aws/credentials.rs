@@ -1,7 +1,7 @@
-//! Credentials that are known to belong to the right account, and to nobody else.
+//! Credentials that are verified to belong to the expected account.
 //!
-//! Clients sign with what a [`Session`] hands out, which it does only after `sts:GetCallerIdentity`, made with those very
-//! credentials, has answered the expected account. So no call can go to a wrong account, whatever is rotated when.
+//! A client signs only with credentials that its [`Session`] has verified: `sts:GetCallerIdentity`, called with these
+//! credentials, returned the expected account. A rotation therefore never sends a call to another account.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -18,18 +18,19 @@ use crate::api::account::AssumeRole;
 use crate::model::names::{AccountId, Partition};
 use crate::pipeline::port::{ErrorClass, IamError, Operation};
 
-/// How long an identity is taken for verified when the credentials have not changed.
+/// How long an identity counts as verified if the credentials do not change.
 const VERIFIED_FOR: Duration = Duration::from_mins(5);
-/// A failure is the answer for everybody who asks this soon after it: a thousand objects of an account that cannot be
-/// entered must not ask STS a thousand times.
+/// How long a failure is returned to later callers: a thousand objects of an account whose role cannot be assumed must
+/// not call STS a thousand times.
 const FAILED_FOR: Duration = Duration::from_secs(1);
-/// Where STS cannot be reached, verified credentials that still hold are used on, and STS is asked again so soon.
-const ASK_AGAIN: Duration = Duration::from_secs(30);
-/// Credentials are replaced this long before they expire.
+/// If STS cannot be reached, verified credentials stay in use until they expire, and STS is called again after this
+/// time.
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+/// Credentials are renewed this long before they expire.
 const RENEW_BEFORE: Duration = Duration::from_mins(2);
-/// Where STS cannot be reached they serve until this long before their end, in which a call still ends.
+/// If STS cannot be reached, credentials are used until this long before they expire, enough for a call to complete.
 const LAST_USE: Duration = Duration::from_secs(10);
-/// Session name of assumed roles, seen in CloudTrail.
+/// Session name of assumed roles, as CloudTrail shows it.
 const SESSION_NAME: &str = "aurora-log-export-operator";
 
 /// Verified STS caller identity.
@@ -43,7 +44,7 @@ pub struct CallerIdentity {
     pub arn: String,
 }
 
-/// Verified credentials, and whose they are.
+/// Verified credentials, with their account.
 #[derive(Clone, Debug, Default)]
 struct Verified(Arc<RwLock<Option<(AccountId, Credentials)>>>);
 
@@ -61,8 +62,8 @@ impl Verified {
     }
 }
 
-/// A provider that serves only what has been verified, and only while it is of the account that its client was made
-/// for: a reconcile that began before the credentials were exchanged must not end in another account.
+/// Provides verified credentials, and only those of the account that its client was created for: a reconcile that began
+/// before the credentials were replaced must not continue in another account.
 #[derive(Clone, Debug)]
 struct OfAccount {
     verified: Verified,
@@ -85,14 +86,14 @@ pub enum Source {
     Chain,
     /// A role, assumed from another session.
     Role {
-        /// Who assumes it.
+        /// The session that assumes the role.
         base: Arc<Session>,
-        /// Which role.
+        /// The role.
         role: AssumeRole,
         /// Session tags.
         tags: Vec<(String, String)>,
     },
-    /// The credentials of another session, as they are.
+    /// The credentials of another session.
     Same(Arc<Session>),
 }
 
@@ -118,19 +119,19 @@ struct Current {
     identity: CallerIdentity,
     access_key: String,
     verified_at: Instant,
-    ask_again_at: Instant,
+    refresh_at: Instant,
     renew_before: Duration,
     expires: Option<SystemTime>,
 }
 
 impl Current {
-    fn holds(&self, for_another: Duration) -> bool {
-        self.expires.is_none_or(|expiry| expiry > SystemTime::now() + for_another)
+    fn is_valid_for(&self, duration: Duration) -> bool {
+        self.expires.is_none_or(|expiry| expiry > SystemTime::now() + duration)
     }
 }
 
 impl Session {
-    /// A session that has fetched nothing yet. `expected` is the only account whose credentials it will serve.
+    /// A session without credentials yet. It provides credentials of the account `expected` only.
     pub fn new(source: Source, expected: Option<AccountId>, config: SdkConfig, gate: Gate) -> Self {
         Self {
             source,
@@ -153,16 +154,17 @@ impl Session {
             .build()
     }
 
-    /// The verified STS caller identity; fetches and verifies credentials if there are none, or if they are about to expire.
+    /// The verified STS caller identity; fetches and verifies credentials if there are none, or if they are about to
+    /// expire.
     ///
     /// # Errors
     /// `CredentialsInvalid` if there are none or AWS does not accept them, `AccountMismatch` if they belong to another
-    /// account, `AccessDenied` if the role cannot be assumed, and whatever may go wrong on the way.
+    /// account, `AccessDenied` if the role cannot be assumed, and every other error of the calls to STS.
     pub async fn identity(&self) -> Result<CallerIdentity, IamError> {
         if let Some(current) = self.current() {
             return Ok(current);
         }
-        // One at a time: whoever waited finds what the first one fetched.
+        // One refresh at a time: callers that waited use its result.
         let mut state = self.state.lock().await;
         if let Some(current) = self.current() {
             return Ok(current);
@@ -173,17 +175,17 @@ impl Session {
             return Err(error.clone());
         }
         state.failed = None;
-        // Boxed: it is rarely done, and every reconcile would hold the room for its steps.
+        // Boxed to keep the future of a reconcile small: a refresh is rare.
         let error = match Box::pin(self.refresh(&mut state)).await {
             Ok(identity) => return Ok(identity),
             Err(error) => error,
         };
         if !error.class.is_terminal()
-            && let Some(identity) = self.use_on()
+            && let Some(identity) = self.keep_using()
         {
             return Ok(identity);
         }
-        self.ask_anew(&mut state);
+        self.discard_cached(&mut state);
         if error.class.is_terminal() {
             self.verified.set(None);
         }
@@ -191,11 +193,11 @@ impl Session {
         Err(error)
     }
 
-    /// STS failed for now: what has been verified and holds stays good for a while.
-    fn use_on(&self) -> Option<CallerIdentity> {
+    /// After a transient failure of STS: verified credentials that have not expired stay in use for [`RETRY_INTERVAL`].
+    fn keep_using(&self) -> Option<CallerIdentity> {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let current = current.as_mut().filter(|current| current.holds(LAST_USE))?;
-        current.ask_again_at = Instant::now() + ASK_AGAIN;
+        let current = current.as_mut().filter(|current| current.is_valid_for(LAST_USE))?;
+        current.refresh_at = Instant::now() + RETRY_INTERVAL;
         current.renew_before = LAST_USE;
         Some(current.identity.clone())
     }
@@ -206,12 +208,12 @@ impl Session {
         self.expected.clone().or_else(|| current.as_ref().map(|current| current.identity.account.clone()))
     }
 
-    /// AWS did not accept the credentials in one call: the next look fetches new ones. Others who are at work go on with
-    /// what they have, which is verified and may well be good.
+    /// Call this when AWS rejected the credentials: the next [`identity`](Self::identity) fetches new ones. Calls in
+    /// progress continue with the old ones, which are verified and may still be valid.
     pub async fn invalidate(&self) {
         let mut state = self.state.lock().await;
-        self.ask_anew(&mut state);
-        // The credentials of a role are its own: those that assumed it serve other accounts as well, and are good.
+        self.discard_cached(&mut state);
+        // Not for an assumed role: the base credentials serve other accounts as well and may be valid.
         if let Source::Same(base) = &self.source {
             Box::pin(base.invalidate()).await;
         }
@@ -219,11 +221,11 @@ impl Session {
 
     fn current(&self) -> Option<CallerIdentity> {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        let current = current.as_ref().filter(|it| Instant::now() < it.ask_again_at && it.holds(it.renew_before));
+        let current = current.as_ref().filter(|it| Instant::now() < it.refresh_at && it.is_valid_for(it.renew_before));
         current.map(|current| current.identity.clone())
     }
 
-    fn ask_anew(&self, state: &mut State) {
+    fn discard_cached(&self, state: &mut State) {
         state.chain = None;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -235,7 +237,7 @@ impl Session {
             |it: &Current| it.access_key == credentials.access_key_id() && it.verified_at.elapsed() < VERIFIED_FOR;
         let (identity, verified_at) = match known.filter(is_verified) {
             Some(known) => (known.identity, known.verified_at),
-            None => (self.ask_who_we_are(&credentials).await?, Instant::now()),
+            None => (self.verify_identity(&credentials).await?, Instant::now()),
         };
         if let Some(expected) = self.expected.as_ref().filter(|expected| **expected != identity.account) {
             return Err(IamError {
@@ -251,7 +253,7 @@ impl Session {
             identity: identity.clone(),
             access_key: credentials.access_key_id().to_owned(),
             verified_at,
-            ask_again_at: verified_at + VERIFIED_FOR,
+            refresh_at: verified_at + VERIFIED_FOR,
             renew_before: RENEW_BEFORE,
             expires: credentials.expiry(),
         });
@@ -264,7 +266,7 @@ impl Session {
                 let chain = if let Some(chain) = &state.chain {
                     chain.clone()
                 } else {
-                    // Anew, because profile files are read once per chain.
+                    // A new chain, because a chain reads profile files once.
                     let Some(http) = self.config.http_client() else {
                         return Err(no_credentials("no HTTP client"));
                     };
@@ -272,9 +274,9 @@ impl Session {
                     provider.ok_or_else(|| no_credentials("the chain of credential providers is empty"))?
                 };
                 state.chain = Some(chain.clone());
-                // Whom it asks, and how long it waits, is the SDK's affair; for STS (web identity) it waits without end.
+                // The chain decides what it calls; for STS (web identity) it has no timeout of its own.
                 let provided = tokio::time::timeout(READ_TIMEOUT, chain.provide_credentials()).await;
-                provided.map_err(|_| none_in_time())?.map_err(|error| no_credentials(&root_cause(&error)))
+                provided.map_err(|_| credentials_timeout())?.map_err(|error| no_credentials(&root_cause(&error)))
             }
             Source::Same(base) => {
                 let caller = Box::pin(base.identity()).await?;
@@ -319,7 +321,7 @@ impl Session {
             })
             .await?;
         let keys =
-            answer.credentials.ok_or_else(|| no_credentials("the answer of sts:AssumeRole holds no credentials"))?;
+            answer.credentials.ok_or_else(|| no_credentials("the response of sts:AssumeRole has no credentials"))?;
         Ok(Credentials::new(
             keys.access_key_id,
             keys.secret_access_key,
@@ -329,7 +331,7 @@ impl Session {
         ))
     }
 
-    async fn ask_who_we_are(&self, credentials: &Credentials) -> Result<CallerIdentity, IamError> {
+    async fn verify_identity(&self, credentials: &Credentials) -> Result<CallerIdentity, IamError> {
         let config =
             self.config.to_builder().credentials_provider(SharedCredentialsProvider::new(credentials.clone())).build();
         let client = sdk::sts(&config);
@@ -345,7 +347,7 @@ impl Session {
                 operation: Operation::GetCallerIdentity,
                 resource: resource.to_owned(),
                 code: "Incomplete".into(),
-                message: "the answer names no account".into(),
+                message: "the response has no account".into(),
             }),
         }
     }
@@ -361,11 +363,11 @@ fn no_credentials(message: &str) -> IamError {
     }
 }
 
-fn none_in_time() -> IamError {
+fn credentials_timeout() -> IamError {
     IamError {
         class: ErrorClass::Transient,
         code: "Timeout".into(),
-        message: format!("no credentials came within {} s", READ_TIMEOUT.as_secs()),
+        message: format!("no credentials within {} s", READ_TIMEOUT.as_secs()),
         ..no_credentials("")
     }
 }

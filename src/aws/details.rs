@@ -1,24 +1,23 @@
-//! One page of `GetAccountAuthorizationDetails`: roles and customer policies of the account, as the drift scan needs
-//! them. A page may be short though more follow; descriptions of roles and tags of policies are not in it.
+//! One page of `GetAccountAuthorizationDetails`: roles and customer-managed policies of the account, for the sweep. A
+//! page may be short even if more pages follow. Descriptions of roles and tags of policies are not in it.
 
 use aws_sdk_iam::types::EntityType;
 
 use super::iam::{AwsIam, from_tags};
 use crate::model::documents::encoding::decode_document;
-
 use crate::pipeline::port::{ObservedRole, Operation, Result};
 
-/// The most entities asked for at once: a page is held in memory whole, and AWS caps it at 1,000.
+/// Entities per page. A whole page is held in memory; AWS allows up to 1,000.
 const PAGE: i32 = 500;
 
 /// One page of an account.
 #[derive(Debug, Default)]
 pub struct DetailsPage {
-    /// Roles; their description is not known.
+    /// Roles, without their descriptions.
     pub roles: Vec<ObservedRole>,
     /// Customer-managed policies.
     pub policies: Vec<PolicyDetails>,
-    /// Where the next page begins, if there is one.
+    /// Marker of the next page, if there is one.
     pub next: Option<String>,
 }
 
@@ -27,11 +26,11 @@ pub struct DetailsPage {
 pub struct PolicyDetails {
     /// ARN.
     pub arn: String,
-    /// Stable id; empty if the page does not say.
+    /// Stable id; empty if the page does not contain it.
     pub id: String,
     /// The default version.
     pub default_version: String,
-    /// Its document, as IAM encodes it: decoded only where it is not known yet.
+    /// Its document, as IAM encodes it: decoded only if the sweep needs it.
     encoded: String,
 }
 
@@ -42,10 +41,10 @@ impl PolicyDetails {
     }
 }
 
-/// One page of roles and customer policies, from `marker` on.
+/// One page of roles and customer-managed policies, from `marker` on.
 ///
 /// # Errors
-/// Any error of the call; `AccessDenied` where the permission is missing, which is optional.
+/// Any error of the call; `AccessDenied` if the optional permission is missing.
 pub async fn account_details(iam: &AwsIam, marker: Option<String>) -> Result<DetailsPage> {
     let page = iam
         .gate

@@ -1,5 +1,5 @@
-//! The gate that every call to AWS passes, its retries included: rate limit, write fence, timeout, metrics, and the class
-//! of its error.
+//! The gate: every call to AWS, retries included, passes through it. It applies the rate limit, the write fence and a
+//! timeout, records metrics and classifies errors.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -20,35 +20,35 @@ use crate::pipeline::port::{ErrorClass, IamError, Operation, Result};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace;
 
-/// A write must fit whole into what remains of the lease, so its timeout is short.
+/// A write must complete before the lease expires, so its timeout is short.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Reads may take longer: a page of an account scan is large.
+/// Reads may take longer: a page of a sweep is large.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How often a throttled call is made again before the object is requeued.
+/// Attempts for a throttled call before the object is requeued.
 const TRIES: u32 = 3;
 
-/// Tells whether this replica may start a write that takes at most this long.
+/// Returns true if this replica may start a write that takes at most this long.
 pub type WriteFence = Arc<dyn Fn(Duration) -> bool + Send + Sync>;
 
 /// The gate of one account.
 #[derive(Clone)]
 pub struct Gate {
-    /// Label of metrics: the account id, or what is known before it.
+    /// Label of metrics: the account id; for STS calls `sts` or `sts/<name of the AwsAccount>`.
     pub account: Arc<str>,
     /// Shared by everything that calls this account.
     pub rate_limit: RateLimit,
-    /// May this replica write?
+    /// Decides whether this replica may write.
     pub fence: WriteFence,
-    /// Where calls are counted.
+    /// Counts the calls.
     pub metrics: Metrics,
 }
 
 impl Gate {
-    /// Makes a call, and again if AWS throttles it.
+    /// Makes a call, and retries it if AWS throttles it.
     ///
     /// # Errors
-    /// Whatever AWS says, or the way to it, classed; `NotLeader` if the fence is shut for a write.
+    /// Any error of AWS or of the connection, classified; `NotLeader` if the fence is closed for a write.
     pub async fn call<T, E, F>(
         &self,
         operation: Operation,
@@ -99,12 +99,12 @@ impl Gate {
         tracing::debug!(%operation, resource, "calling AWS");
         let span = trace::aws_call(operation.service(), operation.as_str(), resource, &self.account);
         let result = match tokio::time::timeout(limit, send()).instrument(span.clone()).await {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
                 let (class, code, message) = classify(&error);
                 Err(fail(class, &code, message))
             }
-            Err(_) => Err(fail(ErrorClass::Transient, "Timeout", format!("no answer within {} s", limit.as_secs()))),
+            Err(_) => Err(fail(ErrorClass::Transient, "Timeout", format!("no response within {} s", limit.as_secs()))),
         };
         let outcome = match &result {
             Ok(_) => "success",
@@ -114,7 +114,7 @@ impl Gate {
             Err(error) if error.class == ErrorClass::Throttled => self.rate_limit.throttled(kind),
             _ => {}
         }
-        // "Not found" is an answer.
+        // "Not found" is a valid response.
         let failure = result.as_ref().err().filter(|error| error.class != ErrorClass::NotFound);
         trace::call_ended(&span, outcome, failure.map(|error| error as &dyn Display));
         self.metrics.iam_request(&self.account, operation.as_str(), outcome);
@@ -135,7 +135,7 @@ where
             let message = stable_message(meta.message().unwrap_or_default());
             let mut class = class_of(meta.code(), Some(status));
             if class == ErrorClass::InvalidInput && message.contains("Invalid principal") {
-                // A principal that IAM does not see yet; ours is fixed, so this passes.
+                // IAM does not see the principal yet. Our principal is a constant, so a retry succeeds.
                 class = ErrorClass::Transient;
             }
             let code = meta.code().map_or_else(|| format!("HTTP {status}"), str::to_owned);
@@ -143,9 +143,9 @@ where
         }
         SdkError::ResponseError(context) => {
             let status = context.raw().status().as_u16();
-            (class_of(None, Some(status)), format!("HTTP {status}"), "the answer could not be read".to_owned())
+            (class_of(None, Some(status)), format!("HTTP {status}"), "the response could not be read".to_owned())
         }
-        SdkError::TimeoutError(_) => (ErrorClass::Transient, "Timeout".into(), "no answer in time".into()),
+        SdkError::TimeoutError(_) => (ErrorClass::Transient, "Timeout".into(), "no response in time".into()),
         SdkError::DispatchFailure(failure) => {
             let chain = chain(error);
             if chain.iter().any(|text| text.contains("credential") || text.contains("Credential")) {

@@ -1,4 +1,4 @@
-//! The adapter to the real IAM: AWS's types in, the port's types out.
+//! Implements the port with the AWS SDK: converts the SDK's types to the port's types.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::pipeline::port::{
     ErrorClass, Iam, IamError, NewPolicy, NewRole, Operation, Policy, PolicyUsers, PolicyVersion, Result, Role,
 };
 
-/// IAM of one account, called on behalf of one object.
+/// IAM of one account.
 #[derive(Clone)]
 pub struct AwsIam {
     pub(super) client: Client,
@@ -21,7 +21,7 @@ pub struct AwsIam {
 }
 
 impl AwsIam {
-    /// IAM through a gate, for a caller.
+    /// IAM through this gate.
     pub fn new(client: Client, gate: Arc<Gate>) -> Self {
         Self { client, gate }
     }
@@ -76,7 +76,7 @@ fn incomplete(operation: Operation, resource: String) -> IamError {
         operation,
         resource,
         code: "Incomplete".into(),
-        message: "the answer lacks its subject".into(),
+        message: "the response is incomplete".into(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! What an account holds, listed: for people at the command line. The operator's own reads are in the port
-//! ([`crate::pipeline::port::Iam`]); nothing here writes.
+//! Lists of an account's roles and policies, for the commands. Read-only. The operator itself reads through the port
+//! ([`crate::pipeline::port::Iam`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::model::documents::encoding::decode_document;
 use crate::model::ownership::Tags;
 use crate::pipeline::port::{Operation, Result};
 
-/// Lists over a whole account.
+/// Lists of a whole account.
 #[derive(Clone)]
 pub struct Inventory {
     client: Client,
     gate: Arc<Gate>,
 }
 
-/// A role as `ListRoles` shows it.
+/// A role as `ListRoles` returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedRole {
     /// Name.
@@ -32,33 +32,33 @@ pub struct ListedRole {
     pub trust: String,
 }
 
-/// A customer-managed policy as `ListPolicies` shows it.
+/// A customer-managed policy as `ListPolicies` returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedPolicy {
     /// ARN, path included.
     pub arn: String,
     /// Id of the default version.
     pub default_version: String,
-    /// To how many roles, users and groups it is attached.
+    /// Number of roles, users and groups that it is attached to.
     pub attachments: i32,
 }
 
-/// Whether a principal may make a call, as IAM's simulator says.
+/// Whether a principal may make a call, as the IAM policy simulator decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Simulated {
     /// `iam:…`.
     pub action: String,
-    /// May it?
+    /// True if the call is allowed.
     pub allowed: bool,
-    /// Keys that decided and that the simulation did not know: then a refusal says nothing.
+    /// Condition keys that the decision depends on and the simulation did not have: a denial is then inconclusive.
     pub missing_context: Vec<String>,
 }
 
-/// A role's ARN with its tags, as `GetAccountAuthorizationDetails` shows it.
+/// A role's ARN with its tags, as `GetAccountAuthorizationDetails` returns it.
 pub type TaggedRole = (String, Tags);
 
 impl Inventory {
-    /// Lists through a gate, for a caller.
+    /// Lists through this gate.
     pub fn new(client: Client, gate: Arc<Gate>) -> Self {
         Self { client, gate }
     }
@@ -66,7 +66,7 @@ impl Inventory {
     /// `ListRoles`, all pages.
     ///
     /// # Errors
-    /// Whatever AWS says, classed.
+    /// Any error of AWS, classified.
     pub async fn roles(&self) -> Result<Vec<ListedRole>> {
         let (mut roles, mut marker) = (Vec::new(), None);
         loop {
@@ -89,10 +89,10 @@ impl Inventory {
         }
     }
 
-    /// `ListPolicies` of the customer's own, all pages.
+    /// `ListPolicies` of customer-managed policies, all pages.
     ///
     /// # Errors
-    /// Whatever AWS says, classed.
+    /// Any error of AWS, classified.
     pub async fn policies(&self) -> Result<Vec<ListedPolicy>> {
         let (mut policies, mut marker) = (Vec::new(), None);
         loop {
@@ -122,7 +122,7 @@ impl Inventory {
     /// `GetAccountAuthorizationDetails` of roles, all pages: ARN and tags.
     ///
     /// # Errors
-    /// Whatever AWS says, classed; the permission is optional for the operator.
+    /// Any error of AWS, classified; the operator's permission for it is optional.
     pub async fn tagged_roles(&self) -> Result<Vec<TaggedRole>> {
         let (mut roles, mut marker) = (Vec::new(), None);
         loop {
@@ -148,10 +148,10 @@ impl Inventory {
         }
     }
 
-    /// `GetAccountSummary`: what there is and what there may be, by AWS's names (`Roles`, `RolesQuota`, …).
+    /// `GetAccountSummary`: counts and quotas, by AWS's names (`Roles`, `RolesQuota`, …).
     ///
     /// # Errors
-    /// Whatever AWS says, classed.
+    /// Any error of AWS, classified.
     pub async fn summary(&self) -> Result<BTreeMap<String, i32>> {
         let answer = self
             .gate
@@ -161,10 +161,11 @@ impl Inventory {
         Ok(map.into_iter().map(|(key, value)| (key.as_str().to_owned(), value)).collect())
     }
 
-    /// `SimulatePrincipalPolicy`: may `principal` do these actions on this resource, under these string conditions?
+    /// `SimulatePrincipalPolicy`: whether `principal` may perform these actions on this resource, with these string
+    /// context keys.
     ///
     /// # Errors
-    /// Whatever AWS says, classed; the permission is optional.
+    /// Any error of AWS, classified; the permission is optional.
     pub async fn simulate(
         &self,
         principal: &str,

@@ -1,4 +1,4 @@
-//! AWS behind the port: credentials, accounts, the rate limit, and the one gate that every call passes.
+//! The adapter behind the port: credentials, accounts, the rate limit, and the gate that every call passes through.
 
 pub mod account;
 pub mod credentials;

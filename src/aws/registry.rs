@@ -1,4 +1,4 @@
-//! All accounts that the operator knows: its own, and one for each `AwsAccount`.
+//! The registry of accounts: the operator's own, and one for each `AwsAccount`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -16,7 +16,7 @@ use crate::model::settings::AccountBinding;
 use crate::model::stored::UnreadableSpec;
 use crate::telemetry::metrics::Metrics;
 
-/// All accounts that the operator knows.
+/// The operator's own account and every `AwsAccount`.
 pub struct Accounts {
     config: SdkConfig,
     gates: GateConfig,
@@ -31,12 +31,12 @@ pub struct GateConfig {
     rates: Rates,
     fence: WriteFence,
     metrics: Metrics,
-    /// One rate limit per account id, whichever `AwsAccount` leads to it.
+    /// One rate limit per account id: two `AwsAccount`s with the same account id share it.
     rate_limits: Arc<Mutex<HashMap<String, RateLimit>>>,
 }
 
 impl GateConfig {
-    /// `rates` are those of an account that sets none itself.
+    /// `rates` apply to accounts that set none.
     pub fn new(rates: Rates, fence: WriteFence, metrics: Metrics) -> Self {
         Self { rates, fence, metrics, rate_limits: Arc::default() }
     }
@@ -67,7 +67,7 @@ impl NamedAccount {
         self.spec.allowed_namespaces.as_ref()
     }
 
-    /// What it means to the objects that refer to it under this name.
+    /// The binding of the objects that refer to it by this name.
     pub fn binding(&self, name: &str) -> AccountBinding {
         AccountBinding { name: name.to_owned(), guardrails: self.spec.guardrails.clone().unwrap_or_default() }
     }
@@ -75,13 +75,13 @@ impl NamedAccount {
 
 type Entry = Result<Arc<NamedAccount>, UnreadableSpec>;
 
-/// What is known of the `AwsAccount` of a name.
+/// Result of a lookup of an `AwsAccount` by name.
 pub enum Lookup {
     /// It exists.
     Found(Arc<NamedAccount>),
     /// It exists, and its spec cannot be read.
     Unreadable(UnreadableSpec),
-    /// There is none.
+    /// It does not exist.
     Missing,
 }
 
@@ -89,7 +89,7 @@ impl Accounts {
     /// The registry with the operator's own account. `expected` is `--account-id`.
     pub fn new(config: SdkConfig, expected: Option<AccountId>, cluster: ClusterName, gates: GateConfig) -> Self {
         let rates = gates.rates;
-        // STS has limits of its own: identities are asked for outside the account's rate limit of IAM calls.
+        // STS has its own limits: its calls do not count against the account's rate limit for IAM.
         let session = Session::new(Source::Chain, expected, config.clone(), gates.gate("sts", rates));
         let own = Arc::new(Account::new(session, {
             let gates = gates.clone();
@@ -103,7 +103,7 @@ impl Accounts {
         &self.own
     }
 
-    /// Takes in an `AwsAccount` that was created or changed. Returns true if its spec is new.
+    /// Adds or updates an `AwsAccount`. Returns true if its spec changed.
     pub fn upsert(&self, name: &str, spec: Result<&AwsAccountSpec, &UnreadableSpec>) -> bool {
         let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
         let entry = match (named.get(name), spec) {
@@ -121,7 +121,8 @@ impl Accounts {
         true
     }
 
-    /// Forgets an `AwsAccount` that is gone, with the metrics of its account unless another leads to the same one.
+    /// Removes an `AwsAccount` that was deleted, and the metrics of its account unless another `AwsAccount` has the
+    /// same account id.
     pub fn remove(&self, name: &str) {
         let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
         let Some(removed) = named.remove(name) else { return };
@@ -143,7 +144,7 @@ impl Accounts {
         }
     }
 
-    /// The account behind a key; `None` if there is no such `AwsAccount`, or if its spec cannot be read.
+    /// The account of a key; `None` if the `AwsAccount` does not exist or its spec cannot be read.
     pub fn account(&self, key: &AccountKey) -> Option<Arc<Account>> {
         match key.name() {
             None => Some(self.own.clone()),
@@ -156,18 +157,18 @@ impl Accounts {
         self.named.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    /// What the `AwsAccount` of this name means to the objects that refer to it.
+    /// The binding of the `AwsAccount` of this name, for the objects that refer to it.
     pub fn binding(&self, account_ref: Option<&str>) -> Option<AccountBinding> {
         let name = account_ref?;
         Some(self.found(name)?.binding(name))
     }
 
-    /// The guardrail `namePrefix` of the account that an object refers to; empty where there is none.
+    /// The guardrail `namePrefix` of the account that an object refers to; empty if there is none.
     pub fn name_prefix(&self, account_ref: Option<&str>) -> String {
         self.binding(account_ref).and_then(|binding| binding.guardrails.name_prefix).unwrap_or_default()
     }
 
-    /// `spec.driftScan` of an `AwsAccount`; `None`: the operator's flag decides.
+    /// `spec.driftScan` of an `AwsAccount`; `None` means that the operator's flag decides.
     pub fn drift_scan(&self, key: &AccountKey) -> Option<DriftScan> {
         self.found(key.name()?)?.spec.drift_scan
     }

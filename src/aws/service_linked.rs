@@ -1,36 +1,37 @@
-//! The role that AWS documents as taking precedence for log export: has the account it? Asked for once an hour.
+//! The service-linked role of RDS, which takes precedence over the operator's role for log export, as AWS documents.
+//! Each account is asked once an hour whether it has the role.
 
 use std::time::{Duration, Instant};
 
 use crate::pipeline::port::{ErrorClass, IamError};
 
-/// Its name.
+/// Name of the role.
 pub const SERVICE_LINKED_ROLE: &str = "AWSServiceRoleForRDS";
-/// How long an answer holds.
-const HOLDS: Duration = Duration::from_hours(1);
+/// How long an answer is used.
+const VALID_FOR: Duration = Duration::from_hours(1);
 
-/// What is known of it in one account.
+/// The last answer for one account, with its time; `None` if the role cannot be read.
 #[derive(Default)]
 pub(super) struct ServiceLinkedRole(tokio::sync::Mutex<Option<(Instant, Option<bool>)>>);
 
 impl ServiceLinkedRole {
-    /// Is it there? `None` if that is not known. `ask` is made only if the last answer, a refusal included, does not
-    /// hold any more; whoever waits for it meanwhile shares its answer.
-    pub(super) async fn look(
+    /// True if the account has the role; `None` if that is not known. Polls `ask` only if the last answer, a refusal
+    /// included, is too old. Concurrent callers share one answer.
+    pub(super) async fn get(
         &self,
         now: Instant,
         ask: impl Future<Output = Result<bool, IamError>> + Send,
     ) -> Option<bool> {
         let mut known = self.0.lock().await;
         if let Some((at, answer)) = *known
-            && now.saturating_duration_since(at) < HOLDS
+            && now.saturating_duration_since(at) < VALID_FOR
         {
             return answer;
         }
         let answer = match ask.await {
             Ok(is_there) => Some(is_there),
             Err(error) if error.class == ErrorClass::AccessDenied => None,
-            // Passing trouble: what was known holds until the next look.
+            // A transient error: the last answer stays in use, and the next call asks again.
             Err(_) => return known.and_then(|(_, answer)| answer),
         };
         *known = Some((now, answer));
@@ -53,7 +54,7 @@ mod tests {
         }
     }
 
-    /// Asks so many seconds after the beginning; gives what is known, and whether AWS was called.
+    /// Calls `get` at this second. Returns its answer, and whether AWS was called.
     async fn at(
         role: &ServiceLinkedRole,
         began: Instant,
@@ -65,17 +66,17 @@ mod tests {
             called = true;
             aws
         };
-        let answer = role.look(began + Duration::from_secs(seconds), ask).await;
+        let answer = role.get(began + Duration::from_secs(seconds), ask).await;
         (answer, called)
     }
 
     #[tokio::test]
-    async fn the_answer_holds_for_an_hour_and_then_aws_is_asked_again() {
+    async fn an_answer_is_used_for_an_hour() {
         let (role, began) = (ServiceLinkedRole::default(), Instant::now());
         assert_eq!(at(&role, began, 0, Ok(false)).await, (Some(false), true));
         assert_eq!(at(&role, began, 1, Ok(true)).await, (Some(false), false));
         assert_eq!(at(&role, began, 3599, Ok(true)).await, (Some(false), false));
-        // Somebody has made it meanwhile.
+        // The role was created meanwhile.
         assert_eq!(at(&role, began, 3600, Ok(true)).await, (Some(true), true));
         assert_eq!(
             at(&role, began, 7199, Ok(false)).await,
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_makes_it_unknown_for_an_hour_whatever_was_known() {
+    async fn after_a_refusal_the_answer_is_unknown_for_an_hour() {
         let (role, began) = (ServiceLinkedRole::default(), Instant::now());
         assert_eq!(at(&role, began, 0, Ok(true)).await, (Some(true), true));
         assert_eq!(at(&role, began, 3600, Err(error(ErrorClass::AccessDenied))).await, (None, true));
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn passing_trouble_keeps_what_was_known_and_the_next_look_asks_again() {
+    async fn a_transient_error_keeps_the_last_answer_and_the_next_call_asks_again() {
         let (role, began) = (ServiceLinkedRole::default(), Instant::now());
         assert_eq!(at(&role, began, 0, Err(error(ErrorClass::Throttled))).await, (None, true));
         assert_eq!(at(&role, began, 1, Ok(true)).await, (Some(true), true));

@@ -1,16 +1,17 @@
-//! A token bucket whose rate falls on throttling and recovers by itself. No clock: every call is told the time.
+//! A token bucket whose rate is halved on throttling and recovers by itself. It has no clock: every call passes the
+//! time.
 
 use std::time::Duration;
 
-/// A full bucket holds what the current rate yields in this time.
+/// A full bucket holds the tokens of this many seconds at the current rate.
 const BURST_SECONDS: f64 = 2.0;
-/// Of the configured rate, regained each second after a cut.
+/// The share of the configured rate that is regained per second after a cut.
 const RECOVERY_PER_SECOND: f64 = 0.05;
-/// Throttling alone never slows us below this many calls a second: without calls nobody learns that it is over.
+/// Throttling never lowers the rate below this many calls per second: only calls show that the throttling has ended.
 const FLOOR: f64 = 0.5;
-/// Answers to calls already under way when the rate was cut tell nothing new.
+/// Throttled calls within this time after a cut do not cut again: they were sent before it.
 const CUT_INTERVAL: Duration = Duration::from_secs(1);
-/// Rates are held within these limits, so that arithmetic stays finite whatever a flag says.
+/// Rates are clamped to these limits, so that arithmetic stays finite for any flag value.
 const RATE_LIMITS: (f64, f64) = (0.01, 100_000.0);
 
 /// Tokens for one kind of call.
@@ -35,7 +36,7 @@ impl Bucket {
     /// Takes a token if there is one.
     pub(super) fn take(&mut self, now: Duration) -> bool {
         self.advance(now);
-        // Sums of fractions may end a hair below the whole.
+        // Sums of fractions may end just below a whole number.
         let available = self.tokens >= 1.0 - 1e-9;
         if available {
             self.tokens = (self.tokens - 1.0).max(0.0);
@@ -43,21 +44,21 @@ impl Bucket {
         available
     }
 
-    /// When the next token will be there, at the latest: a recovering rate may bring it earlier.
+    /// The latest time at which the next token is available: a recovering rate may bring it earlier.
     pub(super) fn next_at(&mut self, now: Duration) -> Duration {
         self.advance(now);
         let missing = (1.0 - self.tokens).max(0.0);
-        // Rounding to nanoseconds must not bring us back a moment too early.
+        // Rounding to nanoseconds must not give a time that is too early.
         now + Duration::from_secs_f64(missing / self.rate) + Duration::from_nanos(1)
     }
 
-    /// Calls a second at present.
+    /// The current rate, in calls per second.
     pub(super) fn rate(&mut self, now: Duration) -> f64 {
         self.advance(now);
         self.rate
     }
 
-    /// AWS asked to slow down: halves the rate and empties the bucket, as AWS's own is empty.
+    /// AWS throttled a call: halves the rate and empties the bucket, because AWS's own bucket is empty.
     pub(super) fn throttled(&mut self, now: Duration) {
         self.advance(now);
         if self.cut.is_some_and(|cut| now < cut + CUT_INTERVAL) {
@@ -68,7 +69,7 @@ impl Bucket {
         self.tokens = 0.0;
     }
 
-    /// Changes the configured rate; what throttling has taught stays, in proportion.
+    /// Changes the configured rate; a cut by throttling stays, in proportion.
     pub(super) fn configure(&mut self, configured: f64, now: Duration) {
         self.advance(now);
         let configured = within_limits(configured);
@@ -77,7 +78,7 @@ impl Bucket {
         self.tokens = self.tokens.min(burst(self.rate));
     }
 
-    /// Brings rate and tokens up to `now`; a clock that stands still or goes back changes nothing.
+    /// Updates rate and tokens to `now`. A clock that stands still or goes back changes nothing.
     fn advance(&mut self, now: Duration) {
         let Some(passed) = now.checked_sub(self.updated) else {
             return;
@@ -86,7 +87,7 @@ impl Bucket {
         let passed = passed.as_secs_f64();
         let growth = RECOVERY_PER_SECOND * self.configured;
         let growing = passed.min((self.configured - self.rate) / growth).max(0.0);
-        // The area under the rate: a ramp, then level ground.
+        // The integral of the rate: a ramp, then a constant.
         let earned = (self.rate + growth * growing / 2.0) * growing + self.configured * (passed - growing);
         self.rate = if growing < passed { self.configured } else { self.rate + growth * growing };
         self.tokens = (self.tokens + earned).min(burst(self.rate));
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_halves_at_once_and_comes_back_within_ten_seconds() {
+    fn the_rate_is_halved_at_once_and_recovers_within_ten_seconds() {
         let mut bucket = Bucket::new(10.0, seconds(0.0));
         bucket.throttled(seconds(5.0));
         assert!(near(bucket.rate(seconds(5.0)), 5.0));
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_setting_keeps_what_throttling_taught() {
+    fn a_changed_setting_keeps_the_cut_in_proportion() {
         let mut bucket = Bucket::new(10.0, seconds(0.0));
         bucket.throttled(seconds(1.0));
         bucket.configure(20.0, seconds(1.0));
@@ -166,18 +167,18 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_rates_still_yield_calls() {
-        for nonsense in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -3.0] {
-            let mut bucket = Bucket::new(nonsense, seconds(0.0));
+    fn invalid_rates_still_allow_calls() {
+        for invalid in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -3.0] {
+            let mut bucket = Bucket::new(invalid, seconds(0.0));
             assert!(bucket.take(seconds(0.0)));
-            bucket.configure(nonsense, seconds(0.0));
+            bucket.configure(invalid, seconds(0.0));
             let next = bucket.next_at(seconds(1.0));
-            assert!(bucket.take(next), "{nonsense}");
+            assert!(bucket.take(next), "{invalid}");
         }
     }
 
     proptest! {
-        /// Over any stretch of time, whatever happens, at most the configured rate and one full bucket.
+        /// In any interval, at most the calls of the configured rate and of one full bucket are allowed.
         #[test]
         fn never_more_than_rate_and_burst(
             rate in 0.05..200.0_f64,
@@ -202,7 +203,7 @@ mod tests {
             }
         }
 
-        /// The promised time is no lie: then there is a token.
+        /// At the returned time there is a token.
         #[test]
         fn the_next_token_is_there_when_promised(
             rate in 0.05..200.0_f64,

@@ -1,8 +1,8 @@
-//! The rate limit of one AWS account: how many calls a second all its objects together may make.
+//! The rate limit of one AWS account: the calls per second that all its objects share.
 //!
-//! IAM throttles by account, so every call to AWS, retries included, first waits here. The rates fall at once when AWS
-//! throttles, and recover slowly. Waiters are served in the order in which they came; the workqueue in front of them is
-//! what makes objects and namespaces take turns.
+//! IAM throttles per account, so every call to AWS, retries included, first waits here. The rate is halved when AWS
+//! throttles, and recovers slowly. Waiters are served in order of arrival. Fairness between objects and namespaces is
+//! the workqueue's task.
 
 mod bucket;
 #[cfg(test)]
@@ -15,10 +15,10 @@ use tokio::time::Instant;
 
 use bucket::Bucket;
 
-/// A raised rate is noticed within this time by whoever waits.
+/// A waiter notices a raised rate within this time.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// AWS counts calls that read and calls that write apart, and so do we.
+/// Reads and writes have separate limits, as in AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallKind {
     /// `Get…`, `List…`.
@@ -27,12 +27,12 @@ pub enum CallKind {
     Write,
 }
 
-/// Calls a second, as configured.
+/// Calls per second, as configured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
-    /// Of [`CallKind::Read`].
+    /// For [`CallKind::Read`].
     pub reads_per_second: f64,
-    /// Of [`CallKind::Write`].
+    /// For [`CallKind::Write`].
     pub writes_per_second: f64,
 }
 
@@ -50,12 +50,12 @@ impl Rates {
 pub struct RateLimit(Arc<[Limit; 2]>);
 
 impl RateLimit {
-    /// Both buckets are full. Rates that make no sense (zero, negative, not a number) become one call in 100 s.
+    /// Both buckets are full. Invalid rates (zero, negative, not a number) become one call in 100 s.
     pub fn new(rates: Rates) -> Self {
         Self(Arc::new([CallKind::Read, CallKind::Write].map(|kind| Limit::new(rates.of(kind)))))
     }
 
-    /// Waits until one call may be made, and returns how long that took. Dropping the future gives up the turn.
+    /// Waits until one call may be made, and returns how long it waited. Dropping the future takes no token.
     pub async fn acquire(&self, kind: CallKind) -> Duration {
         let asked = Instant::now();
         let limit = self.limit(kind);
@@ -73,13 +73,13 @@ impl RateLimit {
         }
     }
 
-    /// AWS answered that calls come too fast: halves the rate, at most once a second.
+    /// AWS throttled a call: halves the rate, at most once per second.
     pub fn throttled(&self, kind: CallKind) {
         let limit = self.limit(kind);
         limit.bucket().throttled(limit.start.elapsed());
     }
 
-    /// Calls a second that are allowed at present.
+    /// The current rate, in calls per second.
     pub fn rate(&self, kind: CallKind) -> f64 {
         let limit = self.limit(kind);
         limit.bucket().rate(limit.start.elapsed())
@@ -101,10 +101,10 @@ impl RateLimit {
 /// The limit of one kind of call.
 #[derive(Debug)]
 struct Limit {
-    /// Zero of the bucket's time.
+    /// Origin of the bucket's clock.
     start: Instant,
     bucket: Mutex<Bucket>,
-    /// Held by the waiter that takes the next token. Tokio's mutex is fair: first come, first served.
+    /// Held by the waiter that takes the next token. Tokio's mutex is fair: first in, first out.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -118,7 +118,7 @@ impl Limit {
     }
 
     fn bucket(&self) -> MutexGuard<'_, Bucket> {
-        // No code that can panic runs under the lock.
+        // No code under the lock can panic.
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting, in real time with high rates; what the bucket decides is tested beside it.
+//! Waiting, in real time with high rates. The bucket has its own tests.
 
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -16,7 +16,7 @@ fn run(test: impl Future<Output = ()>) {
     runtime.block_on(async { timeout(DEADLINE, test).await.unwrap() });
 }
 
-/// Uses up the tokens that are there now, so that the next call has to wait.
+/// Takes all tokens, so that the next call has to wait.
 fn empty(rate_limit: &RateLimit, kind: CallKind) {
     rate_limit.throttled(kind);
     let limit = rate_limit.limit(kind);
@@ -48,9 +48,9 @@ fn reads_do_not_wait_for_writes() {
     });
 }
 
-/// Hundreds of waiters come and give up on two threads; all that stay are served within the time that the rate allows.
+/// Hundreds of waiters on two threads, some of which give up. All others are served, at the configured rate.
 #[test]
-fn everybody_who_stays_is_served_at_the_rate() {
+fn all_waiters_that_stay_are_served_at_the_rate() {
     run(async {
         let rate_limit = rate_limit(400.0);
         let start = Instant::now();
@@ -75,7 +75,7 @@ fn everybody_who_stays_is_served_at_the_rate() {
 }
 
 #[test]
-fn a_raised_rate_wakes_whoever_waits() {
+fn a_raised_rate_wakes_the_waiters() {
     run(async {
         let rate_limit = rate_limit(0.01);
         empty(&rate_limit, CallKind::Write);

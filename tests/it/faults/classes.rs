@@ -200,7 +200,7 @@ async fn a_read_that_is_never_answered_is_given_up_told_and_made_again_with_grow
     let took = began.elapsed();
     println!("given up after {took:?}");
     let message = message(&status);
-    for text in ["iam:GetRole", "Timeout", "no answer within 20 s", "retries automatically"] {
+    for text in ["iam:GetRole", "Timeout", "no response within 20 s", "retries automatically"] {
         assert!(message.contains(text), "{message}");
     }
     assert!(condition(&status, "Reconciling").is_some(), "{status}");
