@@ -1,14 +1,14 @@
-//! What the rest of the program, and the log, get to know of the election.
+//! Publishes the state of the election to the rest of the program and to the log.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::api::Trouble;
+use super::api::RequestError;
 use super::elector::{Elector, Request};
 use super::fence::{Fence, boot_time};
 
-/// Keeps fence, receiver and log in step with the machine. Logs changes only.
+/// Keeps fence, receiver and log in sync with the elector. Logs changes only.
 pub(super) struct Announcer {
     /// `namespace/name` of the Lease.
     lease: String,
@@ -17,20 +17,20 @@ pub(super) struct Announcer {
     leads: watch::Sender<bool>,
     held_until: Option<Duration>,
     other_holder: Option<String>,
-    trouble: Option<Trouble>,
+    last_error: Option<RequestError>,
 }
 
 impl Announcer {
     pub(super) fn new(lease: String, identity: String, fence: Fence, leads: watch::Sender<bool>) -> Self {
-        Self { lease, identity, fence, leads, held_until: None, other_holder: None, trouble: None }
+        Self { lease, identity, fence, leads, held_until: None, other_holder: None, last_error: None }
     }
 
-    /// Until when this replica leads, if it was announced that it does.
+    /// When the lease expires, if this replica was announced as the leader.
     pub(super) fn leads_until(&self) -> Option<Duration> {
         self.held_until.filter(|_| *self.leads.borrow())
     }
 
-    /// Publishes where the machine stands.
+    /// Publishes the elector's state.
     pub(super) fn announce(&mut self, elector: &Elector) {
         self.held_until = elector.held_until();
         self.fence.set(self.held_until);
@@ -42,7 +42,7 @@ impl Announcer {
                 Some(holder) if elector.has_namesake() => tracing::warn!(
                     lease = self.lease,
                     holder,
-                    "another process with this replica's name holds the lease: give every replica its own POD_NAME"
+                    "another process with the same identity holds the lease: give each replica its own POD_NAME"
                 ),
                 Some(holder) => tracing::info!(lease = self.lease, holder, "another replica holds the lease"),
                 None => {}
@@ -50,8 +50,8 @@ impl Announcer {
         }
     }
 
-    /// The lease ran out before it could be renewed.
-    pub(super) fn lapsed(&mut self) {
+    /// Publishes that the lease expired before it was renewed.
+    pub(super) fn lease_expired(&mut self) {
         self.publish();
     }
 
@@ -61,34 +61,38 @@ impl Announcer {
         match (changed, now_leads, self.held_until) {
             (false, ..) => {}
             (true, true, _) => {
-                tracing::info!(lease = self.lease, identity = self.identity, "this replica holds the lease and leads");
+                tracing::info!(
+                    lease = self.lease,
+                    identity = self.identity,
+                    "this replica holds the lease and is the leader"
+                );
             }
             (true, false, Some(_)) => tracing::warn!(
                 lease = self.lease,
-                "the lease ran out before it could be renewed: this replica stops writing to AWS"
+                "the lease expired before it was renewed: this replica stops writing to AWS"
             ),
-            (true, false, None) => tracing::info!(lease = self.lease, "this replica does not lead any more"),
+            (true, false, None) => tracing::info!(lease = self.lease, "this replica is no longer the leader"),
         }
     }
 
-    /// A request came to nothing.
-    pub(super) fn troubled(&mut self, trouble: Trouble) {
-        if self.trouble.as_ref() != Some(&trouble) {
-            tracing::warn!(lease = self.lease, "{trouble}");
-            self.trouble = Some(trouble);
+    /// Logs a failed request, unless the last one failed for the same reason.
+    pub(super) fn request_failed(&mut self, error: RequestError) {
+        if self.last_error.as_ref() != Some(&error) {
+            tracing::warn!(lease = self.lease, "{error}");
+            self.last_error = Some(error);
         }
     }
 
-    /// What was last logged to be wrong.
+    /// The error that was logged last, unless it is resolved.
     #[cfg(test)]
-    pub(super) fn trouble(&self) -> Option<&Trouble> {
-        self.trouble.as_ref()
+    pub(super) fn last_error(&self) -> Option<&RequestError> {
+        self.last_error.as_ref()
     }
 
-    /// A request was answered.
-    pub(super) fn answered(&mut self, request: &Request) {
-        if self.trouble.take_if(|trouble| trouble.is_over_with(request)).is_some() {
-            tracing::info!(lease = self.lease, "requests for the lease are answered again");
+    /// Logs that the last error is resolved, if this request's success shows it.
+    pub(super) fn request_succeeded(&mut self, request: &Request) {
+        if self.last_error.take_if(|error| error.is_resolved_by(request)).is_some() {
+            tracing::info!(lease = self.lease, "requests for the lease succeed again");
         }
     }
 }

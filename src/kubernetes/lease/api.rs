@@ -1,4 +1,4 @@
-//! The election's requests to the API server, and what their answers mean.
+//! The election's requests to the API server, and the meaning of the responses.
 
 use std::time::Duration;
 
@@ -11,23 +11,23 @@ use super::config::LeaseConfig;
 use super::elector::{Answer, Claim, Observed, Request};
 use crate::api::FIELD_MANAGER;
 
-/// Why a request came to nothing: one sentence with the next step, the same for the same cause.
+/// Why a request failed: one sentence with the next step, equal for equal causes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Trouble {
+pub(super) enum RequestError {
     #[error(
-        "the API server does not let this ServiceAccount {verb} leases.coordination.k8s.io {lease}: bind a Role with get, create and update on leases in that namespace"
+        "this ServiceAccount may not {verb} leases.coordination.k8s.io {lease}: bind a Role with get, create and update on leases in that namespace"
     )]
     Forbidden { verb: &'static str, lease: String },
     #[error("namespace of Lease {lease} does not exist: set POD_NAMESPACE to the operator's own namespace")]
     NoNamespace { lease: String },
-    #[error("the API server did not answer within {limit:?} to {verb} Lease {lease}: check that it can be reached")]
+    #[error("could not {verb} Lease {lease}: no response within {limit:?}; check that the API server can be reached")]
     Timeout { verb: &'static str, lease: String, limit: Duration },
     #[error("could not {verb} Lease {lease}: {cause}")]
     Other { verb: &'static str, lease: String, cause: String },
 }
 
-impl Trouble {
-    /// The verb of the request, as RBAC spells it.
+impl RequestError {
+    /// The request's verb in RBAC.
     fn verb(&self) -> &'static str {
         match self {
             Self::NoNamespace { .. } => "create",
@@ -35,8 +35,9 @@ impl Trouble {
         }
     }
 
-    /// True if that request, when answered, shows that the trouble is over: who may read may still not write.
-    pub(super) fn is_over_with(&self, request: &Request) -> bool {
+    /// True if the success of this request shows that the error is resolved: a successful read does not resolve a
+    /// failed write.
+    pub(super) fn is_resolved_by(&self, request: &Request) -> bool {
         self.verb() == verb(request)
     }
 }
@@ -47,7 +48,7 @@ pub(super) struct LeaseApi {
     name: String,
     namespace: String,
     timeout: Duration,
-    /// As last seen: what others put into it (labels, annotations) is written back unchanged.
+    /// As last read: labels and annotations of others are written back unchanged.
     last: Option<Lease>,
 }
 
@@ -68,7 +69,7 @@ impl LeaseApi {
     }
 
     /// Sends a request.
-    pub(super) async fn perform(&mut self, request: &Request) -> Result<Answer, Trouble> {
+    pub(super) async fn perform(&mut self, request: &Request) -> Result<Answer, RequestError> {
         let (verb, params) =
             (verb(request), PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run: false });
         let sent = async {
@@ -82,7 +83,7 @@ impl LeaseApi {
             }
         };
         let Ok(result) = tokio::time::timeout(self.timeout, sent).await else {
-            return Err(Trouble::Timeout { verb, lease: self.path(), limit: self.timeout });
+            return Err(RequestError::Timeout { verb, lease: self.path(), limit: self.timeout });
         };
         match result {
             Ok(lease) => {
@@ -91,13 +92,13 @@ impl LeaseApi {
                 Ok(if *request == Request::Read { Answer::Found(observed) } else { Answer::Written(observed) })
             }
             Err(kube::Error::Api(status)) => match (status.code, request) {
-                (404, Request::Create(_)) => Err(Trouble::NoNamespace { lease: self.path() }),
+                (404, Request::Create(_)) => Err(RequestError::NoNamespace { lease: self.path() }),
                 (404, _) => Ok(Answer::Absent),
                 (409, _) => Ok(Answer::Conflict),
-                (403, _) => Err(Trouble::Forbidden { verb, lease: self.path() }),
-                _ => Err(Trouble::Other { verb, lease: self.path(), cause: status.message.clone() }),
+                (403, _) => Err(RequestError::Forbidden { verb, lease: self.path() }),
+                _ => Err(RequestError::Other { verb, lease: self.path(), cause: status.message.clone() }),
             },
-            Err(error) => Err(Trouble::Other { verb, lease: self.path(), cause: error.to_string() }),
+            Err(error) => Err(RequestError::Other { verb, lease: self.path(), cause: error.to_string() }),
         }
     }
 
@@ -123,7 +124,7 @@ impl LeaseApi {
     }
 }
 
-/// The verb as RBAC spells it.
+/// The request's verb in RBAC.
 fn verb(request: &Request) -> &'static str {
     match request {
         Request::Create(_) => "create",
@@ -132,7 +133,7 @@ fn verb(request: &Request) -> &'static str {
     }
 }
 
-/// Rounded up: others must not wait for less than the holder takes.
+/// Rounded up: followers must not wait for less time than the holder assumes.
 fn whole_seconds(duration: Duration) -> i32 {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     i32::try_from(seconds).unwrap_or(i32::MAX).max(1)

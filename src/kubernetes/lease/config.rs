@@ -1,28 +1,28 @@
-//! Which Lease, and its intervals.
+//! Configuration of the election: the Lease and its intervals.
 
 use std::time::Duration;
 
-/// Which Lease, for whom, how fast.
+/// The Lease, the candidate's identity and the intervals.
 #[derive(Clone, Debug)]
 pub struct LeaseConfig {
     /// Namespace of the Lease, the operator's own.
     pub namespace: String,
     /// Name of the Lease.
     pub name: String,
-    /// The replica's own name, unique among live ones: the pod's. If empty, a random one is made up.
+    /// The replica's identity, unique among running replicas: the Pod's name. If empty, a random one is generated.
     pub identity: String,
-    /// How long the lease is good for without renewal. A follower waits this long.
+    /// How long the lease is valid without renewal. A follower waits this long.
     pub duration: Duration,
     /// How often the holder renews it.
     pub renew_every: Duration,
-    /// How often the others look at it, and how soon a failed request is repeated.
+    /// How often followers read it, and how soon a failed request is repeated.
     pub poll_every: Duration,
-    /// Limit for each request to the API server.
+    /// Timeout of each request to the API server.
     pub request_timeout: Duration,
 }
 
 impl LeaseConfig {
-    /// Three tries to renew fit into a lease of 10 s.
+    /// The defaults: three attempts to renew fit into a lease of 10 s.
     pub fn new(namespace: impl Into<String>, identity: impl Into<String>) -> Self {
         Self {
             namespace: namespace.into(),

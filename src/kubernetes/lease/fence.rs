@@ -1,27 +1,27 @@
-//! May this process still write? Asked before every write to AWS.
+//! The write fence: decides whether this process may still write. Checked before every write to AWS.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Time since the machine started, sleep included: a lease runs out while its holder is suspended.
+/// Time since boot, suspend included: a lease expires while its holder is suspended.
 pub(super) fn boot_time() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = rustix::time::ClockId::Boottime;
-    // Elsewhere (a developer's machine) the monotonic clock is what comes closest.
+    // Elsewhere (a developer's machine) the monotonic clock is the closest one.
     #[cfg(not(target_os = "linux"))]
     let clock = rustix::time::ClockId::Monotonic;
     let time = rustix::time::clock_gettime(clock);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// Tells whether the lease is held for long enough. Clones share one state.
+/// Decides whether the lease is held for long enough. Clones share their state.
 #[derive(Clone, Debug)]
 pub struct Fence(Arc<AtomicU64>);
 
-/// Stands for a lease that never runs out.
+/// Stands for a lease that never expires.
 const ALWAYS: u64 = u64::MAX;
-/// Shut for good: long ago, and no time that a lease would name.
+/// Closed permanently: a time in the past that no lease uses.
 const RETIRED: u64 = 1;
 
 impl Fence {
@@ -30,14 +30,15 @@ impl Fence {
         Self(Arc::new(AtomicU64::new(ALWAYS)))
     }
 
-    /// Shut until the lease is won; for ever where nobody runs for it, as on the command line.
+    /// Closed until this replica holds the lease; forever without an election, as in the commands.
     pub fn shut() -> Self {
         Self(Arc::new(AtomicU64::new(0)))
     }
 
-    /// True if the lease is held for longer than `whole_timeout`, the longest that the write may take.
+    /// True if the lease is held for longer than `whole_timeout`, the longest time that the write may take.
     ///
-    /// Reads the clock: a process that was stopped and goes on finds the fence shut, whatever it has heard of the lease.
+    /// Reads the clock: a process that resumes after a suspend finds the fence closed, even if it has not read the
+    /// Lease since.
     pub fn may_write(&self, whole_timeout: Duration) -> bool {
         match self.0.load(Ordering::SeqCst) {
             ALWAYS => true,
@@ -45,14 +46,14 @@ impl Fence {
         }
     }
 
-    /// Opens the fence until that time of [`boot_time`]; `None` shuts it.
+    /// Opens the fence until that time of [`boot_time`]; `None` closes it.
     pub(super) fn set(&self, until: Option<Duration>) {
         let nanos = until.map_or(0, |until| u64::try_from(until.as_nanos()).unwrap_or(ALWAYS - 1));
         // Fails only for a retired fence, which stays as it is.
         let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |old| (old != RETIRED).then_some(nanos));
     }
 
-    /// Shuts the fence for good.
+    /// Closes the fence permanently.
     pub(super) fn retire(&self) {
         self.0.store(RETIRED, Ordering::SeqCst);
     }
@@ -65,20 +66,20 @@ mod tests {
     #[test]
     fn open_only_while_the_lease_outlasts_the_write() {
         let fence = Fence::shut();
-        let seen_by_others = fence.clone();
-        assert!(!seen_by_others.may_write(Duration::ZERO));
+        let clone = fence.clone();
+        assert!(!clone.may_write(Duration::ZERO));
         fence.set(Some(boot_time() + Duration::from_mins(1)));
-        assert!(seen_by_others.may_write(Duration::from_secs(50)));
-        assert!(!seen_by_others.may_write(Duration::from_secs(61)));
-        assert!(!seen_by_others.may_write(Duration::MAX));
+        assert!(clone.may_write(Duration::from_secs(50)));
+        assert!(!clone.may_write(Duration::from_secs(61)));
+        assert!(!clone.may_write(Duration::MAX));
         fence.set(Some(boot_time()));
-        assert!(!seen_by_others.may_write(Duration::ZERO), "a lease that has run out is none");
+        assert!(!clone.may_write(Duration::ZERO), "the lease has expired");
         fence.set(None);
-        assert!(!seen_by_others.may_write(Duration::ZERO));
+        assert!(!clone.may_write(Duration::ZERO));
     }
 
     #[test]
-    fn a_retired_fence_stays_shut() {
+    fn a_retired_fence_stays_closed() {
         let fence = Fence::shut();
         fence.retire();
         fence.set(Some(boot_time() + Duration::from_mins(1)));
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_however_long_is_not_for_ever() {
+    fn the_longest_lease_is_still_finite() {
         let fence = Fence::shut();
         fence.set(Some(Duration::MAX));
         assert!(fence.may_write(Duration::from_mins(1)));
@@ -94,12 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn without_election_always_open() {
+    fn without_an_election_the_fence_is_always_open() {
         assert!(Fence::always().may_write(Duration::MAX));
     }
 
     #[test]
-    fn the_clock_goes_on() {
+    fn the_clock_advances() {
         let earlier = boot_time();
         assert!(earlier > Duration::ZERO);
         assert!(boot_time() >= earlier);

@@ -1,23 +1,23 @@
 //! Leader election by a Lease: at most one replica writes to AWS.
 //!
 //! # Guarantees
-//! - [`Fence::may_write`] is true in at most one replica at a time. The holder counts its time from before it asked for
-//!   it; a successor waits for the whole duration from its own last look at an unchanged Lease, and every write names the
-//!   version it replaces, so the API server refuses the slower of two. No clock of another machine is trusted, and the
-//!   own clock runs while the machine or the process sleeps.
-//! - A write that starts only if the fence is open for its whole timeout has ended before another replica may start.
-//! - After a kill a follower leads within a duration and one poll; after [`Election::release`] within one poll.
+//! - [`Fence::may_write`] is true in at most one replica at a time. The holder counts the duration from before it sent
+//!   the request. A successor waits for the whole duration after it first read the unchanged Lease. Every write names
+//!   the resource version that it replaces, so the API server rejects the slower of two. The clocks of other machines
+//!   are not used, and the local clock runs while the machine or the process is suspended.
+//! - A write that starts only if the fence is open for its whole timeout ends before another replica may start one.
+//! - After a kill, a follower leads within the duration and one poll; after [`Election::release`], within one poll.
 //!
 //! # Assumptions
-//! - Clocks of two machines run apart by less than 1 in 64.
-//! - No two live processes have the same identity: a process that starts under the name of the holder takes its place at
-//!   once (a restarted container under the same `POD_NAME`). If it happens all the same, the newer one leads.
-//! - Nobody deletes the Lease while a leader is cut off from the API server and a new process starts, or twice within one
-//!   duration. One deletion among running replicas is safe.
+//! - The clock rates of two machines differ by less than 1 in 64.
+//! - No two running processes have the same identity: a process that starts with the identity of the holder takes the
+//!   lease over at once (a restarted container with the same `POD_NAME`). If two run nevertheless, the newer one leads.
+//! - The Lease is not deleted while a leader has no connection to the API server and a new process starts, nor twice
+//!   within one duration. A single deletion while all replicas run is safe.
 //!
-//! # What remains
-//! A check cannot recall a request under way: of a process that is frozen between the check and the answer, one request
-//! for each worker may still reach AWS late.
+//! # Limits
+//! The check cannot recall a request that was sent. If a process is frozen between the check and the response, one
+//! request per worker may still reach AWS late.
 
 mod announcer;
 mod api;
@@ -33,18 +33,18 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use announcer::Announcer;
-use api::{LeaseApi, Trouble};
+use api::{LeaseApi, RequestError};
 pub use config::LeaseConfig;
 use elector::{Answer, Elector, Request, Step, Timing};
 pub use fence::Fence;
 use fence::boot_time;
 
-/// A shutdown does not wait longer for the release to get through.
+/// The longest time that a shutdown waits for the release.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Timers stand still while the machine is suspended, the clock of the lease does not: look at it this often.
+/// Timers stop while the machine is suspended, the clock of the lease does not: read the clock this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// A candidate at work. Dropping it gives up the lease as well, without waiting for that.
+/// A running candidate. Dropping it releases the lease as well, but does not wait for the release.
 #[derive(Debug)]
 pub struct Election {
     fence: Fence,
@@ -53,11 +53,11 @@ pub struct Election {
 }
 
 impl Election {
-    /// Becomes a candidate. The receiver says whether this replica leads; it is false at first, and false at once when the
-    /// lease could not be renewed in time. Needs a Tokio runtime.
+    /// Starts a candidate. The receiver is true while this replica leads: false at first, and false as soon as the
+    /// lease expires without a renewal. Needs a Tokio runtime.
     pub fn start(client: Client, mut config: LeaseConfig) -> (Self, watch::Receiver<bool>) {
         if config.identity.is_empty() {
-            // An empty holder means nobody.
+            // An empty holder means that the lease is free.
             config.identity = format!("{}-{:016x}", config.name, fastrand::u64(..));
         }
         let timing =
@@ -75,15 +75,15 @@ impl Election {
         (Self { fence, stop: Some(stop), task: Some(task) }, leading)
     }
 
-    /// What has to be asked before every write.
+    /// The fence that every write must check first.
     pub fn fence(&self) -> Fence {
         self.fence.clone()
     }
 
-    /// Shuts the fence and gives the lease up, so that a follower need not wait until it runs out. To be called when no
-    /// write is under way any more. Takes 3 s at most.
+    /// Closes the fence and releases the lease, so that a follower does not have to wait until it expires. Call this
+    /// when no write is in progress any more. Takes at most 3 s.
     pub async fn release(mut self) {
-        self.give_up();
+        self.stop();
         if let Some(mut task) = self.task.take()
             && tokio::time::timeout(RELEASE_TIMEOUT * 2, &mut task).await.is_err()
         {
@@ -91,10 +91,10 @@ impl Election {
         }
     }
 
-    fn give_up(&mut self) {
+    fn stop(&mut self) {
         self.fence.retire();
         if let Some(stop) = self.stop.take() {
-            // It fails if the task is gone, and then there is nothing to stop.
+            // Fails if the task has ended, and then there is nothing to stop.
             let _ = stop.send(());
         }
     }
@@ -102,11 +102,11 @@ impl Election {
 
 impl Drop for Election {
     fn drop(&mut self) {
-        self.give_up();
+        self.stop();
     }
 }
 
-/// The task behind an [`Election`]: runs the machine, its requests and its timers.
+/// The task of an [`Election`]: runs the elector, its requests and its timers.
 struct Candidate {
     elector: Elector,
     api: LeaseApi,
@@ -115,32 +115,32 @@ struct Candidate {
 
 impl Candidate {
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
-        while self.goes_on(&mut stopped).await {}
+        while self.step(&mut stopped).await {}
         let released = tokio::time::timeout(RELEASE_TIMEOUT, self.release()).await;
         if released.is_err() {
-            tracing::warn!("the lease could not be given up in time: a follower waits until it runs out");
+            tracing::warn!("the lease was not released in time: another replica takes over when it expires");
         }
     }
 
-    /// Takes one step; false if it was interrupted by the end.
-    async fn goes_on(&mut self, stopped: &mut oneshot::Receiver<()>) -> bool {
+    /// Takes one step. Returns false if the candidate was stopped.
+    async fn step(&mut self, stopped: &mut oneshot::Receiver<()>) -> bool {
         let Self { elector, api, announcer } = self;
         let step = elector.next(boot_time(), now_in_microseconds());
         let outcome = {
-            let outcome = carry_out(api, &step);
+            let outcome = execute(api, &step);
             tokio::pin!(outcome);
             loop {
                 tokio::select! {
                     biased;
-                    // Also when the sender is gone.
+                    // Also if the sender was dropped.
                     _ = &mut *stopped => return false,
                     outcome = &mut outcome => break outcome,
-                    () = lapse(announcer.leads_until()) => announcer.lapsed(),
+                    () = reached(announcer.leads_until()) => announcer.lease_expired(),
                 }
             }
         };
         if let (Step::Send(request), Some(outcome)) = (&step, outcome) {
-            answer(elector, announcer, request, outcome);
+            handle_outcome(elector, announcer, request, outcome);
         }
         announcer.announce(elector);
         true
@@ -155,15 +155,15 @@ impl Candidate {
             if step == Step::Done {
                 return;
             }
-            if let (Step::Send(request), Some(outcome)) = (&step, carry_out(api, &step).await) {
-                answer(elector, announcer, request, outcome);
+            if let (Step::Send(request), Some(outcome)) = (&step, execute(api, &step).await) {
+                handle_outcome(elector, announcer, request, outcome);
             }
         }
     }
 }
 
-/// Carries out a step, waiting included, which has no outcome.
-async fn carry_out(api: &mut LeaseApi, step: &Step) -> Option<Result<Answer, Trouble>> {
+/// Executes a step. Waiting has no outcome.
+async fn execute(api: &mut LeaseApi, step: &Step) -> Option<Result<Answer, RequestError>> {
     match step {
         Step::WaitUntil(until) => {
             sleep_until(*until).await;
@@ -174,22 +174,27 @@ async fn carry_out(api: &mut LeaseApi, step: &Step) -> Option<Result<Answer, Tro
     }
 }
 
-fn answer(elector: &mut Elector, announcer: &mut Announcer, request: &Request, outcome: Result<Answer, Trouble>) {
+fn handle_outcome(
+    elector: &mut Elector,
+    announcer: &mut Announcer,
+    request: &Request,
+    outcome: Result<Answer, RequestError>,
+) {
     let answer = match outcome {
         Ok(answer) => {
-            announcer.answered(request);
+            announcer.request_succeeded(request);
             answer
         }
-        Err(trouble) => {
-            announcer.troubled(trouble);
+        Err(error) => {
+            announcer.request_failed(error);
             Answer::Failed
         }
     };
     elector.answered(boot_time(), answer);
 }
 
-/// Waits until that time; for ever if there is none.
-async fn lapse(until: Option<Duration>) {
+/// Waits until that time; forever if there is none.
+async fn reached(until: Option<Duration>) {
     match until {
         Some(until) => sleep_until(until).await,
         None => std::future::pending().await,
@@ -202,7 +207,7 @@ async fn sleep_until(until: Duration) {
     }
 }
 
-/// As exact as a Lease keeps it, so that what is read back equals what was written.
+/// Now, with the precision of a Lease, so that the value read back equals the value written.
 fn now_in_microseconds() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)

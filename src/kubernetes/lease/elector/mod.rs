@@ -1,32 +1,33 @@
-//! The rules of the election, without clock, network or Kubernetes: what to do next, and what an answer means.
+//! The rules of the election, without clock, network or Kubernetes: what to do next, and the meaning of an answer.
 //!
-//! Every time is told from outside, on a clock that keeps running while the machine or the process sleeps. One
-//! request is under way at a time; whoever runs the machine gives up on it after a while and reports [`Answer::Failed`].
+//! The caller passes every time, on a clock that runs while the machine or the process is suspended. One request is in
+//! progress at a time; the caller applies a timeout to it and reports [`Answer::Failed`].
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 
-/// Two clocks may run apart by one part in this many before a successor could be early.
+/// The rates of two clocks may differ by one part in this many before a successor could start too early.
 const CLOCK_TOLERANCE: u32 = 64;
-/// Of our writes, the last so many are known again when a Lease turns up that one of them left, answered or not.
+/// How many of our last writes are remembered, so that a Lease that one of them left is recognized as ours, even if the
+/// write had no answer.
 const REMEMBERED_WRITES: usize = 32;
 
-/// What a Lease says.
+/// The content of a Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Claim {
-    /// Empty: nobody.
+    /// Empty: the lease is free.
     pub(super) holder: String,
-    /// What the holder promised to stop after.
+    /// How long the holder may lead without a renewal.
     pub(super) duration: Duration,
     pub(super) acquired: Option<Timestamp>,
-    /// Never compared with a clock: it only tells our own writes from others'.
+    /// Never compared with a clock: it only distinguishes our own writes from those of others.
     pub(super) renewed: Option<Timestamp>,
     pub(super) transitions: i32,
 }
 
-/// A Lease as the API server had it.
+/// A Lease as the API server returned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Observed {
     /// `metadata.resourceVersion`; changes with every write.
@@ -37,37 +38,37 @@ pub(super) struct Observed {
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing before this time.
+    /// Do nothing before this time.
     WaitUntil(Duration),
     /// Send this to the API server.
     Send(Request),
-    /// Released, or nothing to release.
+    /// Finished: released, or nothing to release.
     Done,
 }
 
-/// What the API server is asked for.
+/// A request to the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     /// Read the Lease.
     Read,
     /// Create it.
     Create(Claim),
-    /// Replace that version of it.
+    /// Replace this version of it.
     Replace { version: String, claim: Claim },
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// [`Request::Read`] found this.
     Found(Observed),
-    /// [`Request::Create`] or [`Request::Replace`] was carried out.
+    /// [`Request::Create`] or [`Request::Replace`] was executed.
     Written(Observed),
     /// There is no such Lease.
     Absent,
-    /// Somebody was faster.
+    /// Another write was faster.
     Conflict,
-    /// No answer, or none that tells whether the request was carried out.
+    /// No answer, or none that shows whether the request was executed.
     Failed,
 }
 
@@ -79,10 +80,10 @@ pub(super) struct Timing {
     pub(super) poll_every: Duration,
 }
 
-/// The Lease as last seen, and since when it is known to have stood like that.
+/// The Lease as last read, and since when it is known to be unchanged.
 #[derive(Debug)]
 enum Known {
-    /// At every look from `since` to `seen`.
+    /// Absent at every read from `since` to `seen`.
     Absent {
         since: Duration,
         seen: Duration,
@@ -95,7 +96,7 @@ enum Known {
 }
 
 #[derive(Debug)]
-struct UnderWay {
+struct InProgress {
     sent: Duration,
     writes: bool,
 }
@@ -108,12 +109,12 @@ pub(super) struct Elector {
     known: Option<Known>,
     /// `known` may be out of date: read before the next write.
     reread: bool,
-    /// No Lease was ever read. Only then does our name on it mean that we are the process that replaces its holder.
+    /// True until a Lease was read. Only then our identity on it means that this process replaces its holder.
     newcomer: bool,
-    /// Time stamps of our writes.
+    /// Timestamps of our writes.
     stamps: VecDeque<Timestamp>,
     held_until: Option<Duration>,
-    request: Option<UnderWay>,
+    request: Option<InProgress>,
     due: Duration,
     conflicts: u32,
     releasing: bool,
@@ -136,12 +137,12 @@ impl Elector {
         }
     }
 
-    /// When the lease that is held runs out; `None`: not held. May lie in the past.
+    /// When the held lease expires, possibly in the past; `None` if it is not held.
     pub(super) fn held_until(&self) -> Option<Duration> {
         self.held_until
     }
 
-    /// Who holds the Lease as far as is known, if it is not us.
+    /// The known holder of the Lease, if it is not this process.
     pub(super) fn other_holder(&self) -> Option<&str> {
         match &self.known {
             Some(Known::Present { observed, ours: false, .. }) if !observed.claim.holder.is_empty() => {
@@ -151,15 +152,15 @@ impl Elector {
         }
     }
 
-    /// Another process calls itself like this one and holds the Lease.
+    /// True if another process with the same identity holds the Lease.
     pub(super) fn has_namesake(&self) -> bool {
         self.other_holder() == Some(self.identity.as_str())
     }
 
-    /// Gives up: from now on nothing is held, and the steps that follow tell others so.
+    /// Starts the release: from now on the lease is not held, and the next steps write this to the Lease.
     pub(super) fn release(&mut self, now: Duration) {
-        // A write that nobody waits for any more may have been carried out, and our name may be on the Lease though the
-        // last answer said otherwise. Who never wrote has nothing to read.
+        // An abandoned write may have been executed, so our identity may be on the Lease even if the last answer had
+        // another holder. A process that never wrote has nothing to read.
         let abandoned = self.request.take().is_some_and(|request| request.writes);
         self.reread = !self.stamps.is_empty() && (self.reread || abandoned || !self.ours());
         self.releasing = true;
@@ -167,9 +168,9 @@ impl Elector {
         self.due = now;
     }
 
-    /// What to do at `now`; `wall` stamps a write, in whole microseconds as the Lease keeps it.
+    /// Returns what to do at `now`. `wall` is the timestamp of a write, in whole microseconds like in a Lease.
     ///
-    /// A request must be sent after this was asked: its time counts from `now`.
+    /// Send the request after this call: its time counts from `now`.
     pub(super) fn next(&mut self, now: Duration, wall: Timestamp) -> Step {
         if self.releasing && !self.reread && !self.ours() {
             return Step::Done;
@@ -193,11 +194,11 @@ impl Elector {
                 self.stamps.pop_front();
             }
         }
-        self.request = Some(UnderWay { sent: now, writes });
+        self.request = Some(InProgress { sent: now, writes });
         Step::Send(request)
     }
 
-    /// Takes note of what became of the last request.
+    /// Records the result of the last request.
     pub(super) fn answered(&mut self, now: Duration, answer: Answer) {
         let Some(request) = self.request.take() else { return };
         match answer {
@@ -208,19 +209,20 @@ impl Elector {
                     Some(Known::Absent { since, seen }) if self.is_fresh(seen, now) => since,
                     _ => now,
                 };
-                // The answer may have been long on its way.
+                // The answer may have taken long.
                 let seen = request.sent;
                 self.known = Some(Known::Absent { since, seen });
                 self.reread = false;
-                self.due = self.next_look(now);
+                self.due = self.next_due(now);
             }
             Answer::Conflict => {
                 self.reread = true;
                 self.conflicts += 1;
-                // The first is a lost race or a lost answer; a row of them must not become a storm.
+                // The first one is a lost race or a lost answer. A series of conflicts must not cause a storm of
+                // requests.
                 self.due = if self.conflicts > 1 { now + self.timing.poll_every } else { now };
             }
-            // Whether a write was carried out shows when the next one meets a conflict.
+            // If the write was executed, the next one meets a conflict.
             Answer::Failed => self.due = now + self.timing.poll_every,
         }
     }
@@ -242,15 +244,15 @@ impl Elector {
         if !self.may_claim(now) {
             self.conflicts = 0;
         }
-        self.due = self.next_look(now);
+        self.due = self.next_due(now);
     }
 
-    fn written(&mut self, now: Duration, request: &UnderWay, observed: Observed) {
+    fn written(&mut self, now: Duration, request: &InProgress, observed: Observed) {
         self.known = Some(Known::Present { observed, since: now, ours: !self.releasing });
         self.reread = false;
         self.newcomer = false;
         self.conflicts = 0;
-        // From before it was sent: the API server may have carried it out at any moment since.
+        // Counts from before it was sent: the API server may have executed it at any moment since.
         self.held_until = (!self.releasing).then_some(request.sent + self.timing.duration);
         self.due = request.sent + self.timing.renew_every;
     }
@@ -259,27 +261,27 @@ impl Elector {
         matches!(self.known, Some(Known::Present { ours: true, .. }))
     }
 
-    /// May we write our name, as far as is known? The API server has the last word: it compares versions.
+    /// True if this process may claim the Lease, as far as it knows. The API server decides: it compares versions.
     fn may_claim(&self, now: Duration) -> bool {
         match &self.known {
             Some(Known::Present { ours: true, .. }) => true,
             Some(Known::Present { observed, .. }) if observed.claim.holder.is_empty() => true,
-            // An absence has no version that would tell whether somebody came and went since.
+            // An absent Lease has no version, which would show a Lease that was created and deleted since.
             Some(Known::Absent { seen, .. }) if !self.is_fresh(*seen, now) => false,
-            // Somebody deleted it: its holder may go on until its time is up, unless that is us.
+            // It was deleted: its holder may lead until the duration ends, unless the holder is this process.
             Some(Known::Absent { .. }) if self.newcomer || self.held_until.is_some_and(|until| now < until) => true,
             Some(known) => now >= self.expiry(known),
             None => false,
         }
     }
 
-    /// When the holder must have stopped, by our own observation.
+    /// When the holder must have stopped, measured by this process.
     fn expiry(&self, known: &Known) -> Duration {
-        let (since, promised) = match known {
+        let (since, duration) = match known {
             Known::Absent { since, .. } => (*since, Duration::ZERO),
             Known::Present { observed, since, .. } => (*since, observed.claim.duration),
         };
-        let wait = promised.max(self.timing.duration);
+        let wait = duration.max(self.timing.duration);
         since.saturating_add(wait).saturating_add(wait / CLOCK_TOLERANCE)
     }
 
@@ -287,16 +289,16 @@ impl Elector {
         now <= seen + self.timing.duration / 2
     }
 
-    fn next_look(&self, now: Duration) -> Duration {
+    fn next_due(&self, now: Duration) -> Duration {
         if self.may_claim(now) {
-            // After a conflict our own lease is there again, but so may be whoever keeps changing it.
+            // After conflicts our lease is there again, but another client may keep changing it.
             return if self.conflicts > 1 { now + self.timing.poll_every } else { now };
         }
         let poll = now + self.timing.poll_every;
         self.known.as_ref().map_or(poll, |known| poll.min(self.expiry(known)))
     }
 
-    /// What we would write now.
+    /// The claim to write now.
     fn claim(&self, wall: Timestamp) -> Claim {
         let old = match &self.known {
             Some(Known::Present { observed, .. }) => Some(&observed.claim),

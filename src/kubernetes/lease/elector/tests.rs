@@ -1,4 +1,4 @@
-//! The rules one by one; how they hold together under stress is `simulation`'s matter.
+//! The rules, one test each. `simulation` tests them together, under faults.
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn lease(version: &str, holder: &str) -> Observed {
     Observed { version: version.to_owned(), claim }
 }
 
-/// Takes the step due at that second and answers it in the same moment.
+/// Takes the step due at this second and answers it at the same time.
 fn step(elector: &mut Elector, second: u64, answer: Answer) -> Step {
     let step = elector.next(at(second), stamp(second));
     elector.answered(at(second), answer);
@@ -43,7 +43,7 @@ fn written(version: &str, step: &Step) -> Answer {
     Answer::Written(Observed { version: version.to_owned(), claim: claim.clone() })
 }
 
-/// The claim of the write due at that second, which the API server carries out as that version.
+/// Executes the write due at this second, as this version, and returns its claim.
 fn write(elector: &mut Elector, second: u64, version: &str) -> Claim {
     let step = elector.next(at(second), stamp(second));
     elector.answered(at(second), written(version, &step));
@@ -57,7 +57,7 @@ fn newcomer() -> Elector {
     Elector::new("me".to_owned(), TIMING)
 }
 
-/// Created the Lease at second 0.
+/// A leader that created the Lease at second 0.
 fn leader() -> Elector {
     let mut elector = newcomer();
     step(&mut elector, 0, Answer::Absent);
@@ -65,7 +65,7 @@ fn leader() -> Elector {
     elector
 }
 
-/// Saw another's Lease at second 0.
+/// A follower that read another holder's Lease at second 0.
 fn follower() -> Elector {
     let mut elector = newcomer();
     step(&mut elector, 0, Answer::Found(lease("1", "other")));
@@ -73,7 +73,7 @@ fn follower() -> Elector {
 }
 
 #[test]
-fn the_first_creates_the_lease_at_once() {
+fn the_first_candidate_creates_the_lease_at_once() {
     let mut elector = newcomer();
     assert_eq!(step(&mut elector, 0, Answer::Absent), READ);
     let claim = write(&mut elector, 0, "1");
@@ -90,7 +90,7 @@ fn the_first_creates_the_lease_at_once() {
 }
 
 #[test]
-fn the_lease_counts_from_before_it_was_asked_for() {
+fn the_duration_counts_from_when_the_request_was_sent() {
     let mut elector = leader();
     let renewal = elector.next(at(2), stamp(2));
     elector.answered(at(4), written("2", &renewal));
@@ -98,7 +98,7 @@ fn the_lease_counts_from_before_it_was_asked_for() {
 }
 
 #[test]
-fn a_renewal_names_its_version_and_keeps_the_history() {
+fn a_renewal_contains_its_version_and_keeps_the_history() {
     let mut elector = leader();
     let renewal = elector.next(at(2), stamp(2));
     let Step::Send(Request::Replace { version, claim }) = renewal else { panic!("{renewal:?}") };
@@ -107,22 +107,22 @@ fn a_renewal_names_its_version_and_keeps_the_history() {
 }
 
 #[test]
-fn a_lost_renewal_extends_nothing_and_is_repeated() {
+fn a_lost_renewal_does_not_extend_the_lease_and_is_repeated() {
     let mut elector = leader();
     step(&mut elector, 2, Answer::Failed);
     assert_eq!(elector.held_until(), Some(at(10)));
-    // It was carried out all the same, as the next one finds.
+    // It was executed nevertheless, as the next write shows.
     step(&mut elector, 3, Answer::Conflict);
     let mut ours = lease("2", "me");
     ours.claim.renewed = Some(stamp(2));
     assert_eq!(step(&mut elector, 3, Answer::Found(ours)), READ);
-    assert_eq!(elector.held_until(), Some(at(10)), "reading extends nothing");
+    assert_eq!(elector.held_until(), Some(at(10)), "a read does not extend the lease");
     write(&mut elector, 3, "3");
     assert_eq!(elector.held_until(), Some(at(13)));
 }
 
 #[test]
-fn a_follower_waits_a_full_duration_from_its_own_look_and_then_takes_over() {
+fn a_follower_waits_a_full_duration_from_its_own_read_and_then_takes_over() {
     let mut elector = follower();
     for second in 1..=9 {
         assert_eq!(step(&mut elector, second, Answer::Found(lease("1", "other"))), READ, "second {second}");
@@ -146,12 +146,12 @@ fn every_new_version_starts_the_wait_again() {
 }
 
 #[test]
-fn a_holder_that_promised_longer_is_given_longer() {
-    let mut patient = lease("1", "other");
-    patient.claim.duration = Duration::from_mins(1);
+fn a_lease_with_a_longer_duration_is_waited_for_longer() {
+    let mut longer = lease("1", "other");
+    longer.claim.duration = Duration::from_mins(1);
     let mut elector = newcomer();
     for second in 0..=60 {
-        assert_eq!(step(&mut elector, second, Answer::Found(patient.clone())), READ, "second {second}");
+        assert_eq!(step(&mut elector, second, Answer::Found(longer.clone())), READ, "second {second}");
     }
     write(&mut elector, 61, "2");
 }
@@ -160,13 +160,13 @@ fn a_holder_that_promised_longer_is_given_longer() {
 fn a_released_lease_is_taken_at_once() {
     let mut elector = follower();
     step(&mut elector, 1, Answer::Found(lease("2", "")));
-    assert_eq!(elector.other_holder(), None, "nobody holds it");
+    assert_eq!(elector.other_holder(), None, "it is free");
     let claim = write(&mut elector, 1, "3");
     assert_eq!((claim.holder.as_str(), claim.transitions), ("me", 8));
 }
 
 #[test]
-fn a_restarted_process_takes_its_own_place_at_once() {
+fn a_restarted_process_takes_its_lease_over_at_once() {
     let mut elector = newcomer();
     step(&mut elector, 0, Answer::Found(lease("1", "me")));
     let claim = write(&mut elector, 0, "2");
@@ -174,7 +174,7 @@ fn a_restarted_process_takes_its_own_place_at_once() {
 }
 
 #[test]
-fn the_older_of_two_namesakes_gives_way() {
+fn of_two_processes_with_one_identity_the_older_one_stops() {
     let mut elector = leader();
     step(&mut elector, 2, Answer::Conflict);
     let mut theirs = lease("5", "me");
@@ -196,7 +196,7 @@ fn a_leader_that_finds_another_holder_stops_at_once() {
 }
 
 #[test]
-fn an_edit_by_somebody_else_does_not_cost_the_lease() {
+fn an_edit_by_another_client_does_not_lose_the_lease() {
     let mut elector = leader();
     step(&mut elector, 2, Answer::Conflict);
     let mut edited = lease("5", "me");
@@ -217,7 +217,7 @@ fn the_loser_of_a_race_follows() {
 }
 
 #[test]
-fn after_a_deletion_the_leader_makes_it_again_and_a_follower_waits() {
+fn after_a_deletion_the_leader_creates_it_again_and_a_follower_waits() {
     let mut elector = leader();
     step(&mut elector, 2, Answer::Absent);
     assert!(matches!(elector.next(at(2), stamp(2)), Step::Send(Request::Create(_))));
@@ -229,7 +229,7 @@ fn after_a_deletion_the_leader_makes_it_again_and_a_follower_waits() {
 }
 
 #[test]
-fn a_leader_whose_time_is_up_waits_after_a_deletion_like_everybody_else() {
+fn a_leader_whose_lease_expired_waits_after_a_deletion_like_a_follower() {
     for (second, at_once) in [(9, true), (10, false)] {
         let mut elector = leader();
         for failing in 2..second {
@@ -242,7 +242,7 @@ fn a_leader_whose_time_is_up_waits_after_a_deletion_like_everybody_else() {
 }
 
 #[test]
-fn the_last_32_writes_are_known_again_and_no_older_one() {
+fn the_last_32_writes_are_recognized_and_no_older_one() {
     for (written, ours) in [(4, true), (3, false)] {
         let mut elector = leader();
         for second in 2..=34 {
@@ -257,17 +257,17 @@ fn the_last_32_writes_are_known_again_and_no_older_one() {
 }
 
 #[test]
-fn an_absence_that_was_not_watched_counts_for_nothing() {
+fn an_absence_that_was_not_observed_does_not_count() {
     let mut elector = follower();
     step(&mut elector, 1, Answer::Absent);
-    // Frozen; who knows what came and went meanwhile.
+    // Frozen: a Lease may have been created and deleted meanwhile.
     for second in 20..=30 {
         assert_eq!(step(&mut elector, second, Answer::Absent), READ, "second {second}");
     }
 }
 
 #[test]
-fn an_absence_counts_from_when_it_was_asked_for() {
+fn an_absence_counts_from_when_the_request_was_sent() {
     let mut elector = newcomer();
     assert_eq!(elector.next(at(0), stamp(0)), READ);
     elector.answered(at(20), Answer::Absent);
@@ -276,7 +276,7 @@ fn an_absence_counts_from_when_it_was_asked_for() {
 }
 
 #[test]
-fn a_conflict_overcome_is_forgotten() {
+fn a_resolved_conflict_is_forgotten() {
     let mut elector = leader();
     for (second, version) in [(2, "2"), (4, "3"), (6, "4")] {
         let mut edited = lease(version, "me");
@@ -294,7 +294,7 @@ fn a_conflict_overcome_is_forgotten() {
 }
 
 #[test]
-fn conflicts_in_a_row_do_not_become_a_storm() {
+fn repeated_conflicts_do_not_cause_a_storm_of_requests() {
     let mut elector = leader();
     let mut requests = 0;
     for tick in 0..100_u32 {
@@ -311,7 +311,7 @@ fn conflicts_in_a_row_do_not_become_a_storm() {
 }
 
 #[test]
-fn a_request_that_came_to_nothing_is_repeated_after_a_poll() {
+fn a_failed_request_is_repeated_after_a_poll() {
     for mut elector in [newcomer(), follower(), leader()] {
         step(&mut elector, 5, Answer::Failed);
         assert_eq!(elector.next(at(5), stamp(5)), Step::WaitUntil(at(6)));
@@ -320,7 +320,7 @@ fn a_request_that_came_to_nothing_is_repeated_after_a_poll() {
 }
 
 #[test]
-fn a_release_empties_the_holder_and_shuts_first() {
+fn a_release_closes_the_fence_first_and_then_clears_the_holder() {
     let mut elector = leader();
     elector.release(at(1));
     assert_eq!(elector.held_until(), None);
@@ -331,7 +331,7 @@ fn a_release_empties_the_holder_and_shuts_first() {
 }
 
 #[test]
-fn a_release_during_a_renewal_finds_out_what_became_of_it() {
+fn a_release_during_a_renewal_reads_its_result_first() {
     let mut elector = leader();
     assert!(matches!(elector.next(at(2), stamp(2)), Step::Send(Request::Replace { .. })));
     elector.release(at(2));
@@ -343,7 +343,7 @@ fn a_release_during_a_renewal_finds_out_what_became_of_it() {
 }
 
 #[test]
-fn who_holds_nothing_has_nothing_to_release() {
+fn a_process_without_the_lease_has_nothing_to_release() {
     for mut elector in [newcomer(), follower()] {
         elector.release(at(1));
         assert_eq!(elector.next(at(1), stamp(1)), Step::Done);

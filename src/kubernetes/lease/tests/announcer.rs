@@ -1,10 +1,10 @@
-//! What the rest of the program and the log hear of the election: every change, once.
+//! The announcer publishes and logs every change of the election once.
 
 use super::*;
 use crate::kubernetes::lease::elector::Observed;
 use crate::telemetry::buffer::Buffer;
 
-/// The lines that are logged meanwhile.
+/// The lines that `run` logs.
 fn logged(run: impl FnOnce()) -> Vec<String> {
     let log = Buffer::default();
     let writer = log.clone();
@@ -27,7 +27,7 @@ fn elector() -> Elector {
     Elector::new("me".to_owned(), timing)
 }
 
-/// Leads from now on.
+/// An elector that holds the lease.
 fn leader() -> Elector {
     let mut elector = elector();
     let now = boot_time();
@@ -38,7 +38,7 @@ fn leader() -> Elector {
     elector
 }
 
-/// Finds that holder on the Lease, in a version of that number, which is also the second of the look.
+/// Reads a Lease of this holder and version, at the second of the same number.
 fn finds(elector: &mut Elector, holder: &str, version: u64) {
     let now = Duration::from_secs(version);
     elector.next(now, now_in_microseconds());
@@ -48,25 +48,28 @@ fn finds(elector: &mut Elector, holder: &str, version: u64) {
 }
 
 #[test]
-fn whoever_waits_hears_of_a_change_at_once_and_of_nothing_else() {
+fn receivers_are_notified_of_changes_only_and_at_once() {
     let (mut announcer, mut leading) = announcer();
     let mut elector = leader();
     let lines = logged(|| {
         announcer.announce(&elector);
         assert!(leading.has_changed().unwrap() && *leading.borrow_and_update());
         announcer.announce(&elector);
-        assert!(!leading.has_changed().unwrap(), "told already");
+        assert!(!leading.has_changed().unwrap(), "nothing changed");
         elector.release(boot_time());
         announcer.announce(&elector);
         assert!(leading.has_changed().unwrap() && !*leading.borrow_and_update());
     });
     assert_eq!(lines.len(), 2, "{lines:#?}");
-    assert!(lines[0].contains("INFO") && lines[0].contains("this replica holds the lease and leads"), "{lines:#?}");
-    assert!(lines[1].contains("INFO") && lines[1].contains("does not lead any more"), "{lines:#?}");
+    assert!(
+        lines[0].contains("INFO") && lines[0].contains("this replica holds the lease and is the leader"),
+        "{lines:#?}"
+    );
+    assert!(lines[1].contains("INFO") && lines[1].contains("is no longer the leader"), "{lines:#?}");
 }
 
 #[test]
-fn the_log_says_who_else_holds_the_lease_and_warns_of_a_namesake() {
+fn another_holder_is_logged_and_one_with_the_same_identity_is_a_warning() {
     let (mut announcer, leading) = announcer();
     let mut elector = elector();
     let lines = logged(|| {

@@ -1,4 +1,4 @@
-//! As much of an API server as a Lease needs: versions that are compared, and doors that can be shut.
+//! A minimal API server for one Lease: it compares versions, and can fail per client.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -13,13 +13,13 @@ use kube::core::Status;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// What a door does to requests.
+/// How the requests of one client are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Door {
-    Open,
-    /// Requests never come back.
-    Stuck,
-    /// RBAC refuses.
+pub(super) enum Mode {
+    Normal,
+    /// Requests are never answered.
+    Hanging,
+    /// RBAC denies them.
     Forbidden,
     /// The namespace is missing.
     NoNamespace,
@@ -31,7 +31,7 @@ struct Stored {
     version: u64,
 }
 
-/// The Lease behind all doors.
+/// The Lease that all clients share.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ApiServer(Arc<Mutex<Stored>>);
 
@@ -44,7 +44,7 @@ impl ApiServer {
         self.lease()?.spec?.holder_identity
     }
 
-    /// What somebody does with `kubectl`.
+    /// `kubectl edit`.
     pub(super) fn edit(&self, change: impl FnOnce(&mut Lease)) {
         let mut stored = self.0.lock().unwrap();
         stored.version += 1;
@@ -59,18 +59,18 @@ impl ApiServer {
         self.0.lock().unwrap().lease = None;
     }
 
-    /// A way in for one client, with its own troubles.
-    pub(super) async fn door(&self) -> (kube::Client, watch::Sender<Door>) {
+    /// A client, with a mode of its own.
+    pub(super) async fn client(&self) -> (kube::Client, watch::Sender<Mode>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (sender, door) = watch::channel(Door::Open);
+        let (sender, mode) = watch::channel(Mode::Normal);
         let server = self.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (server, door) = (server.clone(), door.clone());
+                let (server, mode) = (server.clone(), mode.clone());
                 let service = service_fn(move |request| {
-                    let (server, door) = (server.clone(), door.clone());
-                    async move { Ok::<_, Infallible>(server.enter(door, request).await) }
+                    let (server, mode) = (server.clone(), mode.clone());
+                    async move { Ok::<_, Infallible>(server.respond(mode, request).await) }
                 });
                 let connection = hyper::server::conn::http1::Builder::new();
                 tokio::spawn(connection.serve_connection(TokioIo::new(stream), service));
@@ -80,13 +80,13 @@ impl ApiServer {
         (kube::Client::try_from(config).unwrap(), sender)
     }
 
-    async fn enter(&self, mut door: watch::Receiver<Door>, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let state = *door.borrow_and_update();
-        match state {
-            Door::Open => self.handle(request).await,
-            Door::Stuck => std::future::pending().await,
-            Door::Forbidden => refuse(StatusCode::FORBIDDEN, "Forbidden"),
-            Door::NoNamespace => refuse(StatusCode::NOT_FOUND, "NotFound"),
+    async fn respond(&self, mut mode: watch::Receiver<Mode>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let mode = *mode.borrow_and_update();
+        match mode {
+            Mode::Normal => self.handle(request).await,
+            Mode::Hanging => std::future::pending().await,
+            Mode::Forbidden => refuse(StatusCode::FORBIDDEN, "Forbidden"),
+            Mode::NoNamespace => refuse(StatusCode::NOT_FOUND, "NotFound"),
         }
     }
 

@@ -5,11 +5,11 @@ mod apiserver;
 
 use std::time::Instant;
 
-use apiserver::{ApiServer, Door};
+use apiserver::{ApiServer, Mode};
 
 use k8s_openapi::api::coordination::v1::Lease;
 
-use super::api::{Trouble, observed};
+use super::api::{RequestError, observed};
 use super::elector::Claim;
 use super::*;
 
@@ -34,7 +34,7 @@ async fn until_leads(leading: &mut watch::Receiver<bool>, leads: bool) {
     leading.wait_for(|now| *now == leads).await.unwrap();
 }
 
-/// Nothing for a while: long enough for several looks at the Lease.
+/// Checks that the candidate stays a follower, for several polls of the Lease.
 async fn stays_follower(leading: &watch::Receiver<bool>, fence: &Fence) {
     for _ in 0..100 {
         assert!(!*leading.borrow() && !fence.may_write(Duration::ZERO));
@@ -43,18 +43,18 @@ async fn stays_follower(leading: &watch::Receiver<bool>, fence: &Fence) {
 }
 
 #[test]
-fn one_leads_and_a_release_hands_over_at_once() {
+fn one_candidate_leads_and_a_release_hands_over_at_once() {
     run(async {
         let server = ApiServer::default();
-        let (first, mut first_leads) = Election::start(server.door().await.0, config("first"));
+        let (first, mut first_leads) = Election::start(server.client().await.0, config("first"));
         until_leads(&mut first_leads, true).await;
         assert!(first.fence().may_write(Duration::from_secs(1)));
         assert!(!first.fence().may_write(Duration::from_secs(3)));
         server.edit(|lease| lease.metadata.labels = Some([("team".to_owned(), "db".to_owned())].into()));
 
-        let (second, mut second_leads) = Election::start(server.door().await.0, config("second"));
+        let (second, mut second_leads) = Election::start(server.client().await.0, config("second"));
         stays_follower(&second_leads, &second.fence()).await;
-        assert!(*first_leads.borrow(), "renewed in spite of the edit");
+        assert!(*first_leads.borrow(), "renewed despite the edit");
 
         let fence = first.fence();
         let released = Instant::now();
@@ -74,16 +74,16 @@ fn one_leads_and_a_release_hands_over_at_once() {
 }
 
 #[test]
-fn a_leader_that_is_cut_off_says_so_in_time_and_is_followed() {
+fn a_leader_without_connection_stops_before_another_candidate_leads() {
     run(async {
         let server = ApiServer::default();
-        let (client, door) = server.door().await;
+        let (client, mode) = server.client().await;
         let (first, mut first_leads) = Election::start(client, config("first"));
         until_leads(&mut first_leads, true).await;
-        let (second, mut second_leads) = Election::start(server.door().await.0, config("second"));
+        let (second, mut second_leads) = Election::start(server.client().await.0, config("second"));
         stays_follower(&second_leads, &second.fence()).await;
 
-        door.send_replace(Door::Stuck);
+        mode.send_replace(Mode::Hanging);
         let (mut lost, mut won) = (None, None);
         while won.is_none() {
             tokio::select! {
@@ -94,8 +94,8 @@ fn a_leader_that_is_cut_off_says_so_in_time_and_is_followed() {
         assert!(lost.unwrap() < won.unwrap());
         assert!(!first.fence().may_write(Duration::ZERO));
 
-        // Back again, it follows.
-        door.send_replace(Door::Open);
+        // When its connection is back, it is a follower.
+        mode.send_replace(Mode::Normal);
         stays_follower(&first_leads, &first.fence()).await;
         assert!(*second_leads.borrow());
     });
@@ -105,14 +105,14 @@ fn a_leader_that_is_cut_off_says_so_in_time_and_is_followed() {
 fn a_restarted_process_leads_at_once() {
     run(async {
         let server = ApiServer::default();
-        let (client, door) = server.door().await;
+        let (client, mode) = server.client().await;
         let (first, mut leading) = Election::start(client, config("pod-0"));
         until_leads(&mut leading, true).await;
         // Killed: it cannot release.
-        door.send_replace(Door::Stuck);
+        mode.send_replace(Mode::Hanging);
         drop(first);
         let restarted = Instant::now();
-        let (_second, mut leading) = Election::start(server.door().await.0, config("pod-0"));
+        let (_second, mut leading) = Election::start(server.client().await.0, config("pod-0"));
         until_leads(&mut leading, true).await;
         assert!(restarted.elapsed() < Duration::from_secs(2), "{:?}", restarted.elapsed());
         assert_eq!(server.lease().unwrap().spec.unwrap().lease_transitions, Some(0));
@@ -120,10 +120,10 @@ fn a_restarted_process_leads_at_once() {
 }
 
 #[test]
-fn dropping_an_election_gives_the_lease_up() {
+fn dropping_an_election_releases_the_lease() {
     run(async {
         let server = ApiServer::default();
-        let (election, mut leading) = Election::start(server.door().await.0, config("only"));
+        let (election, mut leading) = Election::start(server.client().await.0, config("only"));
         until_leads(&mut leading, true).await;
         let fence = election.fence();
         drop(election);
@@ -135,13 +135,13 @@ fn dropping_an_election_gives_the_lease_up() {
 }
 
 #[test]
-fn a_release_without_an_api_server_comes_to_an_end() {
+fn a_release_without_an_api_server_ends() {
     run(async {
         let server = ApiServer::default();
-        let (client, door) = server.door().await;
+        let (client, mode) = server.client().await;
         let (election, mut leading) = Election::start(client, config("only"));
         until_leads(&mut leading, true).await;
-        door.send_replace(Door::Stuck);
+        mode.send_replace(Mode::Hanging);
         let released = Instant::now();
         election.release().await;
         assert!(released.elapsed() < RELEASE_TIMEOUT + Duration::from_secs(1), "{:?}", released.elapsed());
@@ -150,10 +150,10 @@ fn a_release_without_an_api_server_comes_to_an_end() {
 }
 
 #[test]
-fn a_release_outlasts_a_short_absence_of_the_api_server() {
+fn a_release_is_retried_during_a_short_outage_of_the_api_server() {
     run(async {
         let server = ApiServer::default();
-        let (client, door) = server.door().await;
+        let (client, mode) = server.client().await;
         let config = LeaseConfig {
             poll_every: Duration::from_millis(50),
             request_timeout: Duration::from_millis(100),
@@ -161,10 +161,10 @@ fn a_release_outlasts_a_short_absence_of_the_api_server() {
         };
         let (election, mut leading) = Election::start(client, config);
         until_leads(&mut leading, true).await;
-        door.send_replace(Door::Stuck);
+        mode.send_replace(Mode::Hanging);
         let back = async {
             tokio::time::sleep(RELEASE_TIMEOUT * 6 / 10).await;
-            door.send_replace(Door::Open);
+            mode.send_replace(Mode::Normal);
         };
         tokio::join!(election.release(), back);
         assert_eq!(server.holder().as_deref(), Some(""));
@@ -172,7 +172,7 @@ fn a_release_outlasts_a_short_absence_of_the_api_server() {
 }
 
 #[test]
-fn writes_are_stamped_with_the_time_as_a_lease_keeps_it() {
+fn writes_have_timestamps_with_the_precision_of_a_lease() {
     let before = Timestamp::now();
     let stamp = now_in_microseconds();
     assert!(stamp <= Timestamp::now() && stamp.as_microsecond() >= before.as_microsecond(), "{before} {stamp}");
@@ -180,55 +180,55 @@ fn writes_are_stamped_with_the_time_as_a_lease_keeps_it() {
 }
 
 #[test]
-fn a_replica_without_a_name_gets_one() {
+fn a_replica_without_an_identity_gets_one() {
     run(async {
         let server = ApiServer::default();
-        let (_election, mut leading) = Election::start(server.door().await.0, config(""));
+        let (_election, mut leading) = Election::start(server.client().await.0, config(""));
         until_leads(&mut leading, true).await;
         assert!(server.holder().unwrap().starts_with("aurora-log-export-operator-"));
     });
 }
 
 #[test]
-fn missing_rights_are_named_and_getting_them_is_enough() {
+fn missing_permissions_are_named_and_granting_them_is_enough() {
     run(async {
         let server = ApiServer::default();
-        let (client, door) = server.door().await;
-        door.send_replace(Door::Forbidden);
+        let (client, mode) = server.client().await;
+        mode.send_replace(Mode::Forbidden);
         let mut api = LeaseApi::new(client.clone(), &config("only"));
-        let trouble = api.perform(&Request::Read).await.unwrap_err();
+        let error = api.perform(&Request::Read).await.unwrap_err();
         assert_eq!(
-            trouble,
-            Trouble::Forbidden { verb: "get", lease: "operators/aurora-log-export-operator".to_owned() }
+            error,
+            RequestError::Forbidden { verb: "get", lease: "operators/aurora-log-export-operator".to_owned() }
         );
-        assert!(trouble.to_string().contains("get leases.coordination.k8s.io operators/"), "{trouble}");
+        assert!(error.to_string().contains("get leases.coordination.k8s.io operators/"), "{error}");
 
         let (election, mut leading) = Election::start(client, config("only"));
         stays_follower(&leading, &election.fence()).await;
-        door.send_replace(Door::Open);
+        mode.send_replace(Mode::Normal);
         until_leads(&mut leading, true).await;
     });
 }
 
-/// Reading works all the time; that must not be taken for the end of the trouble with writing, again and again.
+/// Reads that succeed between failed writes must not be logged as the end of the failure.
 #[test]
-fn trouble_is_over_when_the_same_request_is_answered() {
-    let trouble = Trouble::Forbidden { verb: "update", lease: "operators/l".to_owned() };
+fn a_failure_is_over_when_the_same_request_succeeds() {
+    let error = RequestError::Forbidden { verb: "update", lease: "operators/l".to_owned() };
     let (leads, _leading) = watch::channel(false);
     let mut announcer = Announcer::new("operators/l".to_owned(), "only".to_owned(), Fence::shut(), leads);
-    announcer.troubled(trouble.clone());
-    announcer.answered(&Request::Read);
-    assert_eq!(announcer.trouble(), Some(&trouble));
+    announcer.request_failed(error.clone());
+    announcer.request_succeeded(&Request::Read);
+    assert_eq!(announcer.last_error(), Some(&error));
     let claim = observed(&Lease::default()).claim;
-    announcer.answered(&Request::Replace { version: "1".to_owned(), claim });
-    assert_eq!(announcer.trouble(), None);
+    announcer.request_succeeded(&Request::Replace { version: "1".to_owned(), claim });
+    assert_eq!(announcer.last_error(), None);
 }
 
 #[test]
-fn a_deleted_lease_is_made_again_by_its_holder() {
+fn a_deleted_lease_is_created_again_by_its_holder() {
     run(async {
         let server = ApiServer::default();
-        let (_election, mut leading) = Election::start(server.door().await.0, config("only"));
+        let (_election, mut leading) = Election::start(server.client().await.0, config("only"));
         until_leads(&mut leading, true).await;
         server.delete();
         while server.holder().as_deref() != Some("only") {
@@ -239,11 +239,11 @@ fn a_deleted_lease_is_made_again_by_its_holder() {
 }
 
 #[test]
-fn a_lease_of_broken_seconds_is_written_longer_not_shorter() {
+fn fractions_of_a_second_are_rounded_up_in_the_lease() {
     run(async {
         let server = ApiServer::default();
         let config = LeaseConfig { duration: Duration::from_millis(2_100), ..config("only") };
-        let (_election, mut leading) = Election::start(server.door().await.0, config);
+        let (_election, mut leading) = Election::start(server.client().await.0, config);
         until_leads(&mut leading, true).await;
         assert_eq!(server.lease().unwrap().spec.unwrap().lease_duration_seconds, Some(3));
     });
@@ -253,8 +253,8 @@ fn a_lease_of_broken_seconds_is_written_longer_not_shorter() {
 fn a_missing_namespace_is_named() {
     run(async {
         let server = ApiServer::default();
-        let (client, door) = server.door().await;
-        door.send_replace(Door::NoNamespace);
+        let (client, mode) = server.client().await;
+        mode.send_replace(Mode::NoNamespace);
         let mut api = LeaseApi::new(client, &config("only"));
         assert_eq!(api.perform(&Request::Read).await, Ok(Answer::Absent));
         let mut elector = Elector::new(
@@ -268,28 +268,28 @@ fn a_missing_namespace_is_named() {
         elector.next(boot_time(), now_in_microseconds());
         elector.answered(boot_time(), Answer::Absent);
         let Step::Send(create) = elector.next(boot_time(), now_in_microseconds()) else { panic!("not yet") };
-        let trouble = api.perform(&create).await.unwrap_err();
-        assert!(matches!(trouble, Trouble::NoNamespace { .. }), "{trouble}");
+        let error = api.perform(&create).await.unwrap_err();
+        assert!(matches!(error, RequestError::NoNamespace { .. }), "{error}");
     });
 }
 
 #[test]
-fn an_api_server_that_does_not_answer_is_not_waited_for() {
+fn a_request_without_an_answer_times_out() {
     run(async {
         let server = ApiServer::default();
-        let (client, door) = server.door().await;
-        door.send_replace(Door::Stuck);
+        let (client, mode) = server.client().await;
+        mode.send_replace(Mode::Hanging);
         let mut api = LeaseApi::new(client, &config("only"));
-        let trouble = api.perform(&Request::Read).await.unwrap_err();
-        assert!(matches!(trouble, Trouble::Timeout { verb: "get", .. }), "{trouble}");
+        let error = api.perform(&Request::Read).await.unwrap_err();
+        assert!(matches!(error, RequestError::Timeout { verb: "get", .. }), "{error}");
     });
 }
 
 #[test]
-fn a_lease_is_written_as_claimed_and_keeps_others_parts_of_the_version_it_replaces() {
+fn a_write_contains_the_claim_and_keeps_the_metadata_of_others() {
     run(async {
         let server = ApiServer::default();
-        let mut api = LeaseApi::new(server.door().await.0, &config("only"));
+        let mut api = LeaseApi::new(server.client().await.0, &config("only"));
         let now = now_in_microseconds();
         let mut claim = Claim {
             holder: "only".to_owned(),
@@ -315,13 +315,13 @@ fn a_lease_is_written_as_claimed_and_keeps_others_parts_of_the_version_it_replac
         assert!(matches!(api.perform(&replace("2")).await, Ok(Answer::Written(_))));
         let metadata = server.lease().unwrap().metadata;
         assert_eq!(metadata.labels.unwrap()["team"], "db");
-        assert_eq!(metadata.managed_fields, None, "the API server's own business");
+        assert_eq!(metadata.managed_fields, None, "the API server maintains it");
 
-        // Of a version that was never seen nothing is known that could be kept.
+        // A version that was not read has no known metadata to keep.
         server.edit(|lease| lease.metadata.labels = None);
         assert!(matches!(api.perform(&replace("4")).await, Ok(Answer::Written(_))));
         let lease = server.lease().unwrap();
-        assert_eq!(lease.metadata.labels, None, "what somebody took off stays off");
+        assert_eq!(lease.metadata.labels, None, "a label that was removed stays removed");
         assert_eq!(observed(&lease).claim, claim);
     });
 }

@@ -1,8 +1,8 @@
-//! Candidates, a Lease, and everything that can go wrong between them, in simulated time.
+//! Candidates, a Lease and the faults between them, in simulated time.
 //!
-//! Requests and answers take any time or get lost, processes freeze and are killed, their clocks start anywhere and run
-//! a little apart. After every event the rule is checked: nobody's fence is open, and nobody's write is under way, while
-//! another's fence is open.
+//! Requests and answers are delayed or lost, processes freeze and are killed, their clocks start at any time and differ
+//! slightly in rate. After every event the rule is checked: while the fence of one process is open, no other process
+//! has an open fence or a write in progress.
 
 mod world;
 
@@ -16,27 +16,28 @@ const TIMING: Timing = Timing {
     renew_every: Duration::from_secs(2),
     poll_every: Duration::from_secs(1),
 };
-/// The longest that a write to AWS may take; what the fence is asked for.
+/// The longest time that a write to AWS may take, as passed to the fence.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// How rough the world is.
+/// The faults of the simulated world.
 #[derive(Clone, Copy, Debug)]
 struct Faults {
-    /// Of requests, of answers; percent.
+    /// Share of requests, and of answers, that are lost; percent.
     lost: u64,
-    /// Longest delay of a request or an answer.
+    /// Longest delay of a request or an answer; milliseconds.
     delay: u64,
-    /// Chance, each second and candidate, of a freeze of up to 25 s; per mille.
+    /// Chance per second and candidate of a freeze of up to 25 s; per mille.
     freeze: u64,
-    /// The same for a SIGKILL, after which a process of the same or of another name starts.
+    /// The same for a SIGKILL, after which a process with the same or another identity starts.
     kill: u64,
     /// The same for a clean shutdown.
     release: u64,
-    /// Whether somebody deletes the Lease now and then. Not together with new processes, see [`Election`](crate::kubernetes::lease).
+    /// Whether the Lease is deleted sometimes. Not together with new processes, see
+    /// [`lease`](crate::kubernetes::lease).
     delete: bool,
 }
 
@@ -60,13 +61,13 @@ fn faults() -> impl Strategy<Value = Faults> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Safety in a rough world; and once it calms down, one leads and goes on leading.
+    /// Never two leaders during faults; after they end, one process leads and keeps leading.
     #[test]
-    fn never_two_and_in_the_end_one(seed in any::<u64>(), candidates in 2..=3_usize, faults in faults()) {
+    fn never_two_leaders_and_one_after_the_faults(seed in any::<u64>(), candidates in 2..=3_usize, faults in faults()) {
         let mut world = World::new(seed, candidates, faults);
         world.run(Duration::from_mins(2)).map_err(TestCaseError::fail)?;
         world.faults = CALM;
-        // The longest freeze ends, then the lease of one who is gone.
+        // The longest freeze ends, then the lease of a killed process expires.
         world.run(Duration::from_secs(25 + 13)).map_err(TestCaseError::fail)?;
         let leaders = world.leaders();
         prop_assert_eq!(leaders.len(), 1);
@@ -77,9 +78,9 @@ proptest! {
         }
     }
 
-    /// A kill is noticed in time, by whichever candidate and at whatever moment.
+    /// Another candidate takes over after a kill, at any time.
     #[test]
-    fn a_kill_is_followed_within_fifteen_seconds(seed in any::<u64>(), candidates in 2..=3_usize, moment in 0..4_000_u64) {
+    fn another_candidate_leads_within_fifteen_seconds_after_a_kill(seed in any::<u64>(), candidates in 2..=3_usize, moment in 0..4_000_u64) {
         let mut world = World::new(seed, candidates, CALM);
         world.run(ms(10_000 + moment)).map_err(TestCaseError::fail)?;
         let leader = world.leaders()[0];
@@ -88,9 +89,9 @@ proptest! {
         prop_assert_eq!(world.leaders().len(), 1);
     }
 
-    /// A clean release is followed within two seconds.
+    /// Another candidate takes over within two seconds after a release.
     #[test]
-    fn a_release_is_followed_within_two_seconds(seed in any::<u64>(), candidates in 2..=3_usize, moment in 0..4_000_u64) {
+    fn another_candidate_leads_within_two_seconds_after_a_release(seed in any::<u64>(), candidates in 2..=3_usize, moment in 0..4_000_u64) {
         let mut world = World::new(seed, candidates, CALM);
         world.run(ms(10_000 + moment)).map_err(TestCaseError::fail)?;
         let leader = world.leaders()[0];
@@ -99,6 +100,6 @@ proptest! {
         world.run(ms(1_300)).map_err(TestCaseError::fail)?;
         prop_assert_eq!(world.leaders().len(), 1);
         prop_assert!(world.leaders() != vec![leader]);
-        prop_assert!(!world.processes[leader].alive, "the release comes to an end");
+        prop_assert!(!world.processes[leader].alive, "the release ends");
     }
 }

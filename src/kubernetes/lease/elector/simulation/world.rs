@@ -1,4 +1,4 @@
-//! The simulated world: processes that run the real machine, a network, and an API server that compares versions.
+//! The simulated world: processes that run the real elector, a network, and an API server that compares versions.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -11,14 +11,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// The process looks what to do.
+    /// The process takes its next step.
     Wake { process: usize, request: u64 },
     /// A request reaches the API server.
     Arrive { process: usize, request: u64 },
-    /// An answer, or the end of patience, reaches the process.
+    /// An answer or a timeout reaches the process.
     Answer { process: usize, request: u64, arrived: bool },
-    /// Chance strikes, once a second.
-    Trouble,
+    /// Random faults, once per second.
+    Faults,
     /// A process tries to write to AWS.
     Work { process: usize },
 }
@@ -26,7 +26,7 @@ enum Event {
 pub(super) struct Process {
     pub(super) elector: Elector,
     identity: String,
-    /// What its clock showed at time zero, and by how much it runs fast, in ppm.
+    /// Its clock at time zero, and how much faster it runs, in ppm.
     clock: (Duration, i64),
     frozen_until: Duration,
     pub(super) alive: bool,
@@ -97,7 +97,7 @@ impl World {
             let after = ms(world.rng.u64(0..3_000));
             world.start(format!("candidate-{candidate}"), after);
         }
-        world.at(Duration::ZERO, Event::Trouble);
+        world.at(Duration::ZERO, Event::Faults);
         world
     }
 
@@ -106,7 +106,7 @@ impl World {
         self.events.push(Reverse((self.now + after, number, event)));
     }
 
-    /// A number used nowhere else.
+    /// A unique number.
     fn token(&mut self) -> u64 {
         self.number += 1;
         self.number
@@ -124,7 +124,7 @@ impl World {
         self.at(after, Event::Work { process });
     }
 
-    /// Runs for a while. `Err` tells how the rule was broken.
+    /// Runs for this long. `Err` describes a violation of the rule.
     pub(super) fn run(&mut self, length: Duration) -> Result<(), String> {
         let end = self.now + length;
         while let Some(Reverse((time, number, event))) = self.events.pop() {
@@ -150,7 +150,7 @@ impl World {
                     return Err(format!("{:?}: processes {i} and {j} both lead", self.now));
                 }
                 if other.writes_until > self.now && other.identity != leader.identity {
-                    return Err(format!("{:?}: process {i} leads while a write of {j} is under way", self.now));
+                    return Err(format!("{:?}: process {i} leads while a write of {j} is in progress", self.now));
                 }
             }
         }
@@ -160,7 +160,7 @@ impl World {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Arrive { process, request } => self.serve(process, request),
-            Event::Trouble => self.trouble(),
+            Event::Faults => self.inject_faults(),
             Event::Wake { process, .. } | Event::Work { process } | Event::Answer { process, .. } => {
                 let Process { alive, frozen_until, .. } = self.processes[process];
                 if !alive {
@@ -205,7 +205,7 @@ impl World {
         }
     }
 
-    /// The API server's side. A request that comes late is carried out though nobody waits for the answer.
+    /// The API server's side. A late request is executed, even if its process no longer waits for the answer.
     fn serve(&mut self, index: usize, request: u64) {
         let Some(asked) = self.requests.remove(&request) else {
             return;
@@ -265,7 +265,7 @@ impl World {
         self.at(takes + pause, Event::Work { process: index });
     }
 
-    fn trouble(&mut self) {
+    fn inject_faults(&mut self) {
         let Faults { freeze, kill, release, delete, .. } = self.faults;
         for index in 0..self.processes.len() {
             if !self.processes[index].alive {
@@ -274,7 +274,7 @@ impl World {
             if self.chance(freeze, 1_000) {
                 self.processes[index].frozen_until = self.now + ms(self.rng.u64(0..25_000));
             }
-            // Who is shutting down has its successor already.
+            // The successor of a process that shuts down has started already.
             if self.processes[index].elector.releasing {
                 continue;
             }
@@ -291,12 +291,12 @@ impl World {
             }
         }
         let all_know = self.processes.iter().all(|process| !process.elector.newcomer);
-        // A Lease that comes and goes between two looks cannot be seen; a person is not that fast.
+        // Not a Lease that was just created: an absence between two reads cannot be observed.
         let old = self.now > self.created + TIMING.duration;
         if delete && all_know && old && self.lease.is_some() && self.chance(50, 1_000) {
             self.lease = None;
         }
-        self.at(ms(1_000), Event::Trouble);
+        self.at(ms(1_000), Event::Faults);
     }
 
     pub(super) fn leaders(&self) -> Vec<usize> {
