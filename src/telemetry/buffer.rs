@@ -1,14 +1,14 @@
-//! Where tests have their log lines written.
+//! A buffer for the log lines of a test.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Shared by its clones.
+/// Clones share one buffer.
 #[derive(Clone, Default)]
 pub(crate) struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Buffer {
-    /// All that was written.
+    /// The whole content.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }

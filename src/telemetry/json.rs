@@ -1,6 +1,6 @@
-//! Log lines as JSON, one object a line, the fields of all enclosing spans beside those of the event.
+//! Log lines as JSON, one object per line, with the fields of the event and of all enclosing spans at the top level.
 //!
-//! `tracing-subscriber`'s own JSON keeps spans in a list of objects, which log stores cannot search by key.
+//! `tracing-subscriber`'s own JSON format has a list of span objects, which log stores cannot search by key.
 
 use std::error::Error;
 use std::fmt;
@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-/// Keys of the line itself; a field of that name is shown with `field.` before it.
+/// Keys of the line itself; a field with such a name gets the prefix `field.`.
 const RESERVED: [&str; 4] = ["timestamp", "level", "target", "span"];
 
 #[derive(Serialize)]
@@ -34,7 +34,7 @@ struct Line<'a> {
     fields: Map<String, Value>,
 }
 
-/// Writes a line for each event.
+/// Writes one line per event.
 pub(super) struct JsonLayer<W> {
     writer: W,
 }
@@ -45,7 +45,7 @@ impl<W> JsonLayer<W> {
     }
 }
 
-/// A span's fields, kept with the span.
+/// A span's fields, stored with the span.
 #[derive(Default)]
 struct Fields(Map<String, Value>);
 
@@ -73,14 +73,14 @@ where
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         let mut innermost = None;
-        // From the outside in: what lies closer to the event says more.
+        // From the outermost span to the innermost: the field closest to the event wins.
         for span in context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
             innermost = Some(span.name());
             if let Some(of_span) = span.extensions().get::<Fields>() {
                 fields.0.extend(of_span.0.clone());
             }
         }
-        // The text is the event's own, never a span's.
+        // The message is that of the event, never of a span.
         fields.0.remove("message");
         event.record(&mut fields);
         let line = Line {
@@ -93,7 +93,7 @@ where
         };
         if let Ok(mut text) = serde_json::to_vec(&line) {
             text.push(b'\n');
-            // A whole line at once, so that lines of two threads do not mix. There is nowhere to report a failure to.
+            // One write per line, so that lines of two threads do not mix. A failure cannot be reported anywhere.
             let _ = self.writer.make_writer_for(event.metadata()).write_all(&text);
         }
     }

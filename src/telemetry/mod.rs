@@ -1,13 +1,13 @@
-//! Logs, and where other exporters are added.
+//! Logs, traces, metrics and probes.
 //!
-//! Everything goes through `tracing`. Work on an object runs in a span with the field `object` (`<namespace>/<name>`), so
-//! that one object can be followed through the whole log by that key, in either format. A filter hides spans as it hides
-//! events, so such a span is an `error_span!`: its level says when its fields are shown, not that anything is wrong.
+//! Logs and traces use `tracing`. Work on an object runs in a span with the field `object` (`<namespace>/<name>`), so
+//! that the log can be searched for one object, in both formats. A filter hides spans as it hides events. Such a span
+//! is therefore an `error_span!`: the level keeps its fields visible and does not mean an error.
 //!
-//! Spans for traces are apart from these: see [`trace`].
+//! Spans for traces are separate: see [`trace`].
 //!
-//! Logs go to standard error: standard output belongs to what commands print. Every destination filters for itself, so an
-//! [`Exporter`] (OTLP, say) may want spans that the log does not show.
+//! Logs go to standard error, because commands print to standard output. Every destination has its own filter, so an
+//! [`Exporter`] (such as OTLP) may receive spans that the log does not show.
 
 #[cfg(test)]
 pub(crate) mod buffer;
@@ -29,39 +29,39 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use json::JsonLayer;
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter does not parse.
+    /// The filter is invalid.
     #[error(
         "log filter {filter:?} is not valid ({source}): use levels and targets, such as \"info\" or \"info,kube=warn\""
     )]
     Filter {
-        /// As given.
+        /// The filter.
         filter: String,
-        /// What the parser says.
+        /// The error of the parser.
         source: tracing_subscriber::filter::ParseError,
     },
-    /// Logging was set up before.
-    #[error("logging is set up already: set it up once, at the start of the program")]
+    /// Logging is already set up.
+    #[error("logging is already set up: set it up once, at the start of the program")]
     AlreadySet(#[from] tracing::subscriber::SetGlobalDefaultError),
 }
 
-/// One more destination besides the log, with a filter of its own if it wants one.
+/// A destination in addition to the log, with its own filter.
 pub struct Exporter {
     /// Receives spans and events.
     pub layer: Box<dyn Layer<Registry> + Send + Sync>,
-    /// Sends off what is still held back; called when the [`Guard`] is dropped.
+    /// Sends everything that is still buffered; called when the [`Guard`] is dropped.
     pub flush: Box<dyn FnOnce() + Send>,
 }
 
@@ -71,7 +71,7 @@ impl fmt::Debug for Exporter {
     }
 }
 
-/// To be kept until the end of the program; dropping it flushes the exporters.
+/// Keep it until the end of the program: dropping it flushes the exporters.
 #[must_use = "dropping it ends the export"]
 #[derive(Default)]
 pub struct Guard(Vec<Box<dyn FnOnce() + Send>>);
@@ -110,7 +110,7 @@ where
 {
     let filter =
         EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
-    // The hint is needed: without one, `and` would have none either, and every callsite would be looked at.
+    // Without this hint, `and` has no hint either, and the filter is evaluated for every callsite.
     let not_for_traces =
         filter_fn(|metadata| metadata.target() != trace::TARGET).with_max_level_hint(LevelFilter::TRACE);
     let filter = filter.and(not_for_traces);

@@ -1,5 +1,5 @@
-//! Panics. In a reconcile, a sweep or the check of an account they are contained: logged, counted, and the work is retried.
-//! Anywhere else they end the process, because nothing is known of what they left behind.
+//! Panics. In a reconcile, a sweep or the check of an account a panic is contained: it is logged and counted, and the
+//! work is retried. Anywhere else a panic ends the process, because the state that it leaves behind is unknown.
 
 use std::any::Any;
 use std::fmt::Display;
@@ -7,33 +7,33 @@ use std::panic::{self, AssertUnwindSafe};
 
 use futures::FutureExt;
 
-/// Exit code of a process that a panic ended: the one that Rust itself uses.
+/// Exit code after a panic, as in other Rust programs.
 const EXIT_CODE: i32 = 101;
 
 tokio::task_local! {
-    /// Set while work is polled whose panics are contained.
+    /// Set while work with contained panics is polled.
     static CONTAINED: ();
 }
 
-/// The work panicked. The log has the message and the place.
+/// The work panicked. The log has the message and the location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Panicked;
 
-/// Installs the hook that logs panics, and ends the process for those that are not contained.
+/// Installs a hook that logs panics and ends the process after a panic that is not contained.
 pub fn install_hook() {
     panic::set_hook(Box::new(|info| {
         let message = message(info.payload());
         let location = info.location().map(ToString::to_string).unwrap_or_default();
         if CONTAINED.try_with(|()| ()).is_ok() {
-            tracing::error!(location, "panic: {message}; this is a bug: please report it. The work is retried");
+            tracing::error!(location, "panic: {message}; this is a bug, please report it; the work is retried");
         } else {
-            tracing::error!(location, "panic: {message}; this is a bug: please report it. The process ends");
+            tracing::error!(location, "panic: {message}; this is a bug, please report it; the process exits");
             std::process::exit(EXIT_CODE);
         }
     }));
 }
 
-/// Runs work and contains its panics. What the work shares with others must stay sound when it stops at any point.
+/// Runs work and contains its panics. State that the work shares must stay consistent if the work stops at any point.
 ///
 /// # Errors
 /// If the work panicked.
@@ -46,11 +46,11 @@ fn message(payload: &dyn Any) -> &str {
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-/// Debug builds panic here if the environment variable `ALEP_TEST_PANIC` names this place, so that tests can see what
-/// follows.
+/// Debug builds panic here if the environment variable `ALEP_TEST_PANIC` names this place, so that tests can check the
+/// consequences.
 ///
 /// # Panics
-/// Only in debug builds, and only where a test asks for it.
+/// Only in debug builds, and only if the variable names this place.
 pub fn inject(place: &dyn Display) {
     let injected =
         cfg!(debug_assertions) && std::env::var("ALEP_TEST_PANIC").is_ok_and(|named| named == place.to_string());

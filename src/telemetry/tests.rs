@@ -21,7 +21,7 @@ fn json_lines(run: impl FnOnce()) -> Vec<Value> {
 }
 
 #[test]
-fn an_object_can_be_followed_by_one_key() {
+fn the_log_of_an_object_is_found_by_one_key() {
     let lines = json_lines(|| {
         let reconcile = info_span!("reconcile", object = "shop/orders", role = field::Empty);
         let _entered = reconcile.enter();
@@ -45,7 +45,7 @@ fn an_object_can_be_followed_by_one_key() {
 }
 
 #[test]
-fn what_lies_closer_to_the_event_wins() {
+fn the_field_closest_to_the_event_wins() {
     let lines = json_lines(|| {
         let _outer = info_span!("outer", object = "a/outer", message = "not this").entered();
         let _inner = info_span!("inner", object = "a/inner").entered();
@@ -57,7 +57,7 @@ fn what_lies_closer_to_the_event_wins() {
 }
 
 #[test]
-fn every_line_is_one_json_object_whatever_is_logged() {
+fn every_line_is_one_json_object_for_any_content() {
     #[derive(Debug, thiserror::Error)]
     #[error("outer")]
     struct Outer(#[source] io::Error);
@@ -77,7 +77,7 @@ fn every_line_is_one_json_object_whatever_is_logged() {
 }
 
 #[test]
-fn text_shows_the_object_too() {
+fn text_lines_show_the_object() {
     let text = logged(LogFormat::Text, "info", || {
         let _span = info_span!("reconcile", object = "shop/orders").entered();
         info!("starts");
@@ -88,7 +88,7 @@ fn text_shows_the_object_too() {
 }
 
 #[test]
-fn the_filter_is_by_target() {
+fn the_filter_applies_to_targets() {
     for format in [LogFormat::Text, LogFormat::Json] {
         let text = logged(format, "info,noisy=warn", || {
             info!(target: "noisy", "hidden");
@@ -107,9 +107,9 @@ fn a_bad_filter_is_named() {
     assert!(!text.contains('\n'), "one sentence: {text}");
 }
 
-/// An exporter gets what the log's filter hides, and is flushed at the end.
+/// An exporter receives spans that the log's filter hides, and is flushed at the end.
 #[test]
-fn an_exporter_sees_spans_of_its_own_choice() {
+fn an_exporter_has_its_own_filter() {
     struct Counts(Arc<AtomicUsize>);
     impl<S: Subscriber> Layer<S> for Counts {
         fn on_new_span(

@@ -1,8 +1,8 @@
-//! The spans of traces. They have a target of their own: the log never shows them, whatever its filter, and without an
-//! exporter they are disabled.
+//! The spans of traces. They have their own target: the log never shows them, with any filter, and without an exporter
+//! they are disabled.
 //!
-//! A reconcile is the root of a trace; the calls to AWS and Kubernetes that it makes are its children. Names and kinds
-//! follow the conventions of `tracing-opentelemetry` (fields `otel.*`).
+//! A reconcile is the root of a trace; its calls to AWS and Kubernetes are children. Names and kinds follow the
+//! conventions of `tracing-opentelemetry` (fields `otel.*`).
 
 use std::fmt::Display;
 
@@ -12,7 +12,7 @@ use tracing::field::{Empty, display};
 use crate::api::Reason;
 use crate::telemetry::metrics::ReconcileResult;
 
-/// Target of every span for traces, and of nothing else.
+/// Target of every span for traces, and only of these.
 pub const TARGET: &str = "aurora_log_export_operator::trace";
 
 /// One reconcile of one object.
@@ -28,12 +28,12 @@ pub fn reconcile(object: &dyn Display, priority: &'static str) -> Span {
     )
 }
 
-/// One sweep of an account: not about one object, so a root of its own.
+/// One sweep of an account: a root, because it is not about one object.
 pub fn sweep(account: &dyn Display) -> Span {
     tracing::debug_span!(target: TARGET, "sweep", %account)
 }
 
-/// One check of an `AwsAccount`: not about one object, so a root of its own.
+/// One check of an `AwsAccount`: a root, because it is not about one object.
 pub fn account(name: &str) -> Span {
     tracing::debug_span!(target: TARGET, "account", account = name)
 }
@@ -67,13 +67,13 @@ pub fn kubernetes_call(verb: &str, resource: &str) -> Span {
     )
 }
 
-/// How a call ended; `failure`: why it counts as one.
+/// Records the outcome of a call; `failure` is the error if it counts as failed.
 pub fn call_ended(span: &Span, outcome: &'static str, failure: Option<&dyn Display>) {
     span.record("outcome", outcome);
     failed(span, failure);
 }
 
-/// How a reconcile ended. Waiting, a suspended object and drift that is only observed are no failures.
+/// Records the result of a reconcile. Waiting, a suspended object and drift that is only observed are not failures.
 pub fn reconciled(span: &Span, result: ReconcileResult) {
     span.record("result", result.as_str());
     let failure = match result {

@@ -24,22 +24,22 @@ use tokio::time::{sleep, timeout};
 use crate::telemetry::metrics::{self, Metrics};
 pub use health::{CheckHandle, Health, Report};
 
-/// More have to wait until one is closed.
+/// Further connections wait until one is closed.
 const MAX_CONNECTIONS: usize = 64;
-/// For the head of a request, which is also how long an idle connection is kept.
+/// Timeout for the head of a request, and therefore for an idle connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Then a connection is asked to end, so that slow readers cannot keep the places for ever.
-const CONNECTION_LIFE: Duration = Duration::from_mins(1);
-/// For answers under way when a connection is asked to end.
+/// A connection is closed after this time, so that slow clients cannot occupy all connections.
+const MAX_CONNECTION_AGE: Duration = Duration::from_mins(1);
+/// Time for responses in progress when a connection is closed.
 const DRAIN: Duration = Duration::from_secs(2);
-/// After a failed accept (out of file descriptors, say), so as not to spin.
+/// Pause after a failed accept (for example without free file descriptors), to prevent a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Serves until `shutdown` is ready, then ends open connections within 2 s.
+/// Serves until `shutdown` is ready, then closes open connections within 2 s.
 pub async fn serve<S: Future>(listener: TcpListener, metrics: Metrics, health: Health, shutdown: S) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (stop, stopping) = watch::channel(());
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
@@ -47,14 +47,14 @@ pub async fn serve<S: Future>(listener: TcpListener, metrics: Metrics, health: H
         let accepted = tokio::select! {
             _ = &mut shutdown => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &permits) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => {
+            Ok((stream, permit)) => {
                 let answering = answer_all(stream, metrics.clone(), health.clone(), stopping.clone());
                 connections.spawn(async move {
                     answering.await;
-                    drop(place);
+                    drop(permit);
                 });
             }
             Err(error) => {
@@ -67,18 +67,18 @@ pub async fn serve<S: Future>(listener: TcpListener, metrics: Metrics, health: H
     while connections.join_next().await.is_some() {}
 }
 
-/// A connection, once there is a place for it.
+/// Accepts a connection when a permit is free.
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> std::io::Result<(TcpStream, Option<tokio::sync::OwnedSemaphorePermit>)> {
     // The semaphore is never closed.
-    let place = places.clone().acquire_owned().await.ok();
+    let permit = permits.clone().acquire_owned().await.ok();
     let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    Ok((stream, permit))
 }
 
-/// Answers the requests of one connection until it ends, has lasted too long, or `stopping` tells to stop.
+/// Answers the requests of one connection until it ends, reaches its maximum age, or `stopping` changes.
 async fn answer_all(stream: TcpStream, metrics: Metrics, health: Health, mut stopping: watch::Receiver<()>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let response = answer(&request, &metrics, &health);
@@ -91,9 +91,9 @@ async fn answer_all(stream: TcpStream, metrics: Metrics, health: Health, mut sto
     tokio::pin!(connection);
     let ended = tokio::select! {
         result = &mut connection => Some(result),
-        // Only ever an error: the sender is dropped.
+        // Always an error: the sender was dropped.
         _ = stopping.changed() => None,
-        () = sleep(CONNECTION_LIFE) => None,
+        () = sleep(MAX_CONNECTION_AGE) => None,
     };
     let result = if let Some(result) = ended {
         result
@@ -109,10 +109,10 @@ async fn answer_all(stream: TcpStream, metrics: Metrics, health: Health, mut sto
 fn answer<B>(request: &Request<B>, metrics: &Metrics, health: &Health) -> Response<Full<Bytes>> {
     let path = request.uri().path();
     if !["/metrics", "/livez", "/readyz"].contains(&path) {
-        return respond(StatusCode::NOT_FOUND, PLAIN, "not found: there are /metrics, /livez and /readyz\n");
+        return respond(StatusCode::NOT_FOUND, PLAIN, "not found; the endpoints are /metrics, /livez and /readyz\n");
     }
     if ![Method::GET, Method::HEAD].contains(request.method()) {
-        let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD\n");
+        let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "method not allowed; use GET or HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }

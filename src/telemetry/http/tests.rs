@@ -26,7 +26,7 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// The whole answer, as text.
+    /// The whole response, as text.
     async fn ask(&self, method: &str, path: &str, headers: &str) -> String {
         let mut stream = self.connect().await;
         let request = format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}\r\n");
@@ -74,7 +74,7 @@ fn probes_tell_what_is_wrong() {
 }
 
 #[test]
-fn head_is_get_without_a_body_and_nothing_else_is_answered() {
+fn head_is_get_without_a_body_and_other_methods_and_paths_are_rejected() {
     run(async {
         let server = Server::start().await;
         let answer = server.ask("HEAD", "/livez", "").await;
@@ -93,9 +93,9 @@ fn head_is_get_without_a_body_and_nothing_else_is_answered() {
     });
 }
 
-/// Whoever holds all places without asking anything loses them, and then others are served.
+/// Connections without a complete request are closed, so that other clients are served.
 #[test]
-fn silent_connections_do_not_lock_others_out() {
+fn silent_connections_do_not_block_other_clients() {
     run(async {
         let server = Server::start().await;
         let mut silent = Vec::new();

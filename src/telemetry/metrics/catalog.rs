@@ -1,37 +1,37 @@
-//! The metrics' names, types, labels and help: what dashboards and alerts rely on, in one table.
+//! Name, type, labels and help of every metric, in one table: a contract for dashboards and alerts.
 //!
-//! Registration reads this table and so do the reference docs, so the two cannot disagree.
+//! Both the registration and the reference docs are generated from this table.
 
 use prometheus_client::metrics::MetricType;
 
-/// One metric as a scrape shows it.
+/// One metric, as a scrape shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct MetricInfo {
-    /// Full name, `_total` of counters included.
+    /// Full name, including `_total` of counters.
     pub name: &'static str,
-    /// Type in the sense of Prometheus.
+    /// Prometheus type.
     pub kind: MetricKind,
-    /// Label names, in the order they are shown.
+    /// Label names, in the order of the exposition.
     pub labels: &'static [&'static str],
-    /// One sentence, without the full stop that the exposition adds.
+    /// One sentence without the full stop, which the exposition adds.
     pub help: &'static str,
 }
 
 impl MetricInfo {
-    /// The name that `prometheus-client` wants: it appends `_total` to counters itself.
+    /// The name for `prometheus-client`, which appends `_total` to counters itself.
     pub(super) fn family(&self) -> &'static str {
         self.name.strip_suffix("_total").unwrap_or(self.name)
     }
 }
 
-/// Types of metrics in use here.
+/// The types of the operator's metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// Only ever rises (until the process restarts).
+    /// Only increases, until the process restarts.
     Counter,
-    /// Rises and falls.
+    /// Increases and decreases.
     Gauge,
-    /// Counts observations by size.
+    /// Counts observations in buckets.
     Histogram,
 }
 
@@ -54,7 +54,7 @@ impl MetricKind {
     }
 }
 
-/// Writes a constant for every metric, and the table of all of them.
+/// Defines a constant for each metric, and the table of all metrics.
 macro_rules! catalog {
     ($($konst:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)+) => {
         $(pub(super) const $konst: MetricInfo = MetricInfo {
@@ -73,23 +73,23 @@ catalog! {
     RECONCILES = Counter "reconcile_total" ["result"]
         "Reconciles by result: success, waiting, fenced, kubernetes_error, panic, or the reason of Ready";
     RECONCILE_DURATION = Histogram "reconcile_duration_seconds" []
-        "Time one reconcile took, waiting for the account's rate limit included";
+        "Duration of a reconcile, including the wait for the account's rate limit";
     IAM_REQUESTS = Counter "iam_requests_total" ["account", "operation", "outcome"]
-        "Requests sent to IAM and STS, by the outcome's error class";
+        "Requests to IAM and STS; the outcome is success or an error class";
     RATE_LIMIT_WAIT = Histogram "iam_budget_wait_seconds" []
-        "Time a call to AWS waited for its account's rate limit";
+        "Time that a call to AWS waited for the account's rate limit";
     DRIFT_REPAIRED = Counter "drift_repaired_total" ["field"]
-        "Differences found in AWS and repaired, by the field that differed";
+        "Repaired differences in AWS, by field";
     RESOURCES = Gauge "resources" ["condition", "status", "reason"]
         "AuroraLogExportPolicy objects by condition";
     ORPHANS = Gauge "orphans" ["account"]
-        "Policies and roles in AWS that carry this cluster's tags and have no object";
+        "Policies and roles in AWS with this cluster's ownership tags whose object does not exist";
     DRIFT_SCAN_AGE = Gauge "drift_scan_age_seconds" ["account"]
-        "Time since the account's last complete drift scan";
+        "Time since the account's last complete sweep";
     LEADER = Gauge "leader" []
-        "1 while this replica holds the lease, else 0";
+        "1 if this replica holds the lease, else 0";
     STATUS_WRITES = Counter "status_writes_total" []
-        "Status writes sent to the API server";
+        "Status writes to the API server";
     BUILD_INFO = Gauge "build_info" ["version"]
-        "Always 1; the label says which build this is";
+        "Always 1; the label is the operator's version";
 }

@@ -15,17 +15,17 @@ use crate::api::{ConditionType, Reason};
 type SecondsGauge = prometheus_client::metrics::gauge::ConstGauge<f64>;
 /// A gauge that holds a count.
 type CountGauge = prometheus_client::metrics::gauge::ConstGauge<u64>;
-/// A counter read out of a map of our own.
+/// A counter whose value is in a map of this module.
 type CountCounter = prometheus_client::metrics::counter::ConstCounter<u64>;
 
-/// How many objects have one condition: type, status (`True`, `False`, `Unknown`), reason, count.
+/// Number of objects with one condition: type, status (`True`, `False`, `Unknown`), reason, count.
 pub type ResourceCount = (ConditionType, String, Reason, u64);
 
 /// Counts all objects by condition.
 pub type ResourceCounts = Arc<dyn Fn() -> Vec<ResourceCount> + Send + Sync>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere must not take the metrics with it; every update is a single insertion.
+    // A panic elsewhere must not end the metrics. Every update is a single insertion, so the data stays consistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -33,7 +33,7 @@ fn describe<'a>(encoder: &'a mut DescriptorEncoder<'_>, info: &'a MetricInfo) ->
     encoder.encode_descriptor(info.family(), &format!("{}.", info.help), None, info.kind.prometheus())
 }
 
-/// What is known of one account.
+/// The metrics of one account.
 #[derive(Debug, Default)]
 struct Account {
     requests: BTreeMap<(&'static str, &'static str), u64>,
@@ -41,7 +41,7 @@ struct Account {
     swept: Option<Instant>,
 }
 
-/// Series by account. A map of our own, since a `Family` cannot drop all series of one account.
+/// The series of each account. A map, because a `Family` cannot remove all series of one account.
 #[derive(Debug, Default)]
 pub(super) struct Accounts(Mutex<BTreeMap<String, Account>>);
 
@@ -101,7 +101,7 @@ impl Collector for Accounts {
     }
 }
 
-/// The gauge `resources`, counted by whoever holds the objects.
+/// The gauge `resources`. A callback provides the counts.
 #[derive(Default)]
 pub(super) struct Resources(Mutex<Option<ResourceCounts>>);
 
@@ -119,10 +119,10 @@ impl Resources {
 
 impl Collector for Resources {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        // Called outside the lock: it may be slow, and may itself record metrics.
+        // Called outside the lock: the callback may be slow, and may record metrics.
         let source = lock(&self.0).clone();
         let counts = source.map(|count| count()).unwrap_or_default();
-        // A series given twice would make the whole page invalid, so equal ones are added up.
+        // A duplicate series makes the whole page invalid, so counts of equal series are added.
         let mut series = BTreeMap::new();
         for (condition, status, reason, count) in counts {
             *series.entry((condition, status, reason)).or_insert(0) += count;

@@ -1,7 +1,7 @@
-//! What the operator counts, for Prometheus to scrape.
+//! The operator's metrics, in the formats of Prometheus.
 //!
-//! Recording never fails and never blocks on a scrape for longer than a map look-up. Label values come from
-//! closed vocabularies or from account names, so the number of series is bounded by the number of accounts.
+//! Recording never fails, and a scrape blocks it for no longer than a map lookup. Label values come from closed
+//! vocabularies or from account names, so the number of accounts bounds the number of series.
 
 mod catalog;
 mod collectors;
@@ -23,16 +23,16 @@ pub use catalog::{METRICS, MetricInfo, MetricKind};
 use collectors::{Accounts, Resources};
 pub use collectors::{ResourceCount, ResourceCounts};
 
-/// How a reconcile ended: the label `result` of `reconcile_total`.
+/// The result of a reconcile: the label `result` of `reconcile_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReconcileResult {
     /// Nothing is left to do.
     Success,
-    /// Nothing is wrong; the object is looked at again soon (AWS lags, a second look is due).
+    /// No error; the object is resynced soon, for example because AWS is eventually consistent.
     Waiting,
     /// This replica does not hold the lease, or not for long enough to write.
     Fenced,
-    /// The API server refused or did not answer.
+    /// The API server rejected a request or did not respond.
     KubernetesError,
     /// The reconcile panicked.
     Panic,
@@ -41,7 +41,7 @@ pub enum ReconcileResult {
 }
 
 impl ReconcileResult {
-    /// The label's value. Reasons are spelt as in the condition `Ready`, so that one can be traced to the other.
+    /// The label's value. A reason has the spelling of the condition `Ready`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -72,7 +72,7 @@ struct VersionLabel {
     version: &'static str,
 }
 
-/// Handle to all metrics; clones share them.
+/// Handle to all metrics; clones share their state.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
@@ -105,12 +105,12 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::default();
         let reconciles = register(&mut registry, catalog::RECONCILES, Family::default());
-        // From a no-op (milliseconds) to one that waited for a throttled account.
+        // From a reconcile without changes (milliseconds) to one that waited for a throttled account.
         let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
         let reconcile_duration = register(&mut registry, catalog::RECONCILE_DURATION, Histogram::new(seconds));
         let rate_limit_wait = register(&mut registry, catalog::RATE_LIMIT_WAIT, Histogram::new(seconds));
         let drift_repaired = register(&mut registry, catalog::DRIFT_REPAIRED, Family::<FieldLabel, Counter>::default());
-        // A series that begins at 1 hides its first repair from Prometheus' `increase`, and so from the alert.
+        // If a series starts at 1, `increase` and therefore the alert miss the first repair.
         for field in Field::ALL {
             drop(drift_repaired.get_or_create(&FieldLabel { field: field.as_str() }));
         }
@@ -142,7 +142,7 @@ impl Metrics {
         self.0.reconcile_duration.observe(took.as_secs_f64());
     }
 
-    /// Counts a request to AWS: `operation` as AWS spells it (`GetRole`), `outcome` `success` or an error class.
+    /// Counts a request to AWS: `operation` is AWS's name (`GetRole`), `outcome` is `success` or an error class.
     pub fn iam_request(&self, account: &str, operation: &'static str, outcome: &'static str) {
         self.0.accounts.request(account, operation, outcome);
     }
@@ -156,32 +156,33 @@ impl Metrics {
     pub fn drift_repaired(&self, field: Field) {
         self.0.drift_repaired.get_or_create(&FieldLabel { field: field.as_str() }).inc();
     }
+
     /// Counts a status write.
     pub fn status_written(&self) {
         self.0.status_writes.inc();
     }
 
-    /// Sets the number of resources in the account that carry our tags and have no object.
+    /// Sets the number of resources in the account with our ownership tags whose object does not exist.
     pub fn orphans(&self, account: &str, count: u64) {
         self.0.accounts.orphans(account, count);
     }
 
-    /// Records the end of a complete sweep of the account; its age is computed at every scrape.
+    /// Records the end of a complete sweep of the account; every scrape computes its age.
     pub fn swept(&self, account: &str, at: Instant) {
         self.0.accounts.swept(account, at);
     }
 
-    /// Drops every series of an account that is no longer in use.
+    /// Removes every series of an account that is no longer in use.
     pub fn forget_account(&self, account: &str) {
         self.0.accounts.forget(account);
     }
 
-    /// Says whether this replica leads.
+    /// Sets whether this replica is the leader.
     pub fn leader(&self, leads: bool) {
         self.0.leader.set(i64::from(leads));
     }
 
-    /// Sets where the gauge `resources` gets its numbers; called at every scrape, so it should be cheap.
+    /// Sets the source of the gauge `resources`. Every scrape calls it, so it should be cheap.
     pub fn set_resources(&self, counts: ResourceCounts) {
         self.0.resources.set(counts);
     }

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::api::ConditionType;
 
-/// Every metric with at least one series.
+/// Metrics with at least one series each.
 fn filled() -> Metrics {
     let metrics = Metrics::new();
     metrics.reconciled(ReconcileResult::Success, Duration::from_millis(20));
@@ -26,12 +26,12 @@ fn filled() -> Metrics {
     metrics
 }
 
-/// Samples by name and labels, as written.
+/// Values by series.
 fn samples(page: &str) -> BTreeMap<String, f64> {
     let mut found = BTreeMap::new();
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').unwrap();
-        assert!(found.insert(series.to_owned(), value.parse().unwrap()).is_none(), "twice: {series}");
+        assert!(found.insert(series.to_owned(), value.parse().unwrap()).is_none(), "duplicate: {series}");
     }
     found
 }
@@ -69,7 +69,7 @@ fn the_table_and_a_full_page_agree() {
 }
 
 #[test]
-fn the_names_are_those_of_the_contract() {
+fn the_metric_names_do_not_change() {
     let names: Vec<_> = METRICS.iter().map(|info| info.name.strip_prefix("auroralogexport_").unwrap()).collect();
     let contract = [
         "reconcile_total",
@@ -88,13 +88,13 @@ fn the_names_are_those_of_the_contract() {
 }
 
 #[test]
-fn values_are_what_was_recorded() {
+fn the_page_shows_the_recorded_values() {
     let found = samples(&filled().encode());
     let value = |series: &str| found.get(&format!("auroralogexport_{series}")).copied();
     assert_eq!(value(r#"reconcile_total{result="success"}"#), Some(1.0));
     assert_eq!(value(r#"reconcile_total{result="Throttled"}"#), Some(1.0));
     assert_eq!(value(r#"iam_requests_total{account="prod",operation="GetRole",outcome="success"}"#), Some(2.0));
-    assert_eq!(value(r#"drift_repaired_total{field="tags"}"#), Some(2.0), "tag keys are no labels");
+    assert_eq!(value(r#"drift_repaired_total{field="tags"}"#), Some(2.0), "tag keys are not labels");
     assert_eq!(value(r#"resources{condition="Ready",status="True",reason="InSync"}"#), Some(7.0));
     assert_eq!(value(r#"orphans{account="prod"}"#), Some(2.0));
     assert_eq!(value("leader"), Some(1.0));
@@ -105,7 +105,7 @@ fn values_are_what_was_recorded() {
 }
 
 #[test]
-fn the_first_repair_is_an_increase() {
+fn repairs_start_at_zero() {
     let found = samples(&Metrics::new().encode());
     assert_eq!(found.get(r#"auroralogexport_drift_repaired_total{field="trust"}"#), Some(&0.0));
 }
