@@ -1,4 +1,4 @@
-//! The objects that the watch has seen, and which of them claim which name.
+//! The index: all objects that the watch has delivered, and the names that they claim.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,34 +16,34 @@ pub struct Index {
 #[derive(Default)]
 struct Inner {
     objects: HashMap<Owner, Entry>,
-    /// Lower-case names of policies and roles → who might claim them. Names are unique per account whatever their
-    /// case; accounts are told apart when a claim is judged.
+    /// Lower-case names of policies and roles, with the objects that claim them. IAM names are unique per account and
+    /// case insensitive. Whether two objects share an account is decided later, when the claim is checked.
     names: HashMap<Arc<str>, Vec<Owner>>,
-    /// How many objects each account has.
+    /// Number of objects per account.
     counts: HashMap<AccountKey, usize>,
 }
 
 struct Entry {
     object: Arc<PolicyObject>,
-    /// The names it wants, in lower case, as of when it was taken in.
+    /// The names that it claims, in lower case, computed when it was added.
     names: Names,
 }
 
-/// One name for policy and role, or two.
+/// One name, if policy and role share it, or two.
 type Names = Box<[Arc<str>]>;
 
-/// What an update of the index changed.
+/// The result of an update of the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Spec, annotations or deletion changed, or our finalizer was removed: the object needs a reconcile.
     pub matters: bool,
-    /// It is another object than before under that name.
+    /// True if the object is new or was replaced by another one of the same name.
     pub replaced: bool,
 }
 
 impl Index {
-    /// Takes in an object, unless a newer state of it is known (the answer to our own write may come before the watch).
-    /// `prefix` stands before default names in its account.
+    /// Adds or updates an object, unless the index has a newer version (the response to our own write may arrive before
+    /// the watch event). `prefix` is the prefix of default names in its account.
     pub fn upsert(&self, object: impl Into<Arc<PolicyObject>>, prefix: &str) -> Change {
         let object = object.into();
         let key = object.key();
@@ -58,11 +58,11 @@ impl Index {
                 Change { matters: replaced || differs(old, &object), replaced }
             }
         };
-        // The known key is shared with the workqueue and the reconcile states.
-        let key = inner.take_out(&key).unwrap_or(key);
+        // The stored key is shared with the workqueue and the reconcile states.
+        let key = inner.take(&key).unwrap_or(key);
         let names = names(&key, &object, prefix);
         for name in &names {
-            // Almost every name is wanted once: no room is kept for more.
+            // Almost every name is claimed once: no capacity is reserved for more.
             inner.names.entry(name.clone()).or_insert_with(|| Vec::with_capacity(1)).push(key.clone());
         }
         *inner.counts.entry(object.account_key()).or_default() += 1;
@@ -70,26 +70,26 @@ impl Index {
         change
     }
 
-    /// Takes in the answer to our own write, unless the object is gone or another one by now, or the watch has brought a
-    /// newer state. Returns the newest state.
-    pub fn update(&self, answer: PolicyObject, prefix: &str) -> Arc<PolicyObject> {
-        let answer = Arc::new(answer);
-        let key = answer.key();
-        if self.get(&key).is_some_and(|known| known.uid() == answer.uid()) {
-            self.upsert(answer.clone(), prefix);
+    /// Updates an object with the response to our own write, unless the object was deleted or replaced meanwhile, or
+    /// the watch has delivered a newer version. Returns the newest version.
+    pub fn update(&self, response: PolicyObject, prefix: &str) -> Arc<PolicyObject> {
+        let response = Arc::new(response);
+        let key = response.key();
+        if self.get(&key).is_some_and(|known| known.uid() == response.uid()) {
+            self.upsert(response.clone(), prefix);
         }
-        self.get(&key).filter(|known| known.uid() == answer.uid()).unwrap_or(answer)
+        self.get(&key).filter(|known| known.uid() == response.uid()).unwrap_or(response)
     }
 
-    /// Removes an object that is gone. Returns the other objects that want its names.
+    /// Removes an object that was deleted. Returns the other objects that claim its names.
     pub fn remove(&self, key: &Owner) -> Vec<Owner> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let rivals = inner.sharing(key);
-        inner.take_out(key);
-        rivals
+        let others = inner.sharing(key);
+        inner.take(key);
+        others
     }
 
-    /// Objects of a namespace (none: of all) that a fresh list of it did not show: they were deleted unseen.
+    /// Objects of a namespace (`None`: of all namespaces) that are not in a new list: their deletion was not observed.
     pub fn missing_from(&self, namespace: Option<&str>, seen: &BTreeSet<Owner>) -> Vec<Owner> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let listed = |key: &Owner| namespace.is_none_or(|namespace| *key.namespace == *namespace);
@@ -128,19 +128,19 @@ impl Index {
             .collect()
     }
 
-    /// How many objects work in an account.
+    /// Number of objects in an account.
     pub fn count_of(&self, account: &AccountKey) -> usize {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         inner.counts.get(account).copied().unwrap_or_default()
     }
 
-    /// Objects that want a name, case ignored.
+    /// Objects that claim a name, ignoring case.
     pub fn claiming(&self, name: &str) -> Vec<Owner> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         inner.names.get(name.to_lowercase().as_str()).into_iter().flatten().cloned().collect()
     }
 
-    /// Other objects that share a name with this one, whatever their account.
+    /// Other objects that claim a name of this one, in any account.
     pub fn sharing_names(&self, key: &Owner) -> Vec<Arc<PolicyObject>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         inner.sharing(key).iter().filter_map(|key| inner.objects.get(key)).map(|entry| entry.object.clone()).collect()
@@ -158,8 +158,8 @@ impl Inner {
         others.into_iter().collect()
     }
 
-    /// Returns the key under which it was held.
-    fn take_out(&mut self, key: &Owner) -> Option<Owner> {
+    /// Removes an object. Returns its stored key.
+    fn take(&mut self, key: &Owner) -> Option<Owner> {
         let (key, Entry { object, names }) = self.objects.remove_entry(key)?;
         let account = object.account_key();
         if let Some(count) = self.counts.get_mut(&account) {
@@ -180,21 +180,21 @@ impl Inner {
     }
 }
 
-/// The names that an object wants, in lower case.
+/// The names that an object claims, in lower case.
 fn names(key: &Owner, object: &PolicyObject, prefix: &str) -> Names {
     let Ok(spec) = &object.spec else { return Names::default() };
-    let wanted = |name: &Option<String>| {
+    let claimed = |name: &Option<String>| {
         name.as_ref().map_or_else(|| default_name(prefix, key).to_lowercase(), |name| name.to_lowercase())
     };
-    let (policy, role) = (wanted(&spec.policy_name), wanted(&spec.role_name));
+    let (policy, role) = (claimed(&spec.policy_name), claimed(&spec.role_name));
     if policy == role { Box::new([policy.into()]) } else { Box::new([policy.into(), role.into()]) }
 }
 
-/// True if anything differs that a reconcile depends on. The status is our own write.
+/// True if a difference requires a reconcile. A change of the status does not: it is our own write.
 fn differs(old: &PolicyObject, new: &PolicyObject) -> bool {
     old.generation() != new.generation()
         || old.metadata.annotations != new.metadata.annotations
-        // Adding it is our own write.
+        // The addition is our own write.
         || (old.has_finalizer() && !new.has_finalizer())
         || old.is_deleting() != new.is_deleting()
 }
@@ -224,19 +224,19 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_to_our_own_write_is_taken_in_unless_the_object_is_gone_or_the_watch_knows_more() {
+    fn the_response_to_our_own_write_is_used_unless_the_object_was_deleted_or_is_newer() {
         let index = Index::default();
         let version = || index.get(&Owner::new("a", "x")).and_then(|object| object.resource_version());
         assert_eq!(index.update(object("a", "x", 5, json!({})), "").resource_version(), Some(5));
-        assert_eq!(version(), None, "an object that is gone does not come back");
+        assert_eq!(version(), None, "a deleted object does not come back");
         index.upsert(object("a", "x", 5, json!({})), "");
-        // As numbers: as text, 10 comes before 5.
+        // Compared as numbers: as text, 10 comes before 5.
         assert_eq!(index.update(object("a", "x", 10, json!({})), "").resource_version(), Some(10));
         assert_eq!(index.update(object("a", "x", 9, json!({})), "").resource_version(), Some(10));
         let mut recreated = object("a", "x", 11, json!({}));
         recreated.metadata.uid = Some("recreated".to_owned());
         index.update(recreated, "");
-        assert_eq!(version(), Some(10), "an answer about another object of that name says nothing");
+        assert_eq!(version(), Some(10), "a response for another object of this name is ignored");
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_one_namespace_says_nothing_about_another() {
+    fn a_list_of_one_namespace_does_not_affect_another() {
         let index = Index::default();
         index.upsert(object("a", "x", 1, json!({})), "");
         index.upsert(object("b", "y", 2, json!({})), "");
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_status_write_is_no_reason_to_reconcile() {
+    fn our_own_status_write_does_not_cause_a_reconcile() {
         let index = Index::default();
         index.upsert(object("a", "x", 5, json!({})), "");
         let mut written = object("a", "x", 6, json!({}));
@@ -278,7 +278,7 @@ mod tests {
         index.upsert(other, "");
         let sharing = index.sharing_names(&Owner::new("b", "y"));
         assert_eq!(sharing.iter().map(|object| object.key()).collect::<Vec<_>>(), [Owner::new("a", "x")]);
-        assert_eq!(index.remove(&Owner::new("a", "x")), [Owner::new("b", "y")], "who waited for the name is told");
+        assert_eq!(index.remove(&Owner::new("a", "x")), [Owner::new("b", "y")], "the object that waits for the name");
         assert!(index.sharing_names(&Owner::new("b", "y")).is_empty());
     }
 }

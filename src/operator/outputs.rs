@@ -1,7 +1,7 @@
-//! `spec.outputs`: what others need of policy and role, as a ConfigMap beside the object.
+//! `spec.outputs`: the names and ARNs of policy and role, as a ConfigMap in the object's namespace.
 //!
-//! The object controls the ConfigMap, so it goes with the object; a ConfigMap that the object does not control is never
-//! touched. While nothing changes there is neither a write nor, but for an hourly look, a read.
+//! The object controls the ConfigMap, so Kubernetes deletes both together. A ConfigMap that the object does not control
+//! is never changed. Without changes the ConfigMap is read once an hour and not written.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ use crate::kubernetes::call::{Result, bounded};
 use crate::model::stored::PolicyObject;
 use crate::pipeline::status::Publication;
 
-/// `ConfigMaps` are not watched: one that was edited or deleted by hand is made right again within this time.
-const LOOK_AGAIN: Duration = Duration::from_hours(1);
+/// `ConfigMaps` are not watched: one that was edited or deleted manually is restored within this time.
+const CHECK_INTERVAL: Duration = Duration::from_hours(1);
 
 /// The values that are published.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Values {
     pub role_name: String,
     /// ARN of the policy that is attached to the role.
     pub policy_arn: String,
-    /// The account of both.
+    /// The account id of both.
     pub account_id: String,
 }
 
@@ -42,7 +42,7 @@ impl Values {
     }
 }
 
-/// What this process has published, or seen published.
+/// What this process has written, or has read as already published.
 #[derive(Clone, Debug)]
 pub struct Published {
     name: String,
@@ -50,10 +50,10 @@ pub struct Published {
     at: Instant,
 }
 
-/// Publishes under `name`, then lets go of what stands under another name. `name` none: nothing is wanted any more.
+/// Publishes the values in the ConfigMap `name`, then deletes the one with the former name. `None`: only deletes.
 ///
 /// # Errors
-/// Those of Kubernetes, but for what a person must decide, which is in the answer.
+/// Errors of Kubernetes. A refusal that needs a person is in [`Publication::refused`] instead.
 pub async fn publish(
     kubernetes: &Kubernetes,
     object: &PolicyObject,
@@ -62,20 +62,20 @@ pub async fn publish(
     published: &mut Option<Box<Published>>,
 ) -> Result<Publication> {
     let former = object.status.outputs.as_ref().map(|outputs| outputs.config_map_name.as_str());
-    match exchange(kubernetes, object, name, former, values, published).await {
+    match replace(kubernetes, object, name, former, values, published).await {
         Ok(publication) => Ok(publication),
         Err(error) if error.is_forbidden() => Ok(Publication {
             outputs: object.status.outputs.clone(),
             refused: Some((
                 Reason::NotPermitted,
-                format!("{error}; outputs need the rights in deploy/kustomize/components/outputs"),
+                format!("{error}; outputs need the permissions in deploy/kustomize/components/outputs"),
             )),
         }),
         Err(error) => Err(error),
     }
 }
 
-async fn exchange(
+async fn replace(
     kubernetes: &Kubernetes,
     object: &PolicyObject,
     name: Option<&str>,
@@ -85,13 +85,13 @@ async fn exchange(
 ) -> Result<Publication> {
     if let Some(name) = name {
         let known = published.as_ref().is_some_and(|published| {
-            published.name == name && published.values == *values && published.at.elapsed() < LOOK_AGAIN
+            published.name == name && published.values == *values && published.at.elapsed() < CHECK_INTERVAL
         });
         if !known && !write(kubernetes, object, name, values).await? {
             *published = None;
             let message = format!(
-                "ConfigMap {name} exists and is not controlled by this object, so it is left alone; choose another \
-                 spec.outputs.configMapRef.name, or delete that ConfigMap"
+                "ConfigMap {name} exists and is not controlled by this object, so it is not changed; choose another \
+                 spec.outputs.configMapRef.name, or delete the ConfigMap"
             );
             return Ok(Publication {
                 outputs: object.status.outputs.clone(),
@@ -105,19 +105,19 @@ async fn exchange(
     } else {
         *published = None;
     }
-    // The new one first, so that there is no time without any.
+    // Writes the new one first, so that there is always one.
     if let Some(former) = former.filter(|former| Some(*former) != name) {
         remove(kubernetes, object, former).await?;
     }
     Ok(Publication { outputs: name.map(|name| OutputsStatus { config_map_name: name.to_owned() }), refused: None })
 }
 
-/// Does the object control the ConfigMap?
+/// True if the object controls the ConfigMap.
 fn controls(object: &PolicyObject, config_map: &ConfigMap) -> bool {
     config_map.owner_references().iter().any(|owner| owner.uid == object.uid() && owner.controller == Some(true))
 }
 
-/// `false`: a ConfigMap of that name is somebody else's.
+/// Returns false if the object does not control the existing ConfigMap of this name.
 async fn write(kubernetes: &Kubernetes, object: &PolicyObject, name: &str, values: &Values) -> Result<bool> {
     let api = config_maps(kubernetes, object);
     let what = what(object, name);
@@ -148,7 +148,7 @@ async fn write(kubernetes: &Kubernetes, object: &PolicyObject, name: &str, value
         "data": data,
     });
     if let Some(uid) = existing.and_then(|existing| existing.metadata.uid) {
-        // Another one that took the name meanwhile is not ours to change.
+        // The API server rejects the patch if another ConfigMap has the name by then.
         body["metadata"]["uid"] = json!(uid);
     }
     kubernetes.check_fence()?;
@@ -158,7 +158,7 @@ async fn write(kubernetes: &Kubernetes, object: &PolicyObject, name: &str, value
     Ok(true)
 }
 
-/// Deletes a ConfigMap that the object controls; any other stays.
+/// Deletes the ConfigMap if the object controls it.
 async fn remove(kubernetes: &Kubernetes, object: &PolicyObject, name: &str) -> Result<()> {
     let api = config_maps(kubernetes, object);
     let what = what(object, name);

@@ -25,10 +25,10 @@ pub enum WatchEvent {
     Namespace(Event<Namespace>),
 }
 
-/// Which watch.
+/// Identifies a watch.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
-    /// Policies of this namespace, or of all.
+    /// Policies of this namespace; `None`: of all namespaces.
     Policies(Option<String>),
     /// Accounts.
     Accounts,
@@ -36,20 +36,20 @@ pub enum Source {
     Namespaces,
 }
 
-/// How far a watch has come.
+/// The progress of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Its first list is not complete.
+    /// The first list is not complete.
     Listing,
-    /// The API server refuses it: what it would bring is not known.
+    /// The API server rejects it, so its objects are unknown.
     Refused,
-    /// Its list is complete.
+    /// The list is complete.
     Listed,
 }
 
 type EventStream = Pin<Box<dyn Stream<Item = (Source, Result<WatchEvent, watcher::Error>)> + Send>>;
 
-/// All watches as one stream, and their sources. Each restarts by itself, with pauses, when it breaks.
+/// All watches as one stream, and their sources. A watch that fails restarts by itself, with backoff.
 pub fn watch_all(client: &Client, namespaces: &[String]) -> (SelectAll<EventStream>, BTreeSet<Source>) {
     let scopes: Vec<Option<String>> =
         if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
@@ -78,8 +78,8 @@ where
     events.map(move |event| (source.clone(), event.map(wrap))).boxed()
 }
 
-/// Lists again where the API server no longer knows the resource version that a watch wants to continue from (410). kube's
-/// watcher does so when an event of the watch says it; as the answer to a new watch it would repeat the watch for ever.
+/// Lists again if the API server no longer has the resource version that a watch continues from (410). kube's watcher
+/// does this for an error event of the watch; if the response to a new watch is 410, it repeats the watch forever.
 fn relisting<K: Send + 'static>(
     begin: impl Fn() -> BoxStream<'static, Result<Event<K>, watcher::Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send {
@@ -96,7 +96,7 @@ fn is_expired(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
 
-/// Logs why a watch broke. Returns true if the API server refuses it, so that waiting does not help.
+/// Logs why a watch failed. Returns true if the API server rejects it, so that waiting does not help.
 pub fn report_failure(error: &watcher::Error) -> bool {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
@@ -127,12 +127,12 @@ mod tests {
     use super::*;
 
     fn start_failed(code: u16) -> Result<Event<()>, watcher::Error> {
-        let status = Status::failure("it is refused", "Refused").with_code(code);
+        let status = Status::failure("it is rejected", "Rejected").with_code(code);
         Err(watcher::Error::WatchStartFailed(kube::Error::Api(status.boxed())))
     }
 
-    /// How many watches are begun until the events that these bring are through.
-    async fn begun(watches: Vec<Vec<Result<Event<()>, watcher::Error>>>) -> (usize, usize) {
+    /// Returns how many of these watches are started and how many events they deliver.
+    async fn started(watches: Vec<Vec<Result<Event<()>, watcher::Error>>>) -> (usize, usize) {
         let watches = Arc::new(Mutex::new(VecDeque::from(watches)));
         let left = watches.clone();
         let total = watches.lock().unwrap().len();
@@ -142,13 +142,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watch_that_may_not_go_on_begins_anew_and_any_other_does_not() {
+    async fn only_an_expired_watch_is_started_again() {
         let new = || vec![Ok(Event::Init), Ok(Event::InitDone)];
-        // Nothing after the refusal comes from the old one.
+        // No event after the rejection comes from the old watch.
         let expired = vec![Ok(Event::InitDone), start_failed(410), start_failed(410)];
-        assert_eq!(begun(vec![expired, new(), new()]).await, (2, 4));
+        assert_eq!(started(vec![expired, new(), new()]).await, (2, 4));
         for code in [403, 404, 429, 500, 503] {
-            assert_eq!(begun(vec![vec![start_failed(code), Ok(Event::InitDone)], new()]).await, (1, 2), "{code}");
+            assert_eq!(started(vec![vec![start_failed(code), Ok(Event::InitDone)], new()]).await, (1, 2), "{code}");
         }
     }
 }
