@@ -1,4 +1,4 @@
-//! The account: what it holds, its quotas and settings, and the look-ups every operation shares.
+//! The account: its entities, quotas and settings, and the lookups that all operations share.
 
 use super::document::Document;
 use super::error::ApiError;
@@ -9,7 +9,7 @@ use super::types::{InstanceProfile, Policy, PolicyVersion, Role, User};
 use super::validate;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The account's quotas; the defaults are AWS's.
+/// The account's quotas; the defaults are those of AWS.
 #[derive(Clone, Debug)]
 pub struct Quotas {
     /// Roles per account.
@@ -46,44 +46,44 @@ impl Default for Quotas {
 }
 
 impl Quotas {
-    /// Roles and policies without a ceiling, for benchmarks; the rest as AWS has it.
+    /// No limit on roles and policies, for benchmarks; the other quotas are those of AWS.
     pub fn without_entity_limits() -> Self {
         Self { roles: usize::MAX, policies: usize::MAX, ..Self::default() }
     }
 }
 
-/// How the account behaves where AWS leaves room; all may be changed at any time.
+/// The account's behavior where AWS does not define it. It can be changed at any time.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// A role or policy is not found for this long after its creation, while creating it again says that it exists.
+    /// A role or policy is not found for this long after its creation, while creating it again fails because it exists.
     pub visibility_delay_ms: u64,
     /// No page is longer than this, whatever `MaxItems` says.
     pub page_cap: Option<usize>,
-    /// How often a page is shorter than it could be, empty pages included.
+    /// Probability that a page is shorter than possible. It may be empty.
     pub short_page_probability: f64,
-    /// Whether a role is found by a name in another case. AWS documents no answer; `false` is the stricter one.
+    /// Whether a role is found by a name in another case. AWS does not document it; `false` is stricter.
     pub lookup_ignores_case: bool,
-    /// What `SimulatePrincipalPolicy` answers, for every principal; none: the caller may not ask.
+    /// The results of `SimulatePrincipalPolicy`, for every principal; `None`: the call is denied.
     pub simulation: Option<Simulation>,
 }
 
-/// The answers of IAM's policy simulator: everything is allowed but this.
+/// The results of the IAM policy simulator: everything is allowed except this.
 #[derive(Clone, Debug, Default)]
 pub struct Simulation {
     /// Actions such as `iam:CreateRole` that are denied.
     pub denied: Vec<String>,
-    /// Actions that are denied unless the request has this context key, which is then named as missing.
+    /// Actions that are denied unless the request has this context key, which is otherwise reported as missing.
     pub needs: Vec<(String, String)>,
 }
 
-/// One of the simulator's answers.
+/// One result of the simulator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Simulated {
     /// The action.
     pub action: String,
     /// Whether it is allowed.
     pub allowed: bool,
-    /// Context keys that would have been needed to say.
+    /// Context keys that the decision needs and the request does not have.
     pub missing: Vec<String>,
 }
 
@@ -107,11 +107,11 @@ pub struct Iam {
     pub(super) aws_policies: BTreeMap<String, PolicyEntry>,
     /// By name in lower case.
     pub(super) users: BTreeMap<String, UserEntry>,
-    /// By name in lower case; the role's name stands in `role`.
+    /// By name in lower case; the name of the role is in `role`.
     pub(super) profiles: BTreeMap<String, ProfileEntry>,
     /// By policy ARN.
     pub(super) holders: BTreeMap<String, Holders>,
-    /// By name, as planted.
+    /// By name, as they were created.
     pub(super) bystanders: BTreeMap<String, serde_json::Value>,
 }
 
@@ -147,7 +147,7 @@ pub(super) struct ProfileEntry {
     pub(super) role: Option<String>,
 }
 
-/// Who holds a managed policy: kept beside the roles and users so that counting costs nothing.
+/// The entities that use a managed policy: stored separately, so that counting is cheap.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Holders {
     pub(super) roles: BTreeSet<String>,
@@ -256,7 +256,7 @@ impl Iam {
         self.now_ms + self.settings.visibility_delay_ms
     }
 
-    /// The role of that name, whatever its path.
+    /// The role of this name, with any path.
     pub(super) fn role(&self, name: &str) -> Result<&RoleEntry, ApiError> {
         validate::name(name, "roleName", 64)?;
         self.roles
@@ -266,7 +266,7 @@ impl Iam {
             .ok_or_else(|| ApiError::no_such_entity(format!("The role with name {name} cannot be found.")))
     }
 
-    /// The role of that name for a change, which service-linked and reserved roles refuse.
+    /// The role of this name, for a change. Service-linked and reserved roles cannot be changed.
     pub(super) fn role_mut(&mut self, name: &str) -> Result<&mut RoleEntry, ApiError> {
         if self.role(name)?.protected {
             return Err(ApiError::unmodifiable_entity(format!(
@@ -278,7 +278,7 @@ impl Iam {
             .ok_or_else(|| ApiError::no_such_entity(format!("The role with name {name} cannot be found.")))
     }
 
-    /// The policy with exactly that ARN, path and case included.
+    /// The policy with exactly this ARN, including path and case.
     pub(super) fn policy(&self, arn: &str) -> Result<&PolicyEntry, ApiError> {
         let not_found = || ApiError::no_such_entity(format!("Policy {arn} was not found."));
         match self.policy_name(arn)? {
@@ -291,7 +291,7 @@ impl Iam {
         }
     }
 
-    /// The policy with that ARN for a change, which AWS-managed policies refuse.
+    /// The policy with this ARN, for a change. AWS-managed policies cannot be changed.
     pub(super) fn policy_mut(&mut self, arn: &str) -> Result<&mut PolicyEntry, ApiError> {
         self.policy(arn)?;
         let name = self.policy_name(arn)?.map(fold);
@@ -299,7 +299,7 @@ impl Iam {
             .ok_or_else(|| ApiError::access_denied(format!("{arn} is managed by AWS and cannot be changed.")))
     }
 
-    /// The name in a policy ARN of this account; none for an AWS-managed policy.
+    /// The name in a policy ARN of this account; `None` for an AWS-managed policy.
     fn policy_name<'a>(&self, arn: &'a str) -> Result<Option<&'a str>, ApiError> {
         let invalid = || ApiError::invalid_input(format!("ARN {arn} is not valid."));
         if arn.len() < 20 || arn.len() > 2048 {
@@ -321,7 +321,7 @@ impl Iam {
         }
     }
 
-    /// A policy that may be attached or used as a boundary.
+    /// Checks that a policy can be attached or used as a boundary.
     pub(super) fn attachable(&self, arn: &str, called: &str) -> Result<(), ApiError> {
         self.policy(arn).map(|_| ()).map_err(|error| match error.code.as_str() {
             "NoSuchEntity" => ApiError::no_such_entity(format!("{called} {arn} does not exist or is not attachable.")),
@@ -329,7 +329,7 @@ impl Iam {
         })
     }
 
-    /// The policy with its counts of this moment.
+    /// The policy with its current counts.
     pub(super) fn described(&self, entry: &PolicyEntry) -> Policy {
         let mut policy = entry.policy.clone();
         if let Some(holders) = self.holders.get(&policy.arn) {
@@ -343,7 +343,7 @@ impl Iam {
         self.holders.get(arn).is_some_and(|holders| !holders.is_empty())
     }
 
-    /// Changes who holds a policy, keeping no empty entries.
+    /// Changes the holders of a policy, and removes an empty entry.
     pub(super) fn hold(&mut self, arn: &str, change: impl FnOnce(&mut Holders)) {
         let holders = self.holders.entry(arn.to_owned()).or_default();
         change(holders);
@@ -366,7 +366,7 @@ impl Iam {
         Ok(Document::new(text))
     }
 
-    /// Principals of other accounts are taken as existing: the model cannot know.
+    /// Principals of other accounts count as existing: the model does not know them.
     fn principal_exists(&self, arn: &str) -> bool {
         let Some(resource) = arn.strip_prefix(&self.arn("")) else {
             return true;
@@ -387,7 +387,7 @@ impl Holders {
     }
 }
 
-/// IAM's names are not distinguished by case; they are ASCII.
+/// IAM names are case insensitive and ASCII.
 pub(super) fn fold(name: &str) -> String {
     name.to_ascii_lowercase()
 }

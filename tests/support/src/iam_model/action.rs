@@ -1,14 +1,14 @@
-//! The closed list of operations, by the names the wire uses.
+//! The closed list of operations, by their names on the wire.
 
 macro_rules! actions {
     ($($kind:ident $name:ident),* $(,)?) => {
-        /// An operation of IAM or STS that the model knows.
+        /// An operation of IAM or STS that the model supports.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[allow(missing_docs)] // named as in the API reference
         pub enum Action { $($name),* }
 
         impl Action {
-            /// All of them.
+            /// All operations.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
             /// The name on the wire.
@@ -21,7 +21,7 @@ macro_rules! actions {
                 match name { $(stringify!($name) => Some(Self::$name),)* _ => None }
             }
 
-            /// Whether it changes IAM. STS calls change nothing.
+            /// True if it changes IAM. STS calls do not.
             pub fn is_write(self) -> bool {
                 match self { $(Self::$name => actions!(@$kind)),* }
             }
@@ -50,7 +50,7 @@ actions! {
     read GetCallerIdentity, read AssumeRole, read AssumeRoleWithWebIdentity,
 }
 
-/// Whether a name on the wire is a read, also for operations the model does not know (RDS behind a proxy, say).
+/// True if the operation of this name is a read. Works for operations that the model does not support as well.
 pub(crate) fn name_is_read(name: &str) -> bool {
     Action::parse(name).map_or_else(
         || ["Get", "List", "Describe", "Simulate"].iter().any(|prefix| name.starts_with(prefix)),

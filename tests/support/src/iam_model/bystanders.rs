@@ -1,5 +1,6 @@
-//! What others have in an account: as tempting as can be, left out of [`Iam::snapshot`] and [`Iam::counts`], and
-//! compared, byte for byte, when [`Iam::bystanders_untouched`] is asked.
+//! Bystanders: policies and roles of others in an account, as similar to those of the operator as possible.
+//!
+//! [`Iam::snapshot`] and [`Iam::counts`] leave them out. [`Iam::bystanders_untouched`] compares them byte for byte.
 
 use super::account::{Iam, Quotas};
 use super::error::ApiError;
@@ -13,22 +14,22 @@ const DOCUMENT: &str =
 const LATER_DOCUMENT: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"logs:PutLogEvents","Resource":"*"}]}"#;
 
-/// A policy and a role of one name that belong to somebody else.
+/// A policy and a role with the same name that belong to others.
 #[derive(Clone, Debug)]
 pub struct Bystander {
-    /// Of both; a name that is free.
+    /// Name of both; it must not exist yet.
     pub name: String,
-    /// Of both.
+    /// Path of both.
     pub path: String,
-    /// Of both.
+    /// Tags of both.
     pub tags: Tags,
-    /// Does RDS, and nobody else, assume the role?
+    /// True if the role trusts RDS, and only RDS.
     pub trusts_rds: bool,
 }
 
 impl Iam {
-    /// Those that every account has: one of nobody's, one of another cluster, and one with the tags of ownership but for
-    /// one; the last two in the operator's own path.
+    /// Creates the standard bystanders: one without ownership tags, one of another cluster, and one with all ownership
+    /// tags except one. The last two are in the operator's path.
     pub fn plant_bystanders(&mut self) -> Result<(), ApiError> {
         let ownership = [
             ("auroralogexport.dev/managed-by", "elsewhere"),
@@ -50,22 +51,22 @@ impl Iam {
         Ok(())
     }
 
-    /// One more: two versions of the policy with the older one the default, attached to the role beside an AWS-managed
-    /// policy and an inline one, a boundary, and an instance profile.
+    /// Creates a bystander: a policy with two versions, of which the older one is the default, and a role with this
+    /// policy, an AWS-managed policy, an inline policy, a boundary and an instance profile.
     pub fn plant_bystander(&mut self, bystander: &Bystander) -> Result<(), ApiError> {
-        // It has been there for long: neither quotas nor lag of the test's making concern it.
+        // It existed before the test: quotas and delays that the test sets do not apply to it.
         let quotas = std::mem::replace(&mut self.quotas, Quotas::without_entity_limits());
         let settings = std::mem::take(&mut self.settings);
-        let made = self.make_bystander(bystander);
+        let created = self.create_bystander(bystander);
         (self.quotas, self.settings) = (quotas, settings);
-        made?;
+        created?;
         let name = bystander.name.clone();
         let pair = pair(&self.everything(), &name);
         self.bystanders.insert(name, pair);
         Ok(())
     }
 
-    fn make_bystander(&mut self, Bystander { name, path, tags, trusts_rds }: &Bystander) -> Result<(), ApiError> {
+    fn create_bystander(&mut self, Bystander { name, path, tags, trusts_rds }: &Bystander) -> Result<(), ApiError> {
         let managed = |name: &str| format!("arn:{}:iam::aws:policy/{name}", self.partition());
         let (boundary, other) = (managed("ReadOnlyAccess"), managed("CloudWatchLogsReadOnlyAccess"));
         let policy = self.create_policy(&CreatePolicy {
@@ -92,13 +93,14 @@ impl Iam {
         self.add_role_to_instance_profile(name, name)
     }
 
-    /// Is every bystander as it was planted? The error says which is not, and how.
+    /// Checks that every bystander is unchanged. The error names the one that is not, with both states.
     pub fn bystanders_untouched(&self) -> Result<(), String> {
         let everything = self.everything();
         for (name, before) in &self.bystanders {
             let now = pair(&everything, name);
             if now != *before {
-                return Err(format!("bystander {name} of account {} was {before}\nand is {now}", self.account_id()));
+                let account = self.account_id();
+                return Err(format!("bystander {name} of account {account} changed from {before}\nto {now}"));
             }
         }
         Ok(())
@@ -109,7 +111,7 @@ impl Iam {
     }
 }
 
-/// What stands under one name.
+/// The policy, role and instance profile of this name.
 fn pair(everything: &Value, name: &str) -> Value {
     let of = |kind: &str| everything[kind][name].clone();
     json!({ "policy": of("policies"), "role": of("roles"), "instanceProfile": of("instanceProfiles") })

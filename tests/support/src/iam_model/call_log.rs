@@ -1,4 +1,4 @@
-//! What was called, by whom, when, and how it ended: the evidence tests judge by.
+//! The call log: every call with its caller, time and outcome.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -34,7 +34,7 @@ pub struct CallRecord {
     pub executed: bool,
 }
 
-/// What is known of a call when it arrives.
+/// The data of a call on arrival.
 #[derive(Clone, Debug, Default)]
 pub struct CallInfo {
     /// See [`CallRecord::account`].
@@ -51,7 +51,7 @@ pub struct CallInfo {
     pub parameters: BTreeMap<String, String>,
 }
 
-/// Counts of everything and the records of the last calls.
+/// Counts of all calls, and the records of the last ones.
 #[derive(Debug)]
 pub struct CallLog {
     capacity: usize,
@@ -67,7 +67,7 @@ impl CallLog {
         Self { capacity, next_seq: 1, records: VecDeque::new(), counts: BTreeMap::new(), outcomes: BTreeMap::new() }
     }
 
-    /// Notes a call that arrived and gives its number.
+    /// Records a call that arrived and returns its number.
     pub fn begin(&mut self, info: &CallInfo) -> u64 {
         let seq = self.next_seq;
         self.next_seq += 1;
@@ -99,7 +99,7 @@ impl CallLog {
         seq
     }
 
-    /// Notes how a call ended.
+    /// Records the outcome of a call.
     pub fn finish(&mut self, seq: u64, outcome: &str, executed: bool) {
         match self.outcomes.get_mut(outcome) {
             Some(count) => *count += 1,
@@ -136,7 +136,7 @@ impl CallLog {
         self.outcomes.clone()
     }
 
-    /// Forgets records and counts; numbers go on.
+    /// Removes records and counts; numbers continue.
     pub fn clear(&mut self) {
         self.records.clear();
         self.counts.clear();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// RFC 3986: everything but the unreserved characters, as IAM encodes documents.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// A document's text, cheap to clone. Equality is of the text, byte for byte.
+/// A document's text, cheap to clone. Equality compares the text byte for byte.
 #[derive(Clone)]
 pub struct Document {
     text: Arc<str>,

@@ -1,8 +1,8 @@
-//! The one error every operation returns: code, HTTP status and message as AWS words them.
+//! The error of every operation: code, HTTP status and message, as in AWS.
 
 use std::fmt;
 
-/// An error as AWS answers it.
+/// An error as AWS returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     /// The `Code` element, for example `NoSuchEntity`.
@@ -22,7 +22,7 @@ impl fmt::Display for ApiError {
 impl std::error::Error for ApiError {}
 
 impl ApiError {
-    /// Any error; the named constructors carry the status AWS pairs with the code.
+    /// Any error; the other constructors have the status that AWS uses with the code.
     pub fn new(code: impl Into<String>, status: u16, message: impl Into<String>) -> Self {
         Self { code: code.into(), status, message: message.into() }
     }
@@ -32,47 +32,47 @@ impl ApiError {
         Self::new("NoSuchEntity", 404, message)
     }
 
-    /// A create met an entity of that name (case and path ignored).
+    /// An entity of this name exists already (case and path are ignored).
     pub fn entity_already_exists(message: impl Into<String>) -> Self {
         Self::new("EntityAlreadyExists", 409, message)
     }
 
-    /// A quota of the account.
+    /// A quota of the account is exceeded.
     pub fn limit_exceeded(message: impl Into<String>) -> Self {
         Self::new("LimitExceeded", 409, message)
     }
 
-    /// Something still hangs on what is to be deleted.
+    /// The entity to delete is still in use.
     pub fn delete_conflict(message: impl Into<String>) -> Self {
         Self::new("DeleteConflict", 409, message)
     }
 
-    /// A policy or trust document that AWS refuses.
+    /// AWS rejects the policy or trust document.
     pub fn malformed_policy_document(message: impl Into<String>) -> Self {
         Self::new("MalformedPolicyDocument", 400, message)
     }
 
-    /// A parameter that is well-formed but means nothing to IAM.
+    /// A parameter is well-formed, but IAM does not accept its value.
     pub fn invalid_input(message: impl Into<String>) -> Self {
         Self::new("InvalidInput", 400, message)
     }
 
-    /// A parameter that breaks the service model (length, pattern, missing).
+    /// A parameter violates the service model (length, pattern, missing).
     pub fn validation(message: impl Into<String>) -> Self {
         Self::new("ValidationError", 400, message)
     }
 
-    /// A service-linked or reserved role, which only AWS may change.
+    /// Only AWS may change a service-linked or reserved role.
     pub fn unmodifiable_entity(message: impl Into<String>) -> Self {
         Self::new("UnmodifiableEntity", 400, message)
     }
 
-    /// The caller may not.
+    /// The caller lacks the permission.
     pub fn access_denied(message: impl Into<String>) -> Self {
         Self::new("AccessDenied", 403, message)
     }
 
-    /// What IAM answers when an account calls too often.
+    /// IAM's response if an account makes too many calls.
     pub fn throttling() -> Self {
         Self::new("Throttling", 400, "Rate exceeded")
     }

@@ -230,7 +230,7 @@ impl Faults {
     /// Decides about one call at this time (milliseconds, any origin).
     pub fn decide(&mut self, call: &CallInfo, now_ms: u64) -> Decision {
         let mut decision = Decision::default();
-        if !self.has_budget(call, now_ms) {
+        if !self.within_rate_limit(call, now_ms) {
             decision.effect = Some(Effect::Throttle);
             return decision;
         }
@@ -255,7 +255,7 @@ impl Faults {
         decision
     }
 
-    fn has_budget(&mut self, call: &CallInfo, now_ms: u64) -> bool {
+    fn within_rate_limit(&mut self, call: &CallInfo, now_ms: u64) -> bool {
         let Some(limit) = self.plan.rate_limit else { return true };
         let read = name_is_read(&call.action);
         let (rate, burst) = if read {

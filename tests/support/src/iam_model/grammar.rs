@@ -1,14 +1,13 @@
-//! What AWS refuses in a policy or trust document before it stores it.
+//! The rules by which AWS rejects a policy or trust document.
 //!
-//! Not the whole grammar of IAM, but every rule that a document built by the operator, or by a person editing one of
-//! its documents, can break.
+//! Not the whole grammar of IAM, but every rule that a document of the operator, or a manual edit of one, can violate.
 
 use super::error::ApiError;
 use super::validate;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// Which of the two grammars applies.
+/// The two grammars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Identity-based: a resource, no principal.
@@ -25,7 +24,7 @@ fn syntax() -> ApiError {
     malformed("Syntax errors in policy.")
 }
 
-/// Checks a document; `exists` says whether a principal of the own account is known.
+/// Checks a document; `exists` returns whether a principal of the same account exists.
 pub(super) fn check(text: &str, kind: Kind, partition: &str, exists: &dyn Fn(&str) -> bool) -> Result<(), ApiError> {
     validate::document(text)?;
     let value: Value = serde_json::from_str(text).map_err(|_| malformed("This policy contains invalid Json"))?;
@@ -115,7 +114,7 @@ fn check_sid(sid: Option<&Value>) -> Result<(), ApiError> {
     }
 }
 
-/// The strings of the one of two fields that is present.
+/// The strings of the field that is present; exactly one of the two must be.
 fn exactly_one<'a>(
     statement: &'a Map<String, Value>,
     field: &str,
@@ -129,7 +128,7 @@ fn exactly_one<'a>(
     }
 }
 
-/// One string or a list of at least one.
+/// One string, or a list with at least one.
 fn strings(value: &Value) -> Option<Vec<&str>> {
     match value {
         Value::String(one) => Some(vec![one]),

@@ -1,4 +1,4 @@
-//! The model in one process: a shared handle with a hook that may strike before or after each operation.
+//! The model in one process: a shared handle with a hook that can inject a fault before or after each operation.
 
 use super::account::Iam;
 use super::action::Action;
@@ -7,15 +7,15 @@ use super::error::ApiError;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What the hook does to one call.
+/// The fault that the hook injects into one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// No fault.
     #[default]
     None,
     /// The call is not executed and fails with this.
     FailBefore(ApiError),
-    /// The call is executed and its answer is lost.
+    /// The call is executed and its response is lost.
     LoseAnswerAfter,
 }
 
@@ -26,7 +26,7 @@ pub struct Call<'a> {
     pub seq: u64,
     /// The operation.
     pub action: Action,
-    /// The name or ARN it is about.
+    /// Name or ARN of the resource.
     pub resource: &'a str,
 }
 
@@ -35,7 +35,7 @@ pub struct Call<'a> {
 pub enum CallError {
     /// AWS answered with an error.
     Api(ApiError),
-    /// There was no answer; the call was executed, which a real caller could not know.
+    /// The response was lost. The call was executed, which a real caller cannot know.
     AnswerLost,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Api(error) => error.fmt(f),
-            Self::AnswerLost => f.write_str("the connection was lost before the answer came"),
+            Self::AnswerLost => f.write_str("the connection was lost before the response arrived"),
         }
     }
 }
@@ -72,7 +72,7 @@ impl Shared {
         Self::with_hook(iam, |_| Fault::None)
     }
 
-    /// With a hook that is asked before each call.
+    /// With a hook that is called before each operation.
     pub fn with_hook(iam: Iam, hook: impl FnMut(&Call<'_>) -> Fault + Send + 'static) -> Self {
         Self {
             iam: Arc::new(Mutex::new(iam)),
@@ -81,17 +81,17 @@ impl Shared {
         }
     }
 
-    /// Another hook from now on.
+    /// Replaces the hook.
     pub fn set_hook(&self, hook: impl FnMut(&Call<'_>) -> Fault + Send + 'static) {
         *lock(&self.hook) = Box::new(hook);
     }
 
-    /// No faults from now on.
+    /// Removes the hook: no more faults.
     pub fn clear_hook(&self) {
         self.set_hook(|_| Fault::None);
     }
 
-    /// The account itself, past hook and log: what a person with the console does, and what assertions read.
+    /// The account, without hook and log: for manual changes and for assertions.
     pub fn lock(&self) -> MutexGuard<'_, Iam> {
         lock(&self.iam)
     }
@@ -140,7 +140,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// A panic in a test must not hide behind a poisoned lock in the next assertion.
+/// Ignores poisoning, so that a panic in a test does not cause a misleading failure in the next assertion.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Others that hold policies and roles: users, instance profiles, and the list of who holds a policy.
+//! Users, instance profiles, and the list of the entities that use a policy.
 
 use super::account::{Iam, ProfileEntry, UserEntry, fold};
 use super::error::ApiError;
@@ -172,7 +172,7 @@ impl Iam {
             .ok_or_else(|| ApiError::no_such_entity(format!("Instance Profile {name} cannot be found.")))
     }
 
-    /// `AddRoleToInstanceProfile`: one role a profile.
+    /// `AddRoleToInstanceProfile`: one role per profile.
     pub fn add_role_to_instance_profile(&mut self, profile: &str, role: &str) -> Result<(), ApiError> {
         let role = self.role_mut(role)?.role.name.clone();
         let entry = self.profile_mut(profile)?;

@@ -1,4 +1,4 @@
-//! A handful of AWS-managed policies, as they exist in every account.
+//! Some AWS-managed policies, which exist in every account.
 
 use super::account::PolicyEntry;
 use super::document::Document;

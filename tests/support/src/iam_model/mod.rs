@@ -1,12 +1,13 @@
-//! A model of IAM and STS with AWS's rules, for tests that an emulator cannot carry.
+//! A model of IAM and STS with AWS's rules, for tests that need more than an emulator offers.
 //!
-//! [`Iam`] is one account as a pure state machine: no I/O, no clock of its own, every rule of AWS that the operator
-//! can meet (names unique without regard to case or path, quotas, five versions, `DeleteConflict`, documents that are
-//! refused, paging, entities that stay invisible for a while). [`handle::Shared`] puts it behind a lock with faults for
-//! property tests in one process; [`http`] serves one or many accounts over the AWS Query protocol.
+//! [`Iam`] is one account as a pure state machine without I/O and clock. It has every rule of AWS that can affect the
+//! operator: names that are unique in any case and path, quotas, five versions, `DeleteConflict`, rejected documents,
+//! paging, new entities that are not visible at once. [`handle::Shared`] adds a lock and faults, for property tests in
+//! one process; [`http`] serves one or more accounts over the AWS Query protocol.
 //!
-//! Sources for the rules: the IAM API reference and botocore's service model. Where AWS leaves something open (lookup
-//! of a role by a name in another case, say), the stricter reading is the default and a [`Settings`] field has the other.
+//! Sources for the rules: the IAM API reference and botocore's service model. If AWS does not document a rule (such as
+//! the lookup of a role by a name in another case), the stricter behavior is the default, and a field of [`Settings`]
+//! selects the other one.
 
 mod account;
 mod action;

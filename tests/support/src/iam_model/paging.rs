@@ -1,12 +1,12 @@
-//! Pages: `MaxItems`, `Marker`, and AWS's right to answer with fewer items than asked although more exist.
+//! Pages: `MaxItems` and `Marker`. As in AWS, a page may have fewer items than requested even if more exist.
 
 use super::account::Iam;
 use super::error::ApiError;
 
-/// `Marker` and `MaxItems` of a list call; the default asks for the first page of 100.
+/// `Marker` and `MaxItems` of a list call; the default is the first page of 100.
 #[derive(Clone, Debug, Default)]
 pub struct PageRequest {
-    /// From the page before.
+    /// Marker of the previous page.
     pub marker: Option<String>,
     /// 1–1000.
     pub max_items: Option<u32>,
@@ -29,19 +29,19 @@ impl PageRequest {
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Where the next page starts; none on the last (`IsTruncated` is this being present).
+    /// Marker of the next page; `None` on the last one (`IsTruncated` is true if it is present).
     pub marker: Option<String>,
 }
 
-/// A page being cut: where it starts and how long it may be.
+/// Start and maximum length of a page.
 pub(super) struct Cut {
-    /// The key of the last item of the page before; empty at the start.
+    /// The key of the previous page's last item; empty at the start.
     pub(super) after: String,
     limit: usize,
 }
 
 impl Cut {
-    /// Takes items, given with their keys in ascending order and starting behind [`Cut::after`].
+    /// Takes items from pairs of key and item, which are in ascending order and start after [`Cut::after`].
     pub(super) fn take<T>(self, items: impl Iterator<Item = (String, T)>) -> Page<T> {
         let mut page = Page { items: Vec::new(), marker: None };
         let mut last = self.after;
@@ -56,7 +56,7 @@ impl Cut {
         page
     }
 
-    /// [`Cut::take`] for short lists: skips to the start by itself.
+    /// [`Cut::take`] for short lists: skips the items up to [`Cut::after`].
     pub(super) fn take_from_start<T>(self, items: impl Iterator<Item = (String, T)>) -> Page<T> {
         let after = self.after.clone();
         self.take(items.skip_while(move |(key, _)| !after.is_empty() && *key <= after))
@@ -64,7 +64,7 @@ impl Cut {
 }
 
 impl Iam {
-    /// Checks the request and decides the page's length.
+    /// Checks the request and chooses the length of the page.
     pub(super) fn cut(&mut self, request: &PageRequest) -> Result<Cut, ApiError> {
         let after = match &request.marker {
             Some(marker) => {
@@ -82,7 +82,7 @@ impl Iam {
         let asked = usize::try_from(asked).unwrap_or(100);
         let mut limit = self.settings.page_cap.map_or(asked, |cap| asked.min(cap.max(1)));
         if self.settings.short_page_probability > 0.0 && self.page_rng.chance(self.settings.short_page_probability) {
-            // An empty page is allowed too, but not for ever: the full length stays possible.
+            // A page may be empty, but not always: the full length stays possible.
             let bound = u64::try_from(limit).unwrap_or(100) + 1;
             limit = usize::try_from(self.page_rng.below(bound)).unwrap_or(0);
         }
@@ -90,7 +90,7 @@ impl Iam {
     }
 }
 
-/// Opaque to callers: hexadecimal, so that no one is tempted to read it.
+/// Opaque to callers: hexadecimal, so that no caller parses it.
 fn encode_marker(key: &str) -> String {
     use std::fmt::Write;
     key.bytes().fold(String::from("m"), |mut marker, byte| {

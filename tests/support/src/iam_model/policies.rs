@@ -55,7 +55,7 @@ impl Iam {
         self.policy(arn).map(|entry| self.described(entry))
     }
 
-    /// `DeletePolicy`: refused while anything holds the policy or a version besides the default exists.
+    /// `DeletePolicy`: rejected while the policy is in use or has versions besides the default.
     pub fn delete_policy(&mut self, arn: &str) -> Result<(), ApiError> {
         let entry = self.policy_mut(arn)?;
         let (key, versions) = (fold(&entry.policy.name), entry.versions.len());
@@ -82,7 +82,7 @@ impl Iam {
         request: &PageRequest,
     ) -> Result<Page<Policy>, ApiError> {
         let cut = self.cut(request)?;
-        // AWS-managed policies come behind the account's own: no name begins with `~`.
+        // AWS-managed policies come after the account's own: no name begins with `~`.
         let own = keyed(&self.policies, &cut.after, "").filter(|_| scope != PolicyScope::Aws);
         let aws = keyed(&self.aws_policies, &cut.after, "~").filter(|_| scope != PolicyScope::Local);
         let chosen = own.chain(aws).filter(|(_, entry)| {
@@ -106,7 +106,7 @@ impl Iam {
         }
     }
 
-    /// `TagPolicy`. A policy's tag keys are told apart by case.
+    /// `TagPolicy`. A policy's tag keys are case sensitive.
     pub fn tag_policy(&mut self, arn: &str, tags: &Tags) -> Result<(), ApiError> {
         let quota = self.quotas.tags;
         let entry = self.policy_mut(arn)?;
@@ -114,7 +114,7 @@ impl Iam {
         Ok(())
     }
 
-    /// `UntagPolicy`; keys that are not there are ignored.
+    /// `UntagPolicy`; missing keys are ignored.
     pub fn untag_policy(&mut self, arn: &str, keys: &[String]) -> Result<(), ApiError> {
         validate::tag_keys(keys)?;
         let entry = self.policy_mut(arn)?;
@@ -130,7 +130,7 @@ impl Iam {
     }
 }
 
-/// The entries behind `after`, each with its cursor: `prefix` and its key.
+/// The entries after `after`, each with its cursor: `prefix` and key.
 fn keyed<'a>(
     map: &'a BTreeMap<String, PolicyEntry>,
     after: &str,

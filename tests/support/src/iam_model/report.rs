@@ -8,14 +8,14 @@ use super::types::{InlinePolicy, Policy, PolicyDetail, Role, RoleDetail, Tags};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-/// `Filter` of `GetAccountAuthorizationDetails`; users and groups are not modelled there.
+/// `Filter` of `GetAccountAuthorizationDetails`. The model has no users and groups there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DetailFilter {
-    /// Users (answered with none).
+    /// Users (always empty).
     User,
     /// Roles.
     Role,
-    /// Groups (answered with none).
+    /// Groups (always empty).
     Group,
     /// Customer-managed policies.
     LocalManagedPolicy,
@@ -30,7 +30,7 @@ pub struct AuthorizationDetails {
     pub roles: Vec<RoleDetail>,
     /// `Policies`, without tags.
     pub policies: Vec<PolicyDetail>,
-    /// Where the next page starts; none on the last.
+    /// Marker of the next page; `None` on the last one.
     pub marker: Option<String>,
 }
 
@@ -39,7 +39,7 @@ enum Item<'a> {
     Policy(&'a PolicyEntry),
 }
 
-/// The list an item stands in; the order of the variants is the order of the answer.
+/// The lists, in the order of the response.
 const SECTIONS: [(char, DetailFilter); 3] =
     [('r', DetailFilter::Role), ('s', DetailFilter::LocalManagedPolicy), ('t', DetailFilter::AwsManagedPolicy)];
 
@@ -118,7 +118,7 @@ impl Iam {
     }
 }
 
-/// Where to start in a section given the cursor; none when the section is already behind it.
+/// Where the cursor starts in a section; `None` if the cursor is past the section.
 fn start_in_section(after: &str, section: char) -> Option<Bound<String>> {
     let Some(at) = after.chars().next() else {
         return Some(Bound::Unbounded);

@@ -1,4 +1,4 @@
-//! What hangs on a role: attached managed policies, inline policies, the permissions boundary.
+//! The policies of a role: attached managed policies, inline policies, the permissions boundary.
 
 use super::account::{Iam, fold};
 use super::document::Document;
@@ -9,7 +9,7 @@ use super::types::{AttachedPolicy, InlinePolicy};
 use super::validate;
 
 impl Iam {
-    /// `AttachRolePolicy`; attaching twice is no error and counts once.
+    /// `AttachRolePolicy`; attaching twice succeeds and counts once.
     pub fn attach_role_policy(&mut self, role: &str, arn: &str) -> Result<(), ApiError> {
         self.role(role)?;
         self.attachable(arn, "Policy")?;
@@ -123,7 +123,7 @@ impl Iam {
         Ok(())
     }
 
-    /// The ARNs attached to a role, for assertions; empty when the role does not exist.
+    /// The ARNs attached to a role, for assertions; empty if the role does not exist.
     pub fn attached_to(&self, role: &str) -> Vec<String> {
         self.roles.get(&fold(role)).map(|entry| entry.attached.iter().cloned().collect()).unwrap_or_default()
     }

@@ -60,7 +60,7 @@ impl Iam {
         self.roles.insert(fold(&entry.role.name), entry);
     }
 
-    /// Puts a service-linked role in place, as AWS does by itself: `AWSServiceRoleForRDS` of `rds.amazonaws.com`, say.
+    /// Creates a service-linked role, as AWS does, such as `AWSServiceRoleForRDS` of `rds.amazonaws.com`.
     pub fn plant_service_linked_role(&mut self, name: &str, service: &str) -> Role {
         let path = format!("/aws-service-role/{service}/");
         let trust = serde_json::json!({"Version": "2012-10-17", "Statement": [
@@ -81,19 +81,19 @@ impl Iam {
         role
     }
 
-    /// Takes a planted service-linked role away again.
+    /// Removes a service-linked role.
     pub fn remove_service_linked_role(&mut self, name: &str) {
         if self.roles.get(&fold(name)).is_some_and(|entry| entry.protected) {
             self.roles.remove(&fold(name));
         }
     }
 
-    /// `GetRole`: by name; the path plays no part.
+    /// `GetRole`: by name, with any path.
     pub fn get_role(&self, name: &str) -> Result<Role, ApiError> {
         self.role(name).map(|entry| entry.role.clone())
     }
 
-    /// `DeleteRole`: refused while policies, inline or attached, or an instance profile hang on it.
+    /// `DeleteRole`: rejected while the role has policies, inline or attached, or an instance profile.
     pub fn delete_role(&mut self, name: &str) -> Result<(), ApiError> {
         let entry = self.role_mut(name)?;
         if !entry.attached.is_empty() {
@@ -128,7 +128,7 @@ impl Iam {
         Ok(cut.take(items))
     }
 
-    /// `UpdateRole`: a description that is not sent stays; a session duration that is not sent becomes an hour.
+    /// `UpdateRole`: without a description the present one stays; without a session duration it becomes one hour.
     pub fn update_role(&mut self, request: &UpdateRole) -> Result<(), ApiError> {
         validate::role_description(request.description.as_deref())?;
         let max_session_seconds = validate::max_session(request.max_session_seconds)?;
@@ -155,7 +155,7 @@ impl Iam {
         Ok(())
     }
 
-    /// `TagRole`. A role's tag keys ignore case: a key in another case replaces the present one.
+    /// `TagRole`. A role's tag keys are case insensitive: a key in another case replaces the present one.
     pub fn tag_role(&mut self, name: &str, tags: &Tags) -> Result<(), ApiError> {
         let quota = self.quotas.tags;
         let entry = self.role_mut(name)?;
@@ -163,11 +163,11 @@ impl Iam {
         Ok(())
     }
 
-    /// `UntagRole`; keys that are not there are ignored.
+    /// `UntagRole`; missing keys are ignored.
     pub fn untag_role(&mut self, name: &str, keys: &[String]) -> Result<(), ApiError> {
         validate::tag_keys(keys)?;
         let entry = self.role_mut(name)?;
-        entry.role.tags.retain(|key, _| !keys.iter().any(|gone| validate::same_key(gone, key)));
+        entry.role.tags.retain(|key, _| !keys.iter().any(|removed| validate::same_key(removed, key)));
         Ok(())
     }
 
@@ -179,7 +179,7 @@ impl Iam {
     }
 }
 
-/// Paths under which only AWS creates roles.
+/// True for paths in which only AWS creates roles.
 fn is_reserved(path: &str) -> bool {
     path.starts_with("/aws-service-role/") || path.starts_with("/aws-reserved/")
 }

@@ -1,12 +1,11 @@
-//! The whole account as JSON in a stable order and without timestamps, so that two moments can be compared.
+//! The whole account as JSON in a stable order and without timestamps, so that two snapshots can be compared.
 
 use super::account::Iam;
 use serde_json::{Map, Value, json};
 
 impl Iam {
-    /// Everything the account's owner made, visible or not: `policies`, `roles`, `users`, `instanceProfiles`, each by
-    /// name. Ids are in it, so a resource that was deleted and made again is told apart; documents are text, byte for
-    /// byte. Bystanders are left out.
+    /// All entities except bystanders, visible or not: `policies`, `roles`, `users`, `instanceProfiles`, each by name.
+    /// Ids are included, so a resource that was deleted and created again differs. Documents are text, byte for byte.
     pub fn snapshot(&self) -> Value {
         let mut snapshot = self.everything();
         for kind in ["policies", "roles", "instanceProfiles"] {
@@ -17,7 +16,7 @@ impl Iam {
         snapshot
     }
 
-    /// The same with the bystanders.
+    /// All entities, including bystanders.
     pub(super) fn everything(&self) -> Value {
         let policies: Map<String, Value> = self
             .policies

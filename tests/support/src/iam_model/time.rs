@@ -1,4 +1,4 @@
-//! Timestamps as IAM writes them.
+//! Timestamps in the format of IAM.
 
 /// `2024-05-01T12:00:00Z` from milliseconds since 1970 (UTC, fractions dropped as IAM does).
 pub(super) fn iso8601(epoch_ms: u64) -> String {

@@ -1,4 +1,4 @@
-//! What goes into the operations and what comes out: plain strings and maps, as IAM has them.
+//! Requests and results of the operations: plain strings and maps, as in IAM.
 
 use super::document::Document;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ pub struct CreatePolicy {
     pub path: Option<String>,
     /// `PolicyDocument`, as JSON text.
     pub document: String,
-    /// `Description`; fixed for ever.
+    /// `Description`; it cannot be changed later.
     pub description: Option<String>,
     /// `Tags`.
     pub tags: Tags,
@@ -56,7 +56,7 @@ pub struct UpdateRole {
 pub struct Policy {
     /// `PolicyName`.
     pub name: String,
-    /// `PolicyId`, never used twice.
+    /// `PolicyId`, never reused.
     pub id: String,
     /// `Arn`.
     pub arn: String,
@@ -96,7 +96,7 @@ pub struct PolicyVersion {
 pub struct Role {
     /// `RoleName`.
     pub name: String,
-    /// `RoleId`, never used twice.
+    /// `RoleId`, never reused.
     pub id: String,
     /// `Arn`.
     pub arn: String,
@@ -151,7 +151,7 @@ pub struct InstanceProfile {
     pub role: Option<Role>,
 }
 
-/// A user: no more than what is needed to hold policies.
+/// A user: only the data that is needed to attach policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// `UserName`.
@@ -182,7 +182,7 @@ pub struct Entities {
     pub roles: Vec<Named>,
     /// `PolicyUsers`.
     pub users: Vec<Named>,
-    /// Where the next page starts; none on the last.
+    /// Marker of the next page; `None` on the last one.
     pub marker: Option<String>,
 }
 

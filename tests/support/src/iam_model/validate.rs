@@ -10,7 +10,7 @@ fn broken(value: impl Display, field: &str, constraint: impl Display) -> ApiErro
     ))
 }
 
-/// A length constraint as the service model words it.
+/// A length constraint, with the message of the service model.
 fn length(value: &str, field: &str, least: usize, most: usize) -> Result<(), ApiError> {
     let length = value.chars().count();
     if length < least {
@@ -84,7 +84,7 @@ pub(super) fn max_session(value: Option<u32>) -> Result<u32, ApiError> {
     Err(broken(value, "maxSessionDuration", "Member must have value between 3600 and 43200"))
 }
 
-/// A document in transit: 1–131,072 characters of Latin-1.
+/// A document as sent: 1–131,072 characters of Latin-1.
 pub(super) fn document(text: &str) -> Result<(), ApiError> {
     length(text, "policyDocument", 1, 131_072)?;
     if text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{ff}')) {
@@ -95,7 +95,7 @@ pub(super) fn document(text: &str) -> Result<(), ApiError> {
     ))
 }
 
-/// A quota counts characters, white space aside.
+/// Checks a size quota, which counts characters without white space.
 pub(super) fn document_size(text: &str, quota: usize, quota_name: &str) -> Result<(), ApiError> {
     if counted(text) > quota {
         return Err(ApiError::limit_exceeded(format!("Cannot exceed quota for {quota_name}: {quota}")));
@@ -103,12 +103,12 @@ pub(super) fn document_size(text: &str, quota: usize, quota_name: &str) -> Resul
     Ok(())
 }
 
-/// The characters a size quota counts.
+/// The number of characters for a size quota.
 pub(super) fn counted(text: &str) -> usize {
     text.chars().filter(|c| !c.is_whitespace()).count()
 }
 
-/// Tags of one request. Role tag keys ignore case, so two that differ only by case are duplicates.
+/// Checks the tags of one request. Role tag keys are case insensitive, so two that differ only by case are duplicates.
 pub(super) fn tags(tags: &Tags, ignore_case: bool) -> Result<(), ApiError> {
     if tags.len() > 50 {
         return Err(broken("[tags]", "tags", "Member must have length less than or equal to 50"));
@@ -129,7 +129,7 @@ pub(super) fn tags(tags: &Tags, ignore_case: bool) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Keys to remove: 50 at most, each a possible key.
+/// Checks keys to remove: at most 50, each a valid key.
 pub(super) fn tag_keys(keys: &[String]) -> Result<(), ApiError> {
     if keys.len() > 50 {
         return Err(broken("[tagKeys]", "tagKeys", "Member must have length less than or equal to 50"));
@@ -151,18 +151,18 @@ fn tag_key(key: &str, field: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// `\p{L}\p{Z}\p{N}_.:/=+\-@`, as near as the standard library's tables come.
+/// `\p{L}\p{Z}\p{N}_.:/=+\-@`, as close as the standard library allows.
 fn tag_char(c: char) -> bool {
     let separator = c.is_whitespace() && !c.is_control();
     c.is_alphabetic() || c.is_numeric() || separator || "_.:/=+-@".contains(c)
 }
 
-/// Whether two role tag keys are one.
+/// True if two role tag keys are equal, ignoring case.
 pub(super) fn same_key(a: &str, b: &str) -> bool {
     a == b || a.to_lowercase() == b.to_lowercase()
 }
 
-/// `present` with `new` put over it; a key that differs only by case is replaced where case is ignored.
+/// `present` updated with `new`. If case is ignored, a key in another case is replaced.
 pub(super) fn merged_tags(present: &Tags, new: &Tags, ignore_case: bool, quota: usize) -> Result<Tags, ApiError> {
     tags(new, ignore_case)?;
     let mut merged = present.clone();

@@ -1,4 +1,4 @@
-//! Versions of a managed policy: five at most, ids never used twice.
+//! Versions of a managed policy: at most five, with ids that are never reused.
 
 use super::account::Iam;
 use super::error::ApiError;
@@ -68,7 +68,7 @@ impl Iam {
         Ok(())
     }
 
-    /// `DeletePolicyVersion`; the default cannot go.
+    /// `DeletePolicyVersion`; the default version cannot be deleted.
     pub fn delete_policy_version(&mut self, arn: &str, version: &str) -> Result<(), ApiError> {
         check_version_id(version)?;
         let now = self.now_ms();

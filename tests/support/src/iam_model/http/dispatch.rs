@@ -1,4 +1,4 @@
-//! From an operation's parameters to the model and back to XML: policies, users, the account.
+//! Translates operations on policies, users and the account: from parameters to the model, and from results to XML.
 
 use super::super::account::Iam;
 use super::super::action::Action;
@@ -10,7 +10,7 @@ use super::request::Params;
 use super::shapes;
 use super::xml::Xml;
 
-/// Executes an IAM operation and gives what stands inside its `…Result` element.
+/// Executes an IAM operation and returns the content of its `…Result` element.
 pub(super) fn execute(iam: &mut Iam, action: Action, params: &Params) -> Result<String, ApiError> {
     let large = matches!(action, Action::GetAccountAuthorizationDetails);
     let mut xml = Xml::with_capacity(if large { 256 * 1024 } else { 1024 });
@@ -29,19 +29,19 @@ pub(super) fn page_request(params: &Params) -> Result<PageRequest, ApiError> {
     Ok(PageRequest { marker: params.owned("Marker"), max_items: params.number("MaxItems")? })
 }
 
-/// Each family of operations says whether the operation was one of its own.
+/// Returns false if the operation is not about policies.
 fn policies(iam: &mut Iam, action: Action, params: &Params, xml: &mut Xml) -> Result<bool, ApiError> {
     let arn = || params.required("PolicyArn");
     match action {
         Action::CreatePolicy => {
-            let made = iam.create_policy(&CreatePolicy {
+            let created = iam.create_policy(&CreatePolicy {
                 name: params.required("PolicyName")?.to_owned(),
                 path: params.owned("Path"),
                 document: params.required("PolicyDocument")?.to_owned(),
                 description: params.owned("Description"),
                 tags: params.tags()?,
             })?;
-            xml.element("Policy", |xml| shapes::policy(xml, &made));
+            xml.element("Policy", |xml| shapes::policy(xml, &created));
         }
         Action::GetPolicy => {
             let policy = iam.get_policy(arn()?)?;
@@ -62,8 +62,8 @@ fn policies(iam: &mut Iam, action: Action, params: &Params, xml: &mut Xml) -> Re
         }
         Action::CreatePolicyVersion => {
             let document = params.required("PolicyDocument")?;
-            let made = iam.create_policy_version(arn()?, document, params.flag("SetAsDefault"))?;
-            xml.element("PolicyVersion", |xml| shapes::version(xml, &made, false));
+            let created = iam.create_policy_version(arn()?, document, params.flag("SetAsDefault"))?;
+            xml.element("PolicyVersion", |xml| shapes::version(xml, &created, false));
         }
         Action::GetPolicyVersion => {
             let version = iam.get_policy_version(arn()?, params.required("VersionId")?)?;
@@ -104,8 +104,8 @@ fn account(iam: &mut Iam, action: Action, params: &Params, xml: &mut Xml) -> Res
     let user = || params.required("UserName");
     match action {
         Action::CreateUser => {
-            let made = iam.create_user(user()?, params.get("Path"))?;
-            xml.element("User", |xml| shapes::user(xml, &made));
+            let created = iam.create_user(user()?, params.get("Path"))?;
+            xml.element("User", |xml| shapes::user(xml, &created));
         }
         Action::DeleteUser => iam.delete_user(user()?)?,
         Action::AttachUserPolicy => iam.attach_user_policy(user()?, params.required("PolicyArn")?)?,
@@ -144,7 +144,7 @@ fn account(iam: &mut Iam, action: Action, params: &Params, xml: &mut Xml) -> Res
                 for (key, value) in iam.get_account_summary() {
                     xml.element("entry", |xml| {
                         xml.plain("key", &key);
-                        // The wire has 32 bits; a quota without a limit is larger.
+                        // The wire format has 32 bits; an unlimited quota is larger.
                         xml.value("value", i32::try_from(value).unwrap_or(i32::MAX));
                     });
                 }

@@ -1,4 +1,4 @@
-//! Faults and call log as one thing that every call passes, and that tests change at run time.
+//! Faults and call log. Every call passes through them, and tests change them at run time.
 
 use super::super::call_log::{CallInfo, CallLog, CallRecord, now_ms};
 use super::super::faults::{Decision, FaultPlan, Faults};
@@ -6,7 +6,7 @@ use super::super::handle::lock;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-/// The control handle; clones share one state.
+/// The control handle; clones share their state.
 #[derive(Clone, Debug)]
 pub struct Gate {
     faults: Arc<Mutex<Faults>>,
@@ -22,7 +22,7 @@ impl Gate {
         }
     }
 
-    /// Another plan from the next call on.
+    /// Replaces the plan, from the next call on.
     pub fn set_faults(&self, plan: FaultPlan) {
         *lock(&self.faults) = Faults::new(plan);
     }
@@ -62,7 +62,7 @@ impl Gate {
         lock(&self.log).outcomes()
     }
 
-    /// Forgets records and counts.
+    /// Removes records and counts.
     pub fn clear_log(&self) {
         lock(&self.log).clear();
     }

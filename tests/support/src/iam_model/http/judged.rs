@@ -1,4 +1,4 @@
-//! A call as AWS's policies see it: action, resource, and the context that conditions may ask about.
+//! The authorization requests of a call: action, resource and condition context.
 
 use super::super::account::{Iam, fold};
 use super::super::types::Tags;
@@ -6,10 +6,10 @@ use super::request::Query;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// What is known of the role or policy that a call is about.
+/// The role or policy that a call is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Entity {
-    /// With its path, which IAM knows of what exists only.
+    /// ARN with path. IAM knows the path of existing entities only.
     pub(crate) arn: String,
     /// Its tags before the call.
     pub(crate) tags: Tags,
@@ -17,14 +17,14 @@ pub(crate) struct Entity {
     pub(crate) boundary: Option<String>,
 }
 
-/// One request for leave; a call may mean several.
+/// One authorization request; a call may cause several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Judged {
-    /// With its service: `iam:CreateRole`.
+    /// Action with its service: `iam:CreateRole`.
     pub(crate) action: String,
     /// An ARN, or `*`.
     pub(crate) resource: String,
-    /// Is there such a role or policy? What is to be made counts as there.
+    /// True if the role or policy exists or is to be created.
     pub(crate) exists: bool,
     /// Condition keys and values.
     pub(crate) context: Map<String, Value>,
@@ -44,7 +44,7 @@ impl Iam {
     }
 }
 
-/// What a call asks leave for, made in this account; `entity` is what it is about, before it.
+/// The authorization requests of a call in this account; `entity` is the role or policy before the call.
 pub(crate) fn judged(query: &Query, partition: &str, account: &str, entity: Option<Entity>) -> Vec<Judged> {
     let param = |name: &str| query.params.get(name);
     let arn = |kind: &str, path: &str, name: &str| format!("arn:{partition}:iam::{account}:{kind}{path}{name}");
@@ -57,22 +57,22 @@ pub(crate) fn judged(query: &Query, partition: &str, account: &str, entity: Opti
         "GetCallerIdentity" => return one("sts", "*".to_owned(), true, Map::new()),
         "AssumeRole" | "AssumeRoleWithWebIdentity" => {
             let resource = param("RoleArn").unwrap_or_default().to_owned();
-            let mut asked = one("sts", resource, true, context);
+            let mut all = one("sts", resource, true, context);
             if param("Tags.member.1.Key").is_some() {
-                asked.extend(asked.first().cloned().map(|first| Judged { action: "sts:TagSession".into(), ..first }));
+                all.extend(all.first().cloned().map(|first| Judged { action: "sts:TagSession".into(), ..first }));
             }
-            return asked;
+            return all;
         }
         "CreateRole" | "CreatePolicy" => {
             let (kind, name) =
                 if action == "CreateRole" { ("role", param("RoleName")) } else { ("policy", param("PolicyName")) };
-            let made = arn(kind, param("Path").unwrap_or("/"), name.unwrap_or_default());
-            return one("iam", made, true, context);
+            let created = arn(kind, param("Path").unwrap_or("/"), name.unwrap_or_default());
+            return one("iam", created, true, context);
         }
         _ => {}
     }
     let Some(entity) = entity else {
-        // IAM knows no path of what does not exist.
+        // IAM does not know the path of an entity that does not exist.
         let absent = match (param("RoleName"), param("PolicyArn"), param("PolicySourceArn")) {
             (Some(role), ..) => arn("role", "/", role),
             (None, Some(policy), _) => policy.to_owned(),
@@ -88,14 +88,14 @@ pub(crate) fn judged(query: &Query, partition: &str, account: &str, entity: Opti
     if let (Some(_), Some(policy)) = (param("RoleName"), param("PolicyArn")) {
         context.insert("iam:PolicyARN".into(), json!(policy));
     }
-    // Of a call that sets a boundary, the one that it sets counts.
+    // If the call sets a boundary, the new one counts.
     if let (None, Some(boundary)) = (param("PermissionsBoundary"), &entity.boundary) {
         context.insert("iam:PermissionsBoundary".into(), json!(boundary));
     }
     one("iam", entity.arn, true, context)
 }
 
-/// What stands in the request itself.
+/// The condition keys of the request itself.
 fn request_context(query: &Query) -> Map<String, Value> {
     let mut context = Map::new();
     let tags = query.params.tags().unwrap_or_default();

@@ -12,7 +12,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// A body that is whole, or one that breaks off: its second half is an error, which closes the connection.
+/// A complete body, or a truncated one: its second half is an error, which closes the connection.
 #[derive(Debug)]
 pub(crate) struct ReplyBody {
     bytes: Option<Bytes>,
@@ -21,9 +21,9 @@ pub(crate) struct ReplyBody {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    Proper,
-    BreaksOff,
-    /// The half was handed over and flushed: now the break.
+    Complete,
+    Truncated,
+    /// The first half was flushed; the error is next.
     Flushed,
 }
 
@@ -39,9 +39,9 @@ impl Body for ReplyBody {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         match self.end {
-            End::Proper => Poll::Ready(None),
-            End::BreaksOff => {
-                // hyper flushes when it finds nothing to read; without this the head would be lost as well.
+            End::Complete => Poll::Ready(None),
+            End::Truncated => {
+                // hyper flushes if the body is pending; without this the head is lost as well.
                 self.end = End::Flushed;
                 context.waker().wake_by_ref();
                 Poll::Pending
@@ -51,17 +51,17 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_none() && self.end == End::Proper
+        self.bytes.is_none() && self.end == End::Complete
     }
 }
 
-/// What the service does at the end: an answer, or a closed connection (the error).
+/// The result of a request: a response, or a closed connection (the error).
 pub(crate) type Reply = Result<Response<ReplyBody>, io::Error>;
 
 pub(crate) fn whole(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Response<ReplyBody> {
     let bytes: Bytes = body.into();
     let length = bytes.len();
-    let mut response = Response::new(ReplyBody { bytes: Some(bytes), end: End::Proper });
+    let mut response = Response::new(ReplyBody { bytes: Some(bytes), end: End::Complete });
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -84,12 +84,12 @@ pub(crate) fn lost() -> Reply {
     Err(io::ErrorKind::ConnectionReset.into())
 }
 
-/// The number of a call as a request id.
+/// A request id from the number of a call.
 pub(crate) fn request_id(seq: u64) -> String {
     format!("00000000-0000-4000-8000-{seq:012x}")
 }
 
-/// What an effect does instead of executing a call; none for those that strike afterwards.
+/// The reply of an effect that replaces the execution; `None` for effects after the execution.
 pub(crate) fn instead(
     effect: &Effect,
     service: Service,
@@ -122,11 +122,11 @@ pub(crate) fn instead(
     })
 }
 
-/// What an effect does to the answer of an executed call; the outcome is none when it stays as it was.
+/// Applies an effect to the response of an executed call. The outcome is `None` if the response is unchanged.
 pub(crate) fn afterwards(effect: Option<&Effect>, mut response: Response<ReplyBody>) -> (Reply, Option<&'static str>) {
     match effect {
         Some(Effect::LoseAnswer) => (lost(), Some("ConnectionLost")),
-        Some(Effect::TruncateBody) => (Ok(response.map(broken_off)), Some("TruncatedBody")),
+        Some(Effect::TruncateBody) => (Ok(response.map(truncated)), Some("TruncatedBody")),
         Some(Effect::ClockAhead { seconds }) => {
             if let Ok(date) = http::date(*seconds) {
                 response.headers_mut().insert(DATE, date);
@@ -141,8 +141,8 @@ pub(crate) fn afterwards(effect: Option<&Effect>, mut response: Response<ReplyBo
     }
 }
 
-/// The first half only; the length in the head stays, so the reader knows that something is missing.
-fn broken_off(body: ReplyBody) -> ReplyBody {
+/// The first half only. `Content-Length` stays, so the client notices the truncation.
+fn truncated(body: ReplyBody) -> ReplyBody {
     let bytes = body.bytes.map(|bytes| bytes.slice(..bytes.len() / 2));
-    ReplyBody { bytes, end: End::BreaksOff }
+    ReplyBody { bytes, end: End::Truncated }
 }

@@ -1,4 +1,4 @@
-//! What a Query request says: the operation, its parameters, the key it was signed with.
+//! A Query request: the operation, its parameters and the access key.
 
 use super::super::action::name_is_read;
 use super::super::error::ApiError;
@@ -7,14 +7,14 @@ use percent_encoding::percent_decode;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// A request as far as the model reads it.
+/// The parts of a request that the model uses.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// `Action`.
     pub action: String,
     /// The parameters, `Action` and `Version` included.
     pub params: Params,
-    /// The access key id of the signed `Authorization` header; none on an unsigned request.
+    /// The access key id of the signed `Authorization` header; `None` for an unsigned request.
     pub access_key: Option<String>,
 }
 
@@ -29,7 +29,7 @@ impl Query {
         }
     }
 
-    /// What the request is about, for the log: the first of the parameters that name something.
+    /// The resource of the request, for the log: the first parameter that names one.
     pub fn resource(&self) -> &str {
         const NAMING: [&str; 7] = [
             "RoleName",
@@ -43,13 +43,13 @@ impl Query {
         NAMING.iter().find_map(|name| self.params.get(name)).unwrap_or_default()
     }
 
-    /// The parameters that a policy can set conditions on; none of a read but what `AssumeRole` is told.
+    /// The parameters that policy conditions can use; empty for reads other than `AssumeRole`.
     pub fn conditions(&self) -> BTreeMap<String, String> {
         if name_is_read(&self.action) && self.action != "AssumeRole" {
             return BTreeMap::new();
         }
-        let told = |name: &str| !name.ends_with("Document") && !matches!(name, "Action" | "Version");
-        let parameters = self.params.0.iter().filter(|(name, _)| told(name));
+        let relevant = |name: &str| !name.ends_with("Document") && !matches!(name, "Action" | "Version");
+        let parameters = self.params.0.iter().filter(|(name, _)| relevant(name));
         parameters.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 }
@@ -65,7 +65,7 @@ fn access_key(authorization: &str) -> Option<&str> {
 pub struct Params(BTreeMap<String, String>);
 
 impl Params {
-    /// Decodes `application/x-www-form-urlencoded`; of a name that comes twice the last counts.
+    /// Decodes `application/x-www-form-urlencoded`; of duplicate names the last one counts.
     pub fn parse(form: &[u8]) -> Self {
         let pairs = form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
         Self(
@@ -87,7 +87,7 @@ impl Params {
         self.0.get(name).cloned()
     }
 
-    /// A parameter the operation cannot do without.
+    /// A required parameter.
     pub(super) fn required(&self, name: &str) -> Result<&str, ApiError> {
         self.get(name).ok_or_else(|| {
             let mut field = name.to_owned();
@@ -121,7 +121,7 @@ impl Params {
         members.collect()
     }
 
-    /// `Tags.member.N.Key` and `.Value`; a key that comes twice is refused, as in AWS.
+    /// `Tags.member.N.Key` and `.Value`; duplicate keys are rejected, as in AWS.
     pub(super) fn tags(&self) -> Result<Tags, ApiError> {
         let mut tags = Tags::new();
         for index in 1.. {

@@ -1,4 +1,4 @@
-//! From an operation's parameters to the model and back to XML: roles and what hangs on them.
+//! Translates operations on roles and their policies: from parameters to the model, and from results to XML.
 
 use super::super::account::Iam;
 use super::super::action::Action;
@@ -9,12 +9,12 @@ use super::request::Params;
 use super::shapes;
 use super::xml::Xml;
 
-/// Says whether the operation was one of these.
+/// Returns false if the operation is not about roles.
 pub(super) fn roles(iam: &mut Iam, action: Action, params: &Params, xml: &mut Xml) -> Result<bool, ApiError> {
     let name = || params.required("RoleName");
     match action {
         Action::CreateRole => {
-            let made = iam.create_role(&CreateRole {
+            let created = iam.create_role(&CreateRole {
                 name: name()?.to_owned(),
                 path: params.owned("Path"),
                 trust: params.required("AssumeRolePolicyDocument")?.to_owned(),
@@ -23,7 +23,7 @@ pub(super) fn roles(iam: &mut Iam, action: Action, params: &Params, xml: &mut Xm
                 boundary: params.owned("PermissionsBoundary"),
                 tags: params.tags()?,
             })?;
-            xml.element("Role", |xml| shapes::role(xml, &made));
+            xml.element("Role", |xml| shapes::role(xml, &created));
         }
         Action::GetRole => {
             let role = iam.get_role(name()?)?;
@@ -88,8 +88,8 @@ fn role_policies(iam: &mut Iam, action: Action, params: &Params, xml: &mut Xml) 
             shapes::more(xml, page.marker.as_deref());
         }
         Action::CreateInstanceProfile => {
-            let made = iam.create_instance_profile(profile()?, params.get("Path"))?;
-            xml.element("InstanceProfile", |xml| shapes::instance_profile(xml, &made));
+            let created = iam.create_instance_profile(profile()?, params.get("Path"))?;
+            xml.element("InstanceProfile", |xml| shapes::instance_profile(xml, &created));
         }
         Action::DeleteInstanceProfile => iam.delete_instance_profile(profile()?)?,
         Action::AddRoleToInstanceProfile => iam.add_role_to_instance_profile(profile()?, name()?)?,

@@ -30,7 +30,7 @@ impl Default for ServerOptions {
     }
 }
 
-/// A running server; it ends when this is dropped, with a panic if a bystander was touched meanwhile.
+/// A running server. Dropping it ends the server, with a panic if a bystander was changed.
 #[derive(Debug)]
 pub struct Server {
     addr: SocketAddr,
@@ -77,7 +77,7 @@ impl Drop for Server {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-        // At the end of every test, whether or not it thought of it.
+        // Checked at the end of every test.
         if !std::thread::panicking() {
             let untouched = self.world.bystanders_untouched();
             assert!(untouched.is_ok(), "{}", untouched.err().unwrap_or_default());
@@ -107,7 +107,7 @@ where
     };
     runtime.spawn(async move {
         loop {
-            // Out of file descriptors, most likely: the next round finds some again.
+            // Probably out of file descriptors: try again.
             let Ok((stream, _)) = listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
@@ -117,7 +117,7 @@ where
             tokio::spawn(async move {
                 #[allow(clippy::redundant_closure)] // passing `serve` itself makes the future not `Send`
                 let service = service_fn(move |request| serve(request));
-                // An error here is a caller that hung up, or a connection that a fault closes.
+                // An error means that the caller disconnected, or that a fault closes the connection.
                 let _ = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .serve_connection(TokioIo::new(stream), service)

@@ -18,7 +18,7 @@ use hyper::header::AUTHORIZATION;
 use std::io;
 use std::time::Duration;
 
-/// Who signed, or why that is not known.
+/// The signer, or the authentication error.
 pub(super) type Caller = Result<Credential, ApiError>;
 
 /// Answers one request.
@@ -48,7 +48,7 @@ pub(super) async fn serve(world: World, gate: Gate, request: Request<Incoming>) 
     if delay == 0 {
         return answer();
     }
-    // AWS executes what it has received, also when the caller has gone: so this must outlive the connection.
+    // AWS executes a request that it has received even if the caller disconnects, so this outlives the connection.
     let late = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(delay)).await;
         answer()
@@ -56,7 +56,7 @@ pub(super) async fn serve(world: World, gate: Gate, request: Request<Incoming>) 
     late.await.map_err(io::Error::other)?
 }
 
-/// Before it is executed: what counts is what is there by then.
+/// Records the call before its execution, with the state of the resource at that time.
 fn record(world: &World, program: &str, caller: &Credential, query: &Query) {
     let account = world.account(&caller.account);
     let (partition, entity) = {

@@ -1,4 +1,4 @@
-//! The structures of IAM's answers.
+//! The structures of IAM's responses.
 
 use super::super::paging::Page;
 use super::super::time::iso8601;

@@ -1,4 +1,4 @@
-//! STS: who is calling, and sessions in other accounts.
+//! STS: the caller identity, and sessions in other accounts.
 
 use super::super::action::Action;
 use super::super::call_log::now_ms;
@@ -9,7 +9,7 @@ use super::service::Caller;
 use super::world::{Credential, KeyState, World};
 use super::xml::Xml;
 
-/// Executes an STS operation and gives what stands inside its `…Result` element.
+/// Executes an STS operation and returns the content of its `…Result` element.
 pub(super) fn execute(world: &World, action: Action, query: &Query, caller: Caller) -> Result<String, ApiError> {
     let mut xml = Xml::default();
     if action == Action::AssumeRoleWithWebIdentity {
@@ -46,11 +46,11 @@ fn assume_role(world: &World, query: &Query, xml: &mut Xml) -> Result<(), ApiErr
         && session.chars().all(|c| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c));
     if !session_ok || !(900..=43_200).contains(&seconds) {
         return Err(ApiError::validation(format!(
-            "1 validation error detected: '{session}' for {seconds} seconds is no valid session"
+            "1 validation error detected: '{session}' for {seconds} seconds is not a valid session"
         )));
     }
     let (partition, account, role) = role_arn(arn).ok_or_else(|| ApiError::validation(format!("{arn} is invalid")))?;
-    // Any account may be entered, as with moto: which roles are closed is the world's to say.
+    // Roles of any account can be assumed, as in moto. The world decides which roles are closed.
     world.account_in(account, partition);
     let expires_ms = now_ms() + world.session_seconds().unwrap_or(seconds) * 1000;
     let access_key = world.random_id("ASIA", 16);

@@ -1,4 +1,4 @@
-//! The accounts served, and which key belongs to which.
+//! The accounts that the server serves, and their access keys.
 
 use super::super::account::{Iam, Quotas, Settings};
 use super::super::call_log::now_ms;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum KeyState {
-    /// It does.
+    /// The key is valid.
     #[default]
     Active,
     /// `ExpiredToken`.
@@ -22,16 +22,16 @@ pub enum KeyState {
     Revoked,
 }
 
-/// Who a key speaks for.
+/// The identity of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// The account.
     pub account: String,
-    /// The ARN `GetCallerIdentity` answers.
+    /// The ARN that `GetCallerIdentity` returns.
     pub arn: String,
-    /// The user id it answers.
+    /// The user id that it returns.
     pub user_id: String,
-    /// Whether it works.
+    /// Whether the key is valid.
     pub state: KeyState,
     /// When it expires by itself, milliseconds since 1970.
     pub expires_ms: Option<u64>,
@@ -61,11 +61,11 @@ struct State {
     defaults: Defaults,
     accounts: BTreeMap<String, Shared>,
     keys: HashMap<String, Credential>,
-    /// By role ARN: the external id it demands.
+    /// The required external ids, by role ARN.
     external_ids: BTreeMap<String, String>,
-    /// Role ARNs that refuse everyone.
+    /// ARNs of roles that cannot be assumed.
     closed_roles: Vec<String>,
-    /// How long sessions hold, where it is not for their caller to say.
+    /// Duration of sessions, instead of the requested one.
     session_seconds: Option<u64>,
     rng: Rng,
 }
@@ -85,7 +85,7 @@ impl World {
         })))
     }
 
-    /// The account, made in the default partition if it does not exist.
+    /// The account, created in the default partition if it does not exist.
     pub fn account(&self, id: &str) -> Shared {
         let partition = {
             let state = lock(&self.0);
@@ -94,10 +94,10 @@ impl World {
         self.account_in(id, &partition)
     }
 
-    /// The account, made in this partition if it does not exist.
+    /// The account, created in this partition if it does not exist.
     ///
     /// # Panics
-    /// If bystanders do not fit into an empty account, which would be a mistake here.
+    /// If the bystanders cannot be created in an empty account, which is a bug here.
     pub fn account_in(&self, id: &str, partition: &str) -> Shared {
         let mut state = lock(&self.0);
         let defaults = state.defaults.clone();
@@ -120,7 +120,7 @@ impl World {
         lock(&self.0).accounts.get(id).cloned()
     }
 
-    /// Is what others have in every account as it was? The error says what is not.
+    /// Checks that the bystanders of every account are unchanged. The error names the one that is not.
     pub fn bystanders_untouched(&self) -> Result<(), String> {
         let accounts: Vec<Shared> = lock(&self.0).accounts.values().cloned().collect();
         accounts.iter().try_for_each(|account| account.lock().bystanders_untouched())
@@ -144,12 +144,12 @@ impl World {
         self.set_credential(access_key, credential);
     }
 
-    /// Registers a key, or says something else of a known one.
+    /// Registers or replaces a key.
     pub fn set_credential(&self, access_key: &str, credential: Credential) {
         lock(&self.0).keys.insert(access_key.to_owned(), credential);
     }
 
-    /// Lets a key work, expire or vanish. False when it is not known.
+    /// Sets whether a key is valid, expired or revoked. Returns false if the key is unknown.
     pub fn set_key_state(&self, access_key: &str, key_state: KeyState) -> bool {
         match lock(&self.0).keys.get_mut(access_key) {
             Some(credential) => {
@@ -160,14 +160,14 @@ impl World {
         }
     }
 
-    /// Every session that `AssumeRole` has given out expires now; registered keys stay.
+    /// Expires every session of `AssumeRole`; registered keys stay valid.
     pub fn expire_sessions(&self) {
         let mut state = lock(&self.0);
         let sessions = state.keys.values_mut().filter(|credential| credential.expires_ms.is_some());
         sessions.for_each(|credential| credential.state = KeyState::Expired);
     }
 
-    /// A role that may be assumed only with this external id (none: without any).
+    /// Requires this external id to assume the role (`None`: requires none).
     pub fn require_external_id(&self, role_arn: &str, external_id: Option<&str>) {
         let mut state = lock(&self.0);
         match external_id {
@@ -176,7 +176,7 @@ impl World {
         };
     }
 
-    /// A role that nobody may assume, or may again.
+    /// Closes a role, so that it cannot be assumed, or opens it again.
     pub fn close_role(&self, role_arn: &str, closed: bool) {
         let mut state = lock(&self.0);
         state.closed_roles.retain(|arn| arn != role_arn);
@@ -185,8 +185,8 @@ impl World {
         }
     }
 
-    /// Sessions given out from now on hold so long, whatever their caller asks for: AWS gives no less than 15 minutes, which
-    /// is more than a test can wait.
+    /// Sets the duration of new sessions, regardless of the requested one: the minimum of AWS, 15 minutes, is too long
+    /// for a test.
     pub fn set_session_seconds(&self, seconds: u64) {
         lock(&self.0).session_seconds = Some(seconds);
     }
@@ -195,7 +195,7 @@ impl World {
         lock(&self.0).session_seconds
     }
 
-    /// The settings and quotas of an account, changed in place; the account is made if it does not exist.
+    /// Changes settings and quotas of an account, which is created if it does not exist.
     pub fn configure(&self, account: &str, change: impl FnOnce(&mut Settings, &mut Quotas)) {
         let account = self.account(account);
         let mut iam = account.lock();
@@ -233,15 +233,15 @@ impl World {
         }
     }
 
-    /// Whether the role lets this caller in.
+    /// True if the role can be assumed with this external id.
     pub(super) fn may_assume(&self, role_arn: &str, external_id: Option<&str>) -> bool {
         let state = lock(&self.0);
-        let demanded = state.external_ids.get(role_arn);
+        let required = state.external_ids.get(role_arn);
         !state.closed_roles.iter().any(|arn| arn == role_arn)
-            && demanded.is_none_or(|demanded| external_id == Some(demanded))
+            && required.is_none_or(|required| external_id == Some(required))
     }
 
-    /// Characters no one can guess from the test's side; not cryptography.
+    /// Random characters that a test cannot guess; not cryptographically secure.
     pub(super) fn random_id(&self, prefix: &str, length: usize) -> String {
         lock(&self.0).rng.id(prefix, length)
     }

@@ -1,4 +1,4 @@
-//! XML as the Query protocol has it: elements and text, lists of `member`.
+//! XML of the Query protocol: elements, text, lists of `member`.
 
 use std::fmt::{Display, Write};
 
@@ -15,7 +15,7 @@ impl Xml {
         self.0
     }
 
-    /// An element with what `content` writes in it.
+    /// An element with the content that `content` writes.
     pub(super) fn element(&mut self, tag: &str, content: impl FnOnce(&mut Self)) {
         self.markup(&["<", tag, ">"]);
         content(self);
@@ -66,7 +66,7 @@ impl Xml {
                 '<' => self.0.push_str("&lt;"),
                 '>' => self.0.push_str("&gt;"),
                 '"' => self.0.push_str("&quot;"),
-                // A parser would turn a bare carriage return into a line feed.
+                // A parser turns a bare carriage return into a line feed.
                 '\r' => self.0.push_str("&#xD;"),
                 c => self.0.push(c),
             }
@@ -77,7 +77,7 @@ impl Xml {
 const IAM_NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
 const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
-/// Which service's namespace an answer carries.
+/// The service of a response, which determines its namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     Iam,
@@ -93,7 +93,7 @@ impl Service {
     }
 }
 
-/// The envelope of a successful answer.
+/// The envelope of a successful response.
 pub(crate) fn success(service: Service, action: &str, request_id: &str, result: &str) -> String {
     let namespace = service.namespace();
     format!(

@@ -23,7 +23,7 @@ fn policies_aws_accepts() {
 }
 
 #[test]
-fn policies_aws_refuses() {
+fn policies_aws_rejects() {
     for text in [
         "not json",
         "[]",
@@ -51,7 +51,7 @@ fn policies_aws_refuses() {
 }
 
 #[test]
-fn trust_policies_aws_refuses() {
+fn trust_policies_aws_rejects() {
     let statement = |body: &str| format!(r#"{{"Statement":[{{"Effect":"Allow",{body}}}]}}"#);
     for body in [
         r#""Action":"sts:AssumeRole""#,
@@ -74,7 +74,7 @@ fn trust_policies_aws_refuses() {
 }
 
 #[test]
-fn a_role_just_made_is_no_valid_principal_yet() -> Outcome {
+fn a_new_role_is_not_a_valid_principal_yet() -> Outcome {
     let mut iam = account();
     iam.settings.visibility_delay_ms = 1000;
     let arn = iam.create_role(&role("first"))?.arn;
@@ -113,7 +113,7 @@ fn the_trust_quota_is_adjustable() {
 }
 
 #[test]
-fn documents_come_back_as_sent_and_encoded_by_rfc_3986() -> Outcome {
+fn documents_are_returned_unchanged_and_encoded_by_rfc_3986() -> Outcome {
     let mut iam: Iam = account();
     let spaced = document().replace(',', ", ");
     let arn = iam.create_policy(&CreatePolicy { document: spaced.clone(), ..policy("p") })?.arn;

@@ -33,7 +33,7 @@ fn sweep(iam: &mut Iam, filters: &[DetailFilter], max: Option<u32>) -> Result<(V
 }
 
 #[test]
-fn a_sweep_sees_everything_once_whatever_the_page_size() -> Outcome {
+fn a_sweep_lists_everything_once_with_any_page_size() -> Outcome {
     let mut iam = filled(25)?;
     let filters = [DetailFilter::Role, DetailFilter::LocalManagedPolicy];
     let (all, pages) = sweep(&mut iam, &filters, Some(1000))?;
@@ -49,19 +49,19 @@ fn a_sweep_sees_everything_once_whatever_the_page_size() -> Outcome {
 }
 
 #[test]
-fn short_and_empty_pages_lose_nothing() -> Outcome {
+fn short_and_empty_pages_skip_nothing() -> Outcome {
     let mut iam = filled(25)?;
     iam.settings.short_page_probability = 1.0;
     iam.settings.page_cap = Some(5);
     let (names, pages) = sweep(&mut iam, &[], None)?;
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 50);
     assert_eq!(names.len(), 50);
-    assert!(pages > 10, "{pages} pages are what full ones would take");
+    assert!(pages > 10, "only {pages} pages, as with full ones");
     Ok(())
 }
 
 #[test]
-fn details_lack_what_aws_leaves_out() -> Outcome {
+fn details_omit_what_aws_omits() -> Outcome {
     let mut iam = filled(1)?;
     iam.tag_policy("arn:aws:iam::111122223333:policy/Policy-000", &tags(&[("k", "v")]))?;
     iam.create_policy_version("arn:aws:iam::111122223333:policy/Policy-000", &document(), false)?;
@@ -110,7 +110,7 @@ fn lists_page_with_markers() -> Outcome {
 }
 
 #[test]
-fn bad_page_requests_are_refused() {
+fn invalid_page_requests_are_rejected() {
     let mut iam = account();
     assert_eq!(code(iam.list_roles("/", &PageRequest::of(0))), "ValidationError");
     assert_eq!(code(iam.list_roles("/", &PageRequest::of(1001))), "ValidationError");
@@ -149,7 +149,7 @@ fn snapshots_differ_by_content_and_not_by_time() -> Outcome {
     iam.delete_policy(arn)?;
     iam.create_policy(&policy("Policy-000"))?;
     iam.attach_role_policy("Role-000", arn)?;
-    assert_ne!(before, iam.snapshot(), "a policy that was made anew has another id");
+    assert_ne!(before, iam.snapshot(), "a policy that was created again has another id");
     Ok(())
 }
 

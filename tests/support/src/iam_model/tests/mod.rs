@@ -1,4 +1,4 @@
-//! One test for each rule of AWS that the model claims to have.
+//! One test for each rule of AWS that the model implements.
 
 mod documents;
 mod faults;

@@ -4,14 +4,14 @@ use super::{ACCOUNT, Outcome, account, code, document, policy, role, tags};
 #[test]
 fn arn_has_partition_account_path_and_name() -> Outcome {
     let mut iam = super::super::Iam::in_partition(ACCOUNT, "aws-cn");
-    let made = iam.create_policy(&CreatePolicy { path: Some("/a/b/".into()), ..policy("p") })?;
-    assert_eq!(made.arn, "arn:aws-cn:iam::111122223333:policy/a/b/p");
-    assert!(made.id.starts_with("ANPA"));
+    let created = iam.create_policy(&CreatePolicy { path: Some("/a/b/".into()), ..policy("p") })?;
+    assert_eq!(created.arn, "arn:aws-cn:iam::111122223333:policy/a/b/p");
+    assert!(created.id.starts_with("ANPA"));
     Ok(())
 }
 
 #[test]
-fn a_name_is_unique_whatever_its_case_and_path() -> Outcome {
+fn a_name_is_unique_in_any_case_and_path() -> Outcome {
     let mut iam = account();
     iam.create_policy(&policy("Name"))?;
     assert_eq!(code(iam.create_policy(&policy("Name"))), "EntityAlreadyExists");
@@ -108,7 +108,7 @@ fn a_policy_in_use_or_with_versions_is_not_deleted() -> Outcome {
 }
 
 #[test]
-fn a_policy_made_again_has_another_id_and_starts_at_v1() -> Outcome {
+fn a_policy_created_again_has_another_id_and_starts_at_v1() -> Outcome {
     let mut iam = account();
     let first = iam.create_policy(&policy("p"))?;
     iam.create_policy_version(&first.arn, &document(), true)?;
@@ -121,7 +121,7 @@ fn a_policy_made_again_has_another_id_and_starts_at_v1() -> Outcome {
 }
 
 #[test]
-fn policy_tag_keys_are_told_apart_by_case() -> Outcome {
+fn policy_tag_keys_are_case_sensitive() -> Outcome {
     let mut iam = account();
     let arn = iam.create_policy(&CreatePolicy { tags: tags(&[("Team", "a")]), ..policy("p") })?.arn;
     iam.tag_policy(&arn, &tags(&[("team", "b")]))?;

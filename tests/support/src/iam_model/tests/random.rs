@@ -3,7 +3,7 @@ use super::{Outcome, account, document, policy, role};
 
 const AWS: &str = "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess";
 
-/// One random operation; refusals are part of the game.
+/// One random operation; it may be rejected.
 fn step(iam: &mut Iam, rng: &mut Rng) -> Action {
     let role_name = format!("r{}", rng.below(4));
     let policy_name = format!("p{}", rng.below(4));
@@ -54,7 +54,7 @@ fn step(iam: &mut Iam, rng: &mut Rng) -> Action {
     action
 }
 
-/// The counts are kept beside the roles and users: they must never drift apart, whatever happens in which order.
+/// The counts are stored separately from roles and users: they must match after any sequence of operations.
 #[test]
 fn counts_and_versions_stay_consistent_under_random_operations() -> Outcome {
     for seed in 0..20 {
@@ -85,7 +85,7 @@ fn counts_and_versions_stay_consistent_under_random_operations() -> Outcome {
             for holder in holders() {
                 let attached = holder["attached"].as_array().into_iter().flatten();
                 for arn in attached.chain([&holder["boundary"]]).filter_map(|arn| arn.as_str()) {
-                    assert!(iam.get_policy(arn).is_ok(), "{context}: {arn} is held but gone");
+                    assert!(iam.get_policy(arn).is_ok(), "{context}: {arn} is used but does not exist");
                 }
             }
         }

@@ -2,15 +2,15 @@ use super::super::{CreateRole, PageRequest, UpdateRole};
 use super::{Outcome, account, code, document, policy, role, tags, trust};
 
 #[test]
-fn roles_are_found_by_name_whatever_the_path() -> Outcome {
+fn roles_are_found_by_name_with_any_path() -> Outcome {
     let mut iam = account();
-    let made = iam.create_role(&CreateRole { path: Some("/x/".into()), ..role("Role") })?;
-    assert_eq!(made.arn, "arn:aws:iam::111122223333:role/x/Role");
-    assert_eq!(iam.get_role("Role")?.arn, made.arn);
+    let created = iam.create_role(&CreateRole { path: Some("/x/".into()), ..role("Role") })?;
+    assert_eq!(created.arn, "arn:aws:iam::111122223333:role/x/Role");
+    assert_eq!(iam.get_role("Role")?.arn, created.arn);
     assert_eq!(code(iam.create_role(&role("ROLE"))), "EntityAlreadyExists");
     assert_eq!(code(iam.get_role("ROLE")), "NoSuchEntity");
     iam.settings.lookup_ignores_case = true;
-    assert_eq!(iam.get_role("ROLE")?.arn, made.arn);
+    assert_eq!(iam.get_role("ROLE")?.arn, created.arn);
     Ok(())
 }
 
@@ -29,7 +29,7 @@ fn role_names_sessions_and_descriptions_have_limits() {
 }
 
 #[test]
-fn a_role_that_something_hangs_on_is_not_deleted() -> Outcome {
+fn a_role_that_is_in_use_is_not_deleted() -> Outcome {
     let mut iam = account();
     let arn = iam.create_policy(&policy("p"))?.arn;
     iam.create_role(&role("r"))?;
@@ -50,7 +50,7 @@ fn a_role_that_something_hangs_on_is_not_deleted() -> Outcome {
 }
 
 #[test]
-fn attaching_twice_is_no_error_and_detaching_twice_is() -> Outcome {
+fn attaching_twice_succeeds_and_detaching_twice_fails() -> Outcome {
     let mut iam = account();
     let arn = iam.create_policy(&policy("p"))?.arn;
     iam.create_role(&role("r"))?;
@@ -158,7 +158,7 @@ fn a_deleted_role_releases_its_boundary() -> Outcome {
 }
 
 #[test]
-fn service_linked_roles_are_for_aws_to_change() -> Outcome {
+fn only_aws_changes_service_linked_roles() -> Outcome {
     let mut iam = account();
     let planted = iam.plant_service_linked_role("AWSServiceRoleForRDS", "rds.amazonaws.com");
     assert_eq!(planted.path, "/aws-service-role/rds.amazonaws.com/");
@@ -186,7 +186,7 @@ fn inline_policies_share_a_size_quota() -> Outcome {
 }
 
 #[test]
-fn a_new_role_is_invisible_for_a_while_yet_exists() -> Outcome {
+fn a_new_role_is_not_visible_at_once_but_exists() -> Outcome {
     let mut iam = account();
     iam.settings.visibility_delay_ms = 5000;
     let arn = iam.create_policy(&policy("p"))?.arn;

@@ -36,14 +36,14 @@ async fn a_truncated_body_is_an_error_to_the_reader() -> anyhow::Result<()> {
     let server = server()?;
     server.gate().set_faults(plan(Effect::TruncateBody, "CreateRole"));
     let error = call(server.addr(), "CreateRole", &CREATE).await.err();
-    assert_eq!(error.map(|error| error.to_string()).as_deref(), Some("the body broke off"));
+    assert_eq!(error.map(|error| error.to_string()).as_deref(), Some("the body is incomplete"));
     assert_eq!(server.world().account(ACCOUNT).lock().counts().0, 1);
     assert_eq!(server.gate().calls_since(0)[0].outcome, "TruncatedBody");
     Ok(())
 }
 
 #[tokio::test]
-async fn refusals_come_as_aws_words_them() -> anyhow::Result<()> {
+async fn errors_have_the_messages_of_aws() -> anyhow::Result<()> {
     let server = server()?;
     for (effect, status, code) in [
         (Effect::Throttle, 400, "Throttling"),

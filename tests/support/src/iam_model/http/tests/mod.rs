@@ -1,4 +1,4 @@
-//! Over the wire, with plain requests: what an SDK would send and parse.
+//! Over the wire, with plain requests: what an SDK sends and parses.
 
 mod control;
 mod faults;
@@ -29,7 +29,7 @@ pub(super) fn server() -> anyhow::Result<Server> {
     Ok(server)
 }
 
-/// Status and body of one request on a connection of its own.
+/// Status and body of one request on its own connection.
 pub(super) async fn send(
     addr: SocketAddr,
     method: Method,
@@ -47,7 +47,7 @@ pub(super) async fn send(
     }
     let response = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
     let status = response.status().as_u16();
-    let body = response.into_body().collect().await.context("the body broke off")?.to_bytes();
+    let body = response.into_body().collect().await.context("the body is incomplete")?.to_bytes();
     drop(sender);
     let _ = connection.await;
     Ok((status, String::from_utf8(body.to_vec())?))

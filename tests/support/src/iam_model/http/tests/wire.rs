@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 const LOGS: &str = "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess";
 
 #[tokio::test]
-async fn a_role_comes_back_as_it_was_made() -> anyhow::Result<()> {
+async fn a_role_is_returned_as_it_was_created() -> anyhow::Result<()> {
     let server = server()?;
     let (status, body) = call(
         server.addr(),
