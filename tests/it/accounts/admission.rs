@@ -145,9 +145,9 @@ async fn the_operators_token_writes_no_config_map_but_those_that_our_kind_owns()
     let attempts = [
         (
             &["patch", "configmap", "aws-auth", "--type=merge", "-p", r#"{"data":{"mapRoles":"[admin]"}}"#][..],
-            "somebody else's",
+            "no AuroraLogExportPolicy controls this one",
         ),
-        (&["delete", "configmap", "aws-auth"], "somebody else's"),
+        (&["delete", "configmap", "aws-auth"], "no AuroraLogExportPolicy controls this one"),
         (&["create", "configmap", "new", "--from-literal=roleArn=x"], "that an AuroraLogExportPolicy controls"),
         (
             &["patch", "configmap", "orders", "--type=merge", "-p", r#"{"data":{"mapRoles":"[admin]"}}"#],

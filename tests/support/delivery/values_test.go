@@ -88,11 +88,11 @@ func TestTheNotesTellTheNextStep(t *testing.T) {
 	}{
 		{object{}, []string{
 			"rollout status deployment/" + release, "needs an AWS identity", "create-pod-identity-association", "clusterName is not set",
-			"spec: {}", "namespace: default", "-n default wait --for=condition=Ready alep/orders", "leaves the CRDs",
+			"spec: {}", "namespace: default", "-n default wait --for=condition=Ready alep/orders", "keeps the CRDs",
 		}, nil},
-		{object{"serviceAccount": irsa, "clusterName": "prod"}, []string{"works as " + role}, []string{"needs an AWS identity", "clusterName is not set"}},
+		{object{"serviceAccount": irsa, "clusterName": "prod"}, []string{"identity is " + role}, []string{"needs an AWS identity", "clusterName is not set"}},
 		{object{"operator": object{"watchNamespace": []any{"shop"}}}, []string{"namespace: shop", "-n shop wait"}, []string{"default"}},
-		{object{"crds": object{"keep": false}}, []string{"removes the CRDs and with them every object"}, []string{"leaves the CRDs"}},
+		{object{"crds": object{"keep": false}}, []string{"deletes the CRDs and with them every object"}, []string{"keeps the CRDs"}},
 	} {
 		text := notes(t, test.values)
 		for _, part := range test.has {

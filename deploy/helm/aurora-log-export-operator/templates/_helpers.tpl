@@ -48,7 +48,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* The port behind operator.httpAddr. */}}
+{{/* The port in operator.httpAddr. */}}
 {{- define "operator.port" -}}
 {{- regexFind "[0-9]+$" .Values.operator.httpAddr -}}
 {{- end -}}
@@ -56,7 +56,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* One flag, if its value is set. Booleans may be false, so "set" is not "true". */}}
 {{- define "operator.flag" -}}
 {{- $value := index . 1 -}}
-{{- /* Numbers of a values file are floats, which print as 1e+06. */ -}}
+{{- /* Numbers in a values file are floats, which are printed as 1e+06. */ -}}
 {{- if and (kindIs "float64" $value) (eq (toString (floor $value)) (toString $value)) -}}
 {{- $value = int64 $value -}}
 {{- end -}}
