@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the static binary for an architecture and lays out the image's root: build.sh amd64|arm64 DIR
-# Runs in the Dockerfile, and outside of it wherever Rust and a C compiler are.
+# Builds the static binary for an architecture and creates the image's root directory: build.sh amd64|arm64 DIR
+# Runs in the Dockerfile, and elsewhere with Rust and a C compiler.
 set -euo pipefail
 arch=${1:?usage: build.sh amd64|arm64 DIR}
 root=${2:?usage: build.sh amd64|arm64 DIR}
@@ -38,8 +38,8 @@ if [ ! -s "$certificates" ]; then
   exit 1
 fi
 
-# With --target these flags reach the binary only, not build scripts and macros. Packed, its relocations take some
-# kilobytes instead of 0.7 MB (a linker for arm64 that cannot do it warns).
+# With --target these flags apply to the binary only, not to build scripts and macros. Packed relocations take some
+# kilobytes instead of 0.7 MB (an arm64 linker without support for it prints a warning).
 RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
   cargo build --release --locked --target "$triple" --bin aurora-log-export-operator
 binary=${CARGO_TARGET_DIR:-target}/$triple/release/aurora-log-export-operator
@@ -51,5 +51,5 @@ fi
 mkdir -p "$root/etc/ssl/certs"
 install -m 0755 "$binary" "$root/aurora-log-export-operator"
 install -m 0644 "$certificates" "$root/etc/ssl/certs/ca-certificates.crt"
-# Without this file glibc would ask DNS before it looks into /etc/hosts.
+# Without this file glibc queries DNS before it reads /etc/hosts.
 echo "hosts: files dns" >"$root/etc/nsswitch.conf"

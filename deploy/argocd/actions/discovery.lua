@@ -1,10 +1,10 @@
--- Which actions an AuroraLogExportPolicy offers now.
+-- The available actions of an AuroraLogExportPolicy.
 local suspended = obj.spec ~= nil and obj.spec.suspend == true
 local deleting = obj.metadata.deletionTimestamp ~= nil
 
 return {
   ["suspend"] = { ["disabled"] = suspended or deleting },
   ["resume"] = { ["disabled"] = not suspended or deleting },
-  -- A suspended object makes no AWS calls, so there is nothing to look at.
+  -- For a suspended object the operator makes no AWS calls.
   ["reconcile"] = { ["disabled"] = suspended },
 }

@@ -1,4 +1,4 @@
--- Health of an AwsAccount. `Healthy` is said of the present generation only, after the operator looked.
+-- Health of an AwsAccount. `Healthy` only if the operator has reported the current generation.
 local function condition(kind)
   if obj.status ~= nil and obj.status.conditions ~= nil then
     for _, candidate in ipairs(obj.status.conditions) do
@@ -17,7 +17,7 @@ end
 local ready = condition("Ready")
 local message = ready ~= nil and ready.message or nil
 
--- Argo CD answers for an object that is being deleted before it asks a script; this is for whoever runs the script alone.
+-- Argo CD handles deletion before it runs a script; this branch is for other users of the script.
 if obj.metadata.deletionTimestamp ~= nil then
   if ready ~= nil and ready.reason == "InUse" then
     return health("Progressing", message)
@@ -25,13 +25,13 @@ if obj.metadata.deletionTimestamp ~= nil then
   return health("Progressing", "Waiting for policies that refer to this account")
 end
 
--- The schema gives a new object observedGeneration -1.
+-- A new object has observedGeneration -1, by the default in the schema.
 if obj.status == nil or obj.status.observedGeneration ~= obj.metadata.generation or ready == nil then
-  return health("Progressing", "Waiting for the operator to look at this generation")
+  return health("Progressing", "Waiting for the operator to observe this generation")
 end
--- A condition left over from an older generation says nothing about this one.
+-- A condition of an older generation does not apply.
 if ready.observedGeneration ~= nil and ready.observedGeneration ~= obj.metadata.generation then
-  return health("Progressing", "Waiting for the operator to look at this generation")
+  return health("Progressing", "Waiting for the operator to observe this generation")
 end
 
 local stalled = condition("Stalled")

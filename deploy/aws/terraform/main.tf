@@ -1,5 +1,5 @@
-# The AWS side of one account. The documents are the JSON files beside this module, so that Terraform, CloudFormation
-# and a policy simulator read the same text.
+# The AWS resources of one account. The documents are the JSON files in the parent directory, so that Terraform,
+# CloudFormation and a policy simulator use the same text.
 
 data "aws_partition" "current" {}
 data "aws_caller_identity" "current" {}
@@ -21,7 +21,7 @@ locals {
     "${path.module}/../${var.require_permissions_boundary ? "operator-policy.json" : "operator-policy-without-boundary.json"}",
     local.placeholders,
   ))
-  # A member account's role goes nowhere from there.
+  # The role of a member account does not assume other roles.
   statements = [for statement in local.operator_policy.Statement : statement if !(local.member && statement.Sid == "WorkInMemberAccounts")]
 
   trust_policy = {
@@ -41,14 +41,14 @@ locals {
 resource "aws_iam_policy" "boundary" {
   count       = var.require_permissions_boundary ? 1 : 0
   name        = "aurora-log-export-boundary"
-  description = "The most that a role made by aurora-log-export-operator may do"
+  description = "Permissions boundary of the roles that aurora-log-export-operator creates"
   policy      = templatefile("${path.module}/../permissions-boundary.json", local.placeholders)
   tags        = var.tags
 }
 
 resource "aws_iam_policy" "operator" {
   name        = local.name
-  description = "What aurora-log-export-operator may do in this account"
+  description = "Permissions of aurora-log-export-operator in this account"
   policy = jsonencode({
     Version   = local.operator_policy.Version
     Statement = local.statements
@@ -59,7 +59,7 @@ resource "aws_iam_policy" "operator" {
 resource "aws_iam_policy" "adoption" {
   count       = var.allow_adoption ? 1 : 0
   name        = "${local.name}-adoption"
-  description = "Lets aurora-log-export-operator take existing policies and roles over"
+  description = "Allows aurora-log-export-operator to adopt existing policies and roles"
   policy      = templatefile("${path.module}/../operator-policy-adoption.json", local.placeholders)
   tags        = var.tags
 }

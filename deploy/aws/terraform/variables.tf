@@ -1,40 +1,40 @@
 variable "cluster_name" {
-  description = "The operator's --cluster-name. Where that is unset: the UID of the namespace kube-system."
+  description = "The operator's --cluster-name, or the UID of the namespace kube-system if it is unset."
   type        = string
   validation {
     condition     = can(regex("^[A-Za-z0-9._-]{1,63}$", var.cluster_name))
-    error_message = "cluster_name has 1 to 63 characters of A-Z, a-z, 0-9, dot, underscore and hyphen."
+    error_message = "cluster_name must have 1 to 63 characters of A-Z, a-z, 0-9, dot, underscore and hyphen."
   }
 }
 
 variable "iam_path" {
-  description = "The operator's --iam-path: everything it makes lies under it. The operator's own role and the boundary must not."
+  description = "The operator's --iam-path: all its policies and roles are under it. The operator's own role and the boundary must not be."
   type        = string
   default     = "/aurora-log-export/"
   validation {
     condition     = can(regex("^(/[A-Za-z0-9.,+@=_-]+)+/$", var.iam_path))
-    error_message = "iam_path begins and ends with a slash and is not \"/\" alone."
+    error_message = "iam_path must begin and end with a slash and must not be only \"/\"."
   }
 }
 
 variable "require_permissions_boundary" {
-  description = "Let the operator make roles only behind the boundary of this module. No IAM condition can look into a policy document, so the boundary is what limits a role for certain."
+  description = "Allow the operator to create roles only with the permissions boundary of this module. No IAM condition can check the content of a policy document, so only the boundary limits the roles reliably."
   type        = bool
   default     = true
 }
 
 variable "allow_adoption" {
-  description = "Let the operator take existing policies and roles under iam_path over (spec.adoptionPolicy)."
+  description = "Allow the operator to adopt existing policies and roles under iam_path (spec.adoptionPolicy)."
   type        = bool
   default     = false
 }
 
 variable "identity" {
-  description = "How the operator gets at the role: irsa or pod-identity in its own account, member-account in every other."
+  description = "How the operator assumes the role: irsa or pod-identity in its own account, member-account in every other account."
   type        = string
   validation {
     condition     = contains(["irsa", "pod-identity", "member-account"], var.identity)
-    error_message = "identity is irsa, pod-identity or member-account."
+    error_message = "identity must be irsa, pod-identity or member-account."
   }
 }
 
@@ -57,14 +57,14 @@ variable "operator_role_arn" {
 }
 
 variable "external_id" {
-  description = "With identity member-account: what AwsAccount.spec.assumeRole.externalId says."
+  description = "With identity member-account: the value of AwsAccount.spec.assumeRole.externalId."
   type        = string
   default     = null
   sensitive   = true
 }
 
 variable "tags" {
-  description = "Tags for what this module makes."
+  description = "Tags of the resources that this module creates."
   type        = map(string)
   default     = {}
 }

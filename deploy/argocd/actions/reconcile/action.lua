@@ -1,5 +1,5 @@
--- Asks the operator to look at AWS now. Any new value of the annotation does; counting gives a new one at every
--- click, also for two within a second.
+-- Requests a resync. Any new value of the annotation does; a counter gives a new one at every
+-- click, also twice within a second.
 local key = "auroralogexport.dev/reconcile-at"
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}

@@ -1,3 +1,3 @@
--- `false`, not unset: a spec left empty would come out of Lua as a list.
+-- `false`, not unset: Lua returns an empty spec as a list.
 obj.spec.suspend = false
 return obj
