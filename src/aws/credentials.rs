@@ -367,7 +367,7 @@ fn credentials_timeout() -> IamError {
     IamError {
         class: ErrorClass::Transient,
         code: "Timeout".into(),
-        message: format!("no credentials within {} s", READ_TIMEOUT.as_secs()),
+        message: format!("no credentials came within {} s", READ_TIMEOUT.as_secs()),
         ..no_credentials("")
     }
 }

@@ -110,7 +110,7 @@ where
 {
     let filter =
         EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
-    // Without this hint, `and` has no hint either, and the filter is evaluated for every callsite.
+    // The hint is needed: without one, `and` would have none either, and every callsite would be looked at.
     let not_for_traces =
         filter_fn(|metadata| metadata.target() != trace::TARGET).with_max_level_hint(LevelFilter::TRACE);
     let filter = filter.and(not_for_traces);

@@ -97,7 +97,7 @@ async fn a_source_of_credentials_that_does_not_answer_is_told_and_asked_again() 
     let operator = Operator::start(site.env, options).await?;
     site.apply("waiting", json!({})).await?;
     let status = site.until("waiting", "False", "AwsUnavailable").await?;
-    contains(&message(&status), &["no credentials within 20 s"])?;
+    contains(&message(&status), &["no credentials came within 20 s"])?;
     site.aws.gate().clear_faults();
     site.ready("waiting").await?;
     operator.stop().await?;

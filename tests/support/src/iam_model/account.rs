@@ -57,7 +57,7 @@ impl Quotas {
 pub struct Settings {
     /// A role or policy is not found for this long after its creation, while creating it again fails because it exists.
     pub visibility_delay_ms: u64,
-    /// No page is longer than this, whatever `MaxItems` says.
+    /// Maximum length of a page, for any `MaxItems`.
     pub page_cap: Option<usize>,
     /// Probability that a page is shorter than possible. It may be empty.
     pub short_page_probability: f64,

@@ -12,9 +12,9 @@ pub struct CallRecord {
     pub seq: u64,
     /// When the call arrived, milliseconds since 1970.
     pub at_ms: u64,
-    /// When it ended; none while under way.
+    /// When it ended; `None` while in progress.
     pub done_ms: Option<u64>,
-    /// The account it was made in; empty when unknown.
+    /// The account of the call; empty if unknown.
     pub account: String,
     /// The access key id it was signed with; tells replicas apart.
     pub access_key: String,

@@ -87,7 +87,7 @@ fn always() -> f64 {
 }
 
 impl Rule {
-    /// Every matching call, for ever.
+    /// A rule for every matching call.
     pub fn new(effect: Effect, actions: &[&str]) -> Self {
         Self {
             actions: actions.iter().map(|&name| name.to_owned()).collect(),
@@ -169,7 +169,7 @@ pub struct FaultPlan {
     pub seed: u64,
     /// Asked in order.
     pub rules: Vec<Rule>,
-    /// Throttles whatever the rules say.
+    /// Throttles, independently of the rules.
     pub rate_limit: Option<RateLimit>,
 }
 
@@ -188,9 +188,9 @@ impl FaultPlan {
 /// What to do with one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// Wait so long before anything else.
+    /// Wait this long first.
     pub delay_ms: u64,
-    /// Then do this instead of, or after, executing it; never a latency.
+    /// The effect instead of or after the execution; never a latency.
     pub effect: Option<Effect>,
 }
 

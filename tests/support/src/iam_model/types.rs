@@ -47,7 +47,7 @@ pub struct UpdateRole {
     pub name: String,
     /// `Description`; none keeps the present one.
     pub description: Option<String>,
-    /// `MaxSessionDuration`; none means 3600, as the API reference says.
+    /// `MaxSessionDuration`; `None` means 3600, as documented in the API reference.
     pub max_session_seconds: Option<u32>,
 }
 
