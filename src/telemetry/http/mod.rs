@@ -1,6 +1,6 @@
 //! The operator's own HTTP endpoints: `/metrics`, `/livez`, `/readyz`.
 //!
-//! They are reachable from the whole cluster network and so take nothing for granted: few connections, short patience,
+//! They are reachable from the whole cluster network and so take nothing for granted: few connections, short timeouts,
 //! no request bodies, and no answer that depends on anything but path and method.
 
 mod health;
