@@ -19,6 +19,7 @@ pub use condition::Condition;
 pub use field::Field;
 pub use policy::{AuroraLogExportPolicy, AuroraLogExportPolicySpec};
 pub use reason::{ConditionType, EventReason, Reason};
+pub(crate) use schema::MAX_TAG_KEYS;
 pub use status::{AuroraLogExportPolicyStatus, DriftEntry, OutputsStatus, PolicyStatus, RoleStatus};
 
 /// Field manager of the operator's writes, reporting controller of its events, and name of its Lease.

@@ -128,10 +128,14 @@ pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// The most items of `status.tagKeys`. A resource has at most 50 tags, but keys of earlier specs stay on record until they
+/// are removed from AWS.
+pub(crate) const MAX_TAG_KEYS: usize = 500;
+
 pub(super) fn tag_keys(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
-        "maxItems": 50,
+        "maxItems": MAX_TAG_KEYS,
         "x-kubernetes-list-type": "set",
         "items": { "type": "string", "maxLength": 128 },
     })

@@ -13,7 +13,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use tracing::Instrument;
 
-use super::rate_limit::{CallKind, RateLimit};
+use super::rate_limit::{CallKind, RateLimit, Urgency};
 use crate::pipeline::port::codes::class_of;
 use crate::pipeline::port::error::stable_message;
 use crate::pipeline::port::{ErrorClass, IamError, Operation, Result};
@@ -38,6 +38,8 @@ pub struct Gate {
     pub account: Arc<str>,
     /// Shared by everything that calls this account.
     pub rate_limit: RateLimit,
+    /// Whether a user waits for the calls.
+    pub urgency: Urgency,
     /// Decides whether this replica may write.
     pub fence: WriteFence,
     /// Counts the calls.
@@ -90,7 +92,7 @@ impl Gate {
         };
         let (kind, limit) =
             if operation.writes() { (CallKind::Write, WRITE_TIMEOUT) } else { (CallKind::Read, READ_TIMEOUT) };
-        let waited = self.rate_limit.acquire(kind).await;
+        let waited = self.rate_limit.acquire(kind, self.urgency).await;
         self.metrics.rate_limit_waited(waited);
         // After the wait: the lease must hold when the call starts.
         if operation.writes() && !(self.fence)(limit) {

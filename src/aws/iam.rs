@@ -6,6 +6,7 @@ use aws_sdk_iam::Client;
 use aws_sdk_iam::types::{PolicyUsageType, Tag};
 
 use super::gate::Gate;
+use super::rate_limit::Urgency;
 use crate::model::documents::encoding::decode_document;
 use crate::model::names::{PolicyArn, RoleName};
 use crate::model::ownership::Tags;
@@ -24,6 +25,13 @@ impl AwsIam {
     /// IAM through this gate.
     pub fn new(client: Client, gate: Arc<Gate>) -> Self {
         Self { client, gate }
+    }
+
+    /// For calls that no user waits for: those of users overtake them at the rate limit.
+    #[must_use]
+    pub fn in_background(self) -> Self {
+        let gate = Gate { urgency: Urgency::Background, ..(*self.gate).clone() };
+        Self { gate: Arc::new(gate), ..self }
     }
 }
 

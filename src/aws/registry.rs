@@ -8,7 +8,7 @@ use aws_config::SdkConfig;
 use super::account::Account;
 use super::credentials::{CallerIdentity, Session, Source};
 use super::gate::{Gate, WriteFence};
-use super::rate_limit::{RateLimit, Rates};
+use super::rate_limit::{RateLimit, Rates, Urgency};
 use crate::api::account::{AllowedNamespaces, AwsAccountSpec, DriftScan};
 use crate::model::account_key::AccountKey;
 use crate::model::names::{AccountId, ClusterName};
@@ -44,7 +44,13 @@ impl GateConfig {
     fn gate(&self, account: &str, rates: Rates) -> Gate {
         let mut rate_limits = self.rate_limits.lock().unwrap_or_else(PoisonError::into_inner);
         let rate_limit = rate_limits.entry(account.to_owned()).or_insert_with(|| RateLimit::new(rates)).clone();
-        Gate { account: Arc::from(account), rate_limit, fence: self.fence.clone(), metrics: self.metrics.clone() }
+        Gate {
+            account: Arc::from(account),
+            rate_limit,
+            urgency: Urgency::Interactive,
+            fence: self.fence.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 
     /// Drops the rate limit and the metrics of an account that is no longer in use.

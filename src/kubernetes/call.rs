@@ -35,6 +35,12 @@ pub enum KubernetesError {
         /// The object.
         what: String,
     },
+    /// The object has changed since it was read: a test of our own JSON Patch failed.
+    #[error("{what} has changed since it was read")]
+    Changed {
+        /// The object.
+        what: String,
+    },
     /// This replica may not write any more.
     #[error("this replica no longer holds the lease")]
     NotLeader,
@@ -48,8 +54,7 @@ impl KubernetesError {
 
     /// True if the object has changed since it was read, or is another one now.
     pub fn is_conflict(&self) -> bool {
-        // A JSON Patch whose test fails is 422 "Invalid".
-        matches!(self.status(), Some(409 | 422))
+        matches!(self, Self::Changed { .. }) || self.status() == Some(409)
     }
 
     /// True if the API server does not allow the call.
@@ -64,7 +69,7 @@ impl KubernetesError {
                 kube::Error::Api(status) => Some(status.code),
                 _ => None,
             },
-            Self::Timeout { .. } | Self::NotLeader => None,
+            Self::Timeout { .. } | Self::Changed { .. } | Self::NotLeader => None,
         }
     }
 
@@ -76,7 +81,7 @@ impl KubernetesError {
             error if error.is_forbidden() => "forbidden",
             Self::Timeout { .. } => "timeout",
             Self::NotLeader => "not_leader",
-            Self::Api { .. } => "error",
+            Self::Changed { .. } | Self::Api { .. } => "error",
         }
     }
 }

@@ -128,7 +128,9 @@ impl Kubernetes {
         ];
         let patch = json_patch(object, operations)?;
         let request = object.request().patch_subresource("status", &object.name_any(), &patch_params(), &patch);
-        self.patch(&format!("status of {}", object.describe()), request).await
+        self.patch(&format!("status of {}", object.describe()), request)
+            .await
+            .map_err(|error| failed_test(error, object))
     }
 
     /// Publishes an event beside the work. Never fails: an event that cannot be published is logged.
@@ -152,7 +154,8 @@ impl Kubernetes {
     async fn patch_json<K: Managed>(&self, object: &K, operations: Vec<Value>) -> Result<K> {
         self.check_fence()?;
         let patch = json_patch(object, operations)?;
-        self.patch(&object.describe(), object.request().patch(&object.name_any(), &patch_params(), &patch)).await
+        let request = object.request().patch(&object.name_any(), &patch_params(), &patch);
+        self.patch(&object.describe(), request).await.map_err(|error| failed_test(error, object))
     }
 
     async fn patch<K: Managed>(
@@ -185,6 +188,21 @@ struct AppliedTo<'a> {
 /// For writes other than server-side apply.
 fn patch_params() -> PatchParams {
     PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
+}
+
+/// The API server answers 422 to a JSON Patch whose test fails, which is a race, and to an object that breaks the schema,
+/// which is a defect of ours. The second names the fields as causes, the first has none (apiserver, `handlers/patch.go`).
+fn failed_test(error: KubernetesError, object: &impl Managed) -> KubernetesError {
+    let failed = match &error {
+        KubernetesError::Api { source, .. } => match &**source {
+            kube::Error::Api(status) => {
+                status.code == 422 && status.details.as_ref().is_none_or(|details| details.causes.is_empty())
+            }
+            _ => false,
+        },
+        KubernetesError::Timeout { .. } | KubernetesError::Changed { .. } | KubernetesError::NotLeader => false,
+    };
+    if failed { KubernetesError::Changed { what: object.describe() } } else { error }
 }
 
 fn json_patch(object: &impl Managed, operations: Vec<Value>) -> Result<Patch<()>> {

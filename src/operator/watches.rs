@@ -2,16 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures::Stream;
 use futures::stream::{self, BoxStream, SelectAll, StreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use kube::api::Api;
+use kube::runtime::watcher as watch;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch};
 
+use super::backoff::backoff;
 use crate::model::stored::{AccountObject, PolicyObject};
+
+/// Pauses before a watch that broke starts again.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// An event of a watch.
 // It is short-lived: from the stream to the index.
@@ -74,21 +80,36 @@ fn tagged<K>(source: Source, api: Api<K>, wrap: fn(Event<K>) -> WatchEvent) -> E
 where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
-    let events = relisting(move || watch(api.clone(), watcher::Config::default()).boxed()).default_backoff();
+    let events = restarting(move || watch(api.clone(), watcher::Config::default()).boxed());
     events.map(move |event| (source.clone(), event.map(wrap))).boxed()
 }
 
-/// Lists again if the API server no longer has the resource version that a watch continues from (410). kube's watcher
-/// does this for an error event of the watch; if the response to a new watch is 410, it repeats the watch forever.
-fn relisting<K: Send + 'static>(
+/// The events of a watch. It restarts by itself when it breaks, with pauses that grow until something has been received;
+/// kube's own backoff begins again with every attempt to list.
+///
+/// Where the API server no longer knows the resource version that a watch wants to continue from (410), it lists again.
+/// kube's watcher does so when an event of the watch says it; as the answer to a new watch it would repeat the watch for
+/// ever.
+fn restarting<K: Send + 'static>(
     begin: impl Fn() -> BoxStream<'static, Result<Event<K>, watcher::Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send {
-    stream::unfold((begin(), begin), async |(mut events, begin)| {
-        let event = events.next().await?;
-        if event.as_ref().is_err_and(is_expired) {
-            events = begin();
+    stream::unfold((begin(), begin, 0), async |(mut events, begin, failures)| {
+        if failures > 0 {
+            tokio::time::sleep(backoff(failures, FIRST_PAUSE, LONGEST_PAUSE)).await;
         }
-        Some((event, (events, begin)))
+        let event = events.next().await?;
+        let failures = match &event {
+            Err(error) => {
+                if is_expired(error) {
+                    events = begin();
+                }
+                failures.saturating_add(1)
+            }
+            // The beginning of a list that may fail.
+            Ok(Event::Init) => failures,
+            Ok(_) => 0,
+        };
+        Some((event, (events, begin, failures)))
     })
 }
 
@@ -136,7 +157,7 @@ mod tests {
         let watches = Arc::new(Mutex::new(VecDeque::from(watches)));
         let left = watches.clone();
         let total = watches.lock().unwrap().len();
-        let events = relisting(move || stream::iter(left.lock().unwrap().pop_front().unwrap_or_default()).boxed());
+        let events = restarting(move || stream::iter(left.lock().unwrap().pop_front().unwrap_or_default()).boxed());
         let events = events.collect::<Vec<_>>().await;
         (total - watches.lock().unwrap().len(), events.len())
     }

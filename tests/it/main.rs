@@ -31,6 +31,7 @@ mod pipeline;
 mod restore;
 mod scan;
 mod smoke;
+mod status_limits;
 mod tracing;
 
 use anyhow::{Result, anyhow};

@@ -9,6 +9,7 @@ use aurora_test_support::wait::wait_for;
 use crate::emulators::aws;
 use crate::environment;
 
+const ACCOUNT: &str = "222233334444";
 const LIMIT: Duration = Duration::from_mins(1);
 const OBJECTS: usize = 50;
 
@@ -19,6 +20,7 @@ const INJECT: &str = "ALEP_TEST_PANIC";
 async fn a_panic_in_one_of_fifty_objects_leaves_the_others_and_the_process_alone() -> Result<()> {
     let env = environment().await?;
     let (aws, namespace) = (aws()?, env.namespace().await?);
+    aws.world().add_key("test", ACCOUNT);
     let options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
         .arguments([format!("--watch-namespace={namespace}").as_str()])
         .aws_endpoint(&aws.url())
@@ -60,6 +62,7 @@ async fn a_panic_in_one_of_fifty_objects_leaves_the_others_and_the_process_alone
 async fn a_panic_in_a_sweep_is_counted_and_reconciles_go_on() -> Result<()> {
     let env = environment().await?;
     let (aws, namespace) = (aws()?, env.namespace().await?);
+    aws.world().add_key("test", ACCOUNT);
     let options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
         .arguments([
             format!("--watch-namespace={namespace}").as_str(),
@@ -89,6 +92,7 @@ async fn a_panic_in_a_sweep_is_counted_and_reconciles_go_on() -> Result<()> {
 async fn a_panic_anywhere_else_ends_the_process_with_a_message() -> Result<()> {
     let env = environment().await?;
     let (aws, namespace) = (aws()?, env.namespace().await?);
+    aws.world().add_key("test", ACCOUNT);
     let options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
         .arguments([format!("--watch-namespace={namespace}").as_str()])
         .aws_endpoint(&aws.url())
@@ -100,6 +104,6 @@ async fn a_panic_anywhere_else_ends_the_process_with_a_message() -> Result<()> {
     })
     .await?;
     let log = operator.log_text()?;
-    ensure!(log.contains("panic: injected at controller") && log.contains("The process ends"), "{log}");
+    ensure!(log.contains("panic: injected at controller") && log.contains("the process exits"), "{log}");
     Ok(())
 }

@@ -196,44 +196,6 @@ async fn a_restart_in_sync_costs_no_read_per_object() -> Result<()> {
     Ok(())
 }
 
-/// What a sweep has seen is not asked for again; what it cannot have seen is found by trying.
-#[tokio::test]
-async fn a_new_object_of_a_swept_account_is_made_without_a_read_and_touches_nothing_of_others() -> Result<()> {
-    let swept = Swept::new().await?;
-    let operator = swept.operator("bulk").await?;
-    swept.object("first").await?;
-    swept.ready("first", "True").await?;
-    let before = swept.foreign_role("before")?;
-    swept.sweeps(1).await?;
-    for object in ["new", "before"] {
-        swept.object(object).await?;
-    }
-    swept.ready("new", "True").await?;
-    let made = swept.calls_about("new");
-    assert_eq!(made[..3], ["CreatePolicy", "CreateRole", "AttachRolePolicy"], "{made:?}");
-    // The taken name was known: nothing was made beside it.
-    swept.ready("before", "False").await?;
-    let refused = swept.calls_about("before");
-    ensure!(!refused.is_empty() && refused.iter().all(|action| action.starts_with("Get")), "{refused:?}");
-
-    // No sweep from now on: the last one is still believed, and knows nothing of this role.
-    swept.aws.gate().set_faults(FaultPlan::of(1, vec![Rule::new(Effect::AccessDenied, &[SWEEP])]));
-    let since = swept.foreign_role("since")?;
-    swept.object("since").await?;
-    swept.ready("since", "False").await?;
-    let tried = swept.calls_about("since");
-    assert_eq!(tried[..2], ["CreatePolicy", "CreateRole"], "{tried:?}");
-    swept.env.kubectl(&["delete", "alep", "before", "since", "-n", &swept.namespace, "--timeout=60s"]).await?;
-    let account = swept.aws.world().account(ACCOUNT);
-    let iam = account.lock().clone();
-    for role in [before, since] {
-        assert_eq!(iam.get_role(&role.name)?, role);
-        ensure!(iam.get_policy(&swept.policy(&role.name)).is_err(), "the policy {} is left", role.name);
-    }
-    operator.stop().await?;
-    Ok(())
-}
-
 #[tokio::test]
 async fn without_the_permission_objects_are_read_one_by_one() -> Result<()> {
     let swept = Swept::new().await?;

@@ -1,8 +1,9 @@
 //! The rate limit of one AWS account: the calls per second that all its objects share.
 //!
 //! IAM throttles per account, so every call to AWS, retries included, first waits here. The rate is halved when AWS
-//! throttles, and recovers slowly. Waiters are served in order of arrival. Fairness between objects and namespaces is
-//! the workqueue's task.
+//! throttles, and recovers slowly. Waiters are served in order of arrival, but background calls form a line of
+//! their own, and only the first of them joins the others. Fairness between objects and namespaces is the workqueue's
+//! task.
 
 mod bucket;
 #[cfg(test)]
@@ -25,6 +26,15 @@ pub enum CallKind {
     Read,
     /// Everything else.
     Write,
+}
+
+/// Whether a user waits for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// A user waits: an object was created, changed or deleted.
+    Interactive,
+    /// No user waits: resyncs and sweeps.
+    Background,
 }
 
 /// Calls per second, as configured.
@@ -56,9 +66,13 @@ impl RateLimit {
     }
 
     /// Waits until one call may be made, and returns how long it waited. Dropping the future takes no token.
-    pub async fn acquire(&self, kind: CallKind) -> Duration {
+    pub async fn acquire(&self, kind: CallKind, urgency: Urgency) -> Duration {
         let asked = Instant::now();
         let limit = self.limit(kind);
+        let _background = match urgency {
+            Urgency::Background => Some(limit.background.lock().await),
+            Urgency::Interactive => None,
+        };
         let _turn = limit.turn.lock().await;
         loop {
             let wait = {
@@ -106,6 +120,8 @@ struct Limit {
     bucket: Mutex<Bucket>,
     /// Held by the waiter that takes the next token. Tokio's mutex is fair: first in, first out.
     turn: tokio::sync::Mutex<()>,
+    /// Held by the first of the background calls.
+    background: tokio::sync::Mutex<()>,
 }
 
 impl Limit {
@@ -114,6 +130,7 @@ impl Limit {
             start: Instant::now(),
             bucket: Mutex::new(Bucket::new(rate, Duration::ZERO)),
             turn: tokio::sync::Mutex::default(),
+            background: tokio::sync::Mutex::default(),
         }
     }
 

@@ -28,7 +28,7 @@ fn a_full_bucket_lets_calls_through_without_waiting() {
     run(async {
         let rate_limit = rate_limit(5.0);
         for _ in 0..10 {
-            assert!(rate_limit.acquire(CallKind::Write).await < Duration::from_millis(100));
+            assert!(rate_limit.acquire(CallKind::Write, Urgency::Interactive).await < Duration::from_millis(100));
         }
     });
 }
@@ -39,9 +39,9 @@ fn reads_do_not_wait_for_writes() {
         let rate_limit = rate_limit(0.01);
         empty(&rate_limit, CallKind::Write);
         let write = rate_limit.clone();
-        let waiting = tokio::spawn(async move { write.acquire(CallKind::Write).await });
+        let waiting = tokio::spawn(async move { write.acquire(CallKind::Write, Urgency::Interactive).await });
         for _ in 0..100 {
-            rate_limit.acquire(CallKind::Read).await;
+            rate_limit.acquire(CallKind::Read, Urgency::Interactive).await;
         }
         assert!(!waiting.is_finished());
         waiting.abort();
@@ -58,7 +58,7 @@ fn all_waiters_that_stay_are_served_at_the_rate() {
         for i in 0..1_200_u64 {
             let rate_limit = rate_limit.clone();
             tasks.spawn(async move {
-                let acquired = rate_limit.acquire(CallKind::Write);
+                let acquired = rate_limit.acquire(CallKind::Write, Urgency::Interactive);
                 if i % 6 == 0 {
                     return timeout(Duration::from_millis(i % 40), acquired).await.is_ok();
                 }
@@ -81,7 +81,7 @@ fn a_raised_rate_wakes_the_waiters() {
         empty(&rate_limit, CallKind::Write);
         let waiting = {
             let rate_limit = rate_limit.clone();
-            tokio::spawn(async move { rate_limit.acquire(CallKind::Write).await })
+            tokio::spawn(async move { rate_limit.acquire(CallKind::Write, Urgency::Interactive).await })
         };
         while rate_limit.limit(CallKind::Write).turn.try_lock().is_ok() {
             tokio::task::yield_now().await;
@@ -89,5 +89,25 @@ fn a_raised_rate_wakes_the_waiters() {
         rate_limit.set_rates(Rates { reads_per_second: 1.0, writes_per_second: 1_000.0 });
         waiting.await.unwrap();
         assert!((rate_limit.rate(CallKind::Read) - 1.0).abs() < 1e-6);
+    });
+}
+
+#[test]
+fn a_users_call_overtakes_background_calls_and_does_not_starve_them() {
+    run(async {
+        let rate_limit = rate_limit(50.0);
+        empty(&rate_limit, CallKind::Write);
+        let mut background = JoinSet::new();
+        for _ in 0..100 {
+            let rate_limit = rate_limit.clone();
+            background.spawn(async move { rate_limit.acquire(CallKind::Write, Urgency::Background).await });
+        }
+        while rate_limit.limit(CallKind::Write).background.try_lock().is_ok() {
+            tokio::task::yield_now().await;
+        }
+        // Behind all of them it would wait for two seconds.
+        let waited = rate_limit.acquire(CallKind::Write, Urgency::Interactive).await;
+        assert!(waited < Duration::from_secs(1), "{waited:?}");
+        assert_eq!(background.join_all().await.len(), 100);
     });
 }

@@ -90,7 +90,9 @@ fn lists_size(scope: &PermissionScope, partition: &Partition) -> usize {
         [product(&[arn_sum, streams]), product(&[stream_arns, counted(":log-stream:")]), product(&[arns, stream_sum])]
             .into_iter()
             .fold(0, usize::saturating_add);
-    let group_list = list_size(arns, arn_sum);
+    let exact = scope.log_groups.iter().filter(|group| !group.ends_with('*')).count();
+    let suffixes = product(&[regions, accounts, exact, counted(ANY_STREAM)]);
+    let group_list = list_size(arns, arn_sum.saturating_add(suffixes));
     let creation = if scope.creation_limited_to_groups { group_list } else { list_size(1, counted("*")) };
     list_size(stream_arns, stream_arn_sum).saturating_add(group_list).saturating_add(creation)
 }
@@ -113,14 +115,25 @@ fn counted(text: &str) -> usize {
     quoted.chars().filter(|c| !c.is_whitespace()).count().saturating_sub(2)
 }
 
+/// What AWS appends to the ARN of a log group in IAM policies.
+const ANY_STREAM: &str = ":*";
+
+/// The ARN on which AWS evaluates actions on a log group. AWS documents the form with `:*` for every action except tagging,
+/// and evaluates `logs:CreateLogStream` on the ARN of the stream. A name that ends in `*` covers both.
+///
+/// Source: service authorization reference, "Actions, resources, and condition keys for Amazon CloudWatch Logs".
+fn evaluated_arn(group: &str) -> String {
+    if group.ends_with('*') { group.to_owned() } else { format!("{group}{ANY_STREAM}") }
+}
+
 /// The policy document for a scope. With the default scope it equals the guide's, value for value.
 pub fn document(scope: &PermissionScope, partition: &Partition) -> Document {
     let groups = scope.log_group_arns(partition);
+    let evaluated = || groups.iter().map(|group| evaluated_arn(group));
     let streams = groups
         .iter()
         .flat_map(|group| scope.log_streams.iter().map(move |stream| format!("{group}:log-stream:{stream}")));
-    let creation =
-        if scope.creation_limited_to_groups { OneOrMany::new(groups.iter().cloned()) } else { OneOrMany::new(["*"]) };
+    let creation = if scope.creation_limited_to_groups { OneOrMany::new(evaluated()) } else { OneOrMany::new(["*"]) };
     Document::new(vec![
         allow(
             "EnableCreationAndManagementOfRDSCloudwatchLogEvents",
@@ -130,7 +143,7 @@ pub fn document(scope: &PermissionScope, partition: &Partition) -> Document {
         allow(
             "EnableCreationAndManagementOfRDSCloudwatchLogStreams",
             &["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutRetentionPolicy"],
-            OneOrMany::new(groups.iter().cloned()),
+            OneOrMany::new(evaluated()),
         ),
         allow("EnableCreationAndManagementOfRDSCloudwatchLogGroups", &["logs:CreateLogGroup"], creation),
     ])
@@ -225,6 +238,72 @@ mod tests {
         assert_eq!(json["Statement"][0]["Resource"][0], format!("{}:log-stream:x", groups[0]));
         assert_eq!(json["Statement"][0]["Resource"][1], format!("{}:log-stream:y", groups[0]));
         assert_eq!(json["Statement"][0]["Resource"].as_array().map(Vec::len), Some(8));
+    }
+
+    #[test]
+    fn a_log_group_by_its_exact_name_is_written_as_aws_evaluates_it() {
+        let scope = PermissionScope {
+            log_groups: vec!["/aws/rds/cluster/invoices/audit".into(), "/aws/rds/cluster/orders/*".into()],
+            creation_limited_to_groups: true,
+            ..PermissionScope::default()
+        };
+        let json: serde_json::Value = serde_json::from_str(&document(&scope, &aws()).to_json()).unwrap();
+        let exact = "arn:aws:logs:*:*:log-group:/aws/rds/cluster/invoices/audit";
+        let evaluated =
+            serde_json::json!([format!("{exact}:*"), "arn:aws:logs:*:*:log-group:/aws/rds/cluster/orders/*"]);
+        assert_eq!(json["Statement"][1]["Resource"], evaluated);
+        assert_eq!(json["Statement"][2]["Resource"], evaluated);
+        assert_eq!(json["Statement"][0]["Resource"][0], format!("{exact}:log-stream:*"));
+    }
+
+    /// True if IAM's wildcard pattern matches the text.
+    fn matches(pattern: &str, text: &str) -> bool {
+        match pattern.split_once('*') {
+            None => pattern == text,
+            Some((before, after)) => text
+                .strip_prefix(before)
+                .is_some_and(|rest| (0..=rest.len()).any(|at| rest.get(at..).is_some_and(|rest| matches(after, rest)))),
+        }
+    }
+
+    fn allows(document: &Document, action: &str, resource: &str) -> bool {
+        document.statement.iter().any(|statement| {
+            statement.action.values().iter().any(|allowed| allowed == action)
+                && statement.resource.iter().flat_map(OneOrMany::values).any(|pattern| matches(pattern, resource))
+        })
+    }
+
+    proptest::proptest! {
+        /// Each action is allowed on what AWS evaluates it on, for groups and streams in the scope, and for no others.
+        #[test]
+        fn the_six_actions_are_allowed_in_the_scope_and_not_outside(
+            groups in proptest::collection::vec("/aws/rds/[a-c]{1,3}", 1..3),
+            starred in proptest::bool::ANY,
+            streams in proptest::collection::vec("[x-z]{1,3}", 1..3),
+            group in "/aws/rds/[a-c]{1,4}",
+            stream in "[x-z]{1,3}",
+        ) {
+            let log_groups: Vec<String> =
+                groups.iter().map(|group| if starred { format!("{group}*") } else { group.clone() }).collect();
+            let scope = PermissionScope {
+                log_groups,
+                log_streams: streams.clone(),
+                creation_limited_to_groups: true,
+                ..PermissionScope::default()
+            };
+            let document = document(&scope, &aws());
+            let arn = format!("arn:aws:logs:eu-west-1:111122223333:log-group:{group}");
+            let in_group = groups.iter().any(|name| if starred { group.starts_with(name) } else { group == *name });
+            let on_stream = format!("{arn}:log-stream:{stream}");
+            for action in ["logs:CreateLogGroup", "logs:DescribeLogStreams", "logs:PutRetentionPolicy"] {
+                proptest::prop_assert_eq!(allows(&document, action, &format!("{}:*", arn)), in_group, "{}", action);
+            }
+            proptest::prop_assert_eq!(allows(&document, "logs:CreateLogStream", &on_stream), in_group);
+            let in_stream = in_group && streams.contains(&stream);
+            for action in ["logs:PutLogEvents", "logs:GetLogEvents"] {
+                proptest::prop_assert_eq!(allows(&document, action, &on_stream), in_stream, "{}", action);
+            }
+        }
     }
 
     proptest::proptest! {

@@ -111,7 +111,7 @@ impl AccountReconciler {
         };
         match account.identity().await {
             Ok(identity) => {
-                let iam = account.iam(&identity);
+                let iam = account.iam(&identity).in_background();
                 let role = tokio::time::timeout(ROLE_TIMEOUT, account.service_linked_role(&iam)).await;
                 Outcome::Usable {
                     caller_arn: identity.arn,

@@ -57,7 +57,7 @@ pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Op
     let began = Instant::now();
     let mut state = context.states.take(&object, context.started);
     let span = trace::reconcile(key, priority.as_str());
-    let work = Box::pin(reconcile_object(context, &object, &mut state));
+    let work = Box::pin(reconcile_object(context, &object, &mut state, priority));
     let reconciled = panics::contain(work).instrument(span.clone()).await;
     let (requeue, result) = match reconciled {
         Ok(Ok(conclusion)) => (conclusion.requeue, Some(conclusion.result)),
@@ -89,6 +89,7 @@ async fn reconcile_object(
     context: &Context,
     object: &Arc<PolicyObject>,
     state: &mut ReconcileState,
+    priority: Priority,
 ) -> Result<Conclusion, KubernetesError> {
     panics::inject(&object.key());
     if let Some(value) = object.reconcile_at()
@@ -99,7 +100,7 @@ async fn reconcile_object(
     let conclusion = if object.is_deleting() {
         deletion::delete(context, object, state).await?
     } else {
-        ensure(context, object, state).await?
+        ensure(context, object, state, priority).await?
     };
     report::report(context, object, &conclusion).await?;
     Ok(conclusion)
@@ -110,6 +111,7 @@ async fn ensure(
     context: &Context,
     object: &PolicyObject,
     state: &mut ReconcileState,
+    priority: Priority,
 ) -> Result<Conclusion, KubernetesError> {
     let spec = match &object.spec {
         Ok(spec) => spec,
@@ -126,7 +128,7 @@ async fn ensure(
             return Ok(Conclusion::failed(failure.reason, failure.message, failure.affected));
         }
     };
-    let mut work = Work::new(context, object, state, prepared);
+    let mut work = Work::new(context, object, state, prepared, priority);
     if work.never_reached_aws()
         && let Some(conclusion) = work.create_new().await?
     {

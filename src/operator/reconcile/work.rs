@@ -18,12 +18,13 @@ use crate::model::stored::PolicyObject;
 use crate::operator::context::Context;
 use crate::operator::outputs;
 use crate::operator::reconcile_state::ReconcileState;
+use crate::operator::workqueue::Priority;
 use crate::pipeline::apply::{Applied, ApplyError, apply};
 use crate::pipeline::desired::Desired;
 use crate::pipeline::observe::{KnownVersions, Observed, observe, observe_new};
 use crate::pipeline::plan::{Conflict, EarlierClaims, Finding, Part, Plan, plan};
 use crate::pipeline::port::{ErrorClass, IamError};
-use crate::pipeline::status::{Affected, Outcome, SyncState, condition};
+use crate::pipeline::status::{Affected, Outcome, SyncState, condition, tag_keys_on_record};
 use crate::telemetry::metrics::ReconcileResult;
 
 type Result<T> = std::result::Result<T, KubernetesError>;
@@ -46,10 +47,12 @@ impl<'a> Work<'a> {
         object: &'a PolicyObject,
         state: &'a mut ReconcileState,
         prepared: Prepared<Desired>,
+        priority: Priority,
     ) -> Self {
         let Prepared { account, caller, derived: desired } = prepared;
         let claims = claims::earlier_claims(context.view(), object, &desired.identity, &caller);
         let iam = account.iam(&caller);
+        let iam = if priority == Priority::Resync { iam.in_background() } else { iam };
         Self { context, object, state, account, caller, desired, iam, claims }
     }
 
@@ -112,7 +115,7 @@ impl<'a> Work<'a> {
         plan: &Plan,
     ) -> Result<std::result::Result<SyncState, ApplyError>> {
         if !plan.is_empty() {
-            self.announce().await?;
+            self.announce(observed).await?;
         }
         self.ensure_finalizer().await?;
         let mut applied = Applied::default();
@@ -128,14 +131,9 @@ impl<'a> Work<'a> {
 
     /// Before the first write of a generation: `Ready` of the old generation must not count for the new one, and every
     /// tag key that is about to be written must be on record.
-    async fn announce(&self) -> Result<()> {
+    async fn announce(&self, observed: &Observed) -> Result<()> {
         let status = &self.object.status;
-        let mut tag_keys = status.tag_keys.clone();
-        for key in self.desired.own_tag_keys() {
-            if !tag_keys.contains(&key) {
-                tag_keys.push(key);
-            }
-        }
+        let tag_keys = tag_keys_on_record(&status.tag_keys, self.desired.own_tag_keys(), observed);
         let ready_before = condition(status, ConditionType::Ready)
             .is_some_and(|ready| ready.status == "True" && ready.observed_generation != Some(self.object.generation()));
         if !ready_before && tag_keys == status.tag_keys {

@@ -52,7 +52,7 @@ pub(super) async fn sweep(context: &Context, key: &AccountKey) -> Result<Swept, 
         return Ok(Swept::default());
     };
     let identity = account.identity().await?;
-    let iam = account.iam(&identity);
+    let iam = account.iam(&identity).in_background();
     let facts = AccountFacts {
         id: identity.account.clone(),
         partition: identity.partition.clone(),

@@ -6,6 +6,7 @@
 pub mod account;
 mod drift;
 mod sync_state;
+mod tag_keys;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use crate::api::{AuroraLogExportPolicyStatus as Status, Condition, ConditionType
 use crate::pipeline::plan::{Part, Repair};
 use drift::cut;
 pub use sync_state::SyncState;
+pub use tag_keys::tag_keys_on_record;
 
 /// The outcome of a reconcile.
 #[derive(Clone, Debug, PartialEq, Eq)]

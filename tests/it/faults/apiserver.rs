@@ -21,7 +21,7 @@ async fn missing_kinds_are_named_and_waited_for_and_a_restart_of_the_api_server_
     env.install_rbac().await?;
     let site = Site::within(&env).await?;
     let mut operator = site.operator(&["--drift-check-interval=1s"]).await?;
-    logged(&operator, &["install the CRDs", "trying again"]).await?;
+    logged(&operator, &["install the CRDs", "retrying"]).await?;
     operator.check_alive()?;
     env.install_crds().await?;
     site.apply("patient", json!({})).await?;
@@ -64,7 +64,7 @@ async fn missing_rights_are_named_by_verb_and_resource_and_waited_for() -> Resul
     options.kubeconfig = Some(env.kubeconfig_for(namespace, "nobody").await?);
     let mut operator = Operator::start(env, options).await?;
     site.apply("a", json!({})).await?;
-    logged(&operator, &["cannot get resource", "namespaces", "trying again"]).await?;
+    logged(&operator, &["cannot get resource", "namespaces", "retrying"]).await?;
 
     // Some rights: the next thing that is missing is named.
     bind(&site, "some", "{apiGroups: [''], resources: [namespaces], verbs: [get, list, watch]}").await?;

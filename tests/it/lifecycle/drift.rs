@@ -51,7 +51,7 @@ async fn every_kind_of_drift_is_repaired_and_counted_by_its_field() -> Result<()
     drop(edits);
     // Neither do repairs make versions, nor are they mistaken for changes of the spec.
     assert_eq!(stage.versions("a")?, ["v1", "v2"]);
-    ensure!(stage.event("a", "DriftRepaired").await?.contains("undid a change made in AWS"));
+    ensure!(stage.event("a", "DriftRepaired").await?.contains("repaired drift in AWS"));
     stage.ready("a").await?;
     stage.finish().await
 }

@@ -1,0 +1,62 @@
+//! `status.tagKeys`: which tag keys are on record as the object's own.
+
+use crate::api::MAX_TAG_KEYS;
+use crate::pipeline::observe::Observed;
+
+/// The keys on record before new tags are written: those of earlier specs and those of this one. Where they are too many
+/// for the status, earlier keys that AWS does not have any more are dropped: two resources have at most 100 tags.
+pub fn tag_keys_on_record(former: &[String], own: Vec<String>, observed: &Observed) -> Vec<String> {
+    let mut keys = former.to_vec();
+    for key in own {
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    if keys.len() > MAX_TAG_KEYS {
+        let (policy, role) = (observed.policy.as_ref(), observed.role.as_ref());
+        let in_aws = |key: &String| {
+            policy.and_then(|policy| policy.tags.as_ref()).is_some_and(|tags| tags.contains_key(key))
+                || role.is_some_and(|role| role.tags.contains_key(key))
+        };
+        keys = keys
+            .iter()
+            .enumerate()
+            .filter(|(at, key)| *at >= former.len() || in_aws(key))
+            .map(|(_, key)| key.clone())
+            .collect();
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::port::ObservedRole;
+
+    fn keys(prefix: &str, count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("{prefix}{number}")).collect()
+    }
+
+    #[test]
+    fn keys_of_earlier_specs_stay_on_record_beside_the_new_ones() {
+        let recorded = tag_keys_on_record(&keys("old", 30), keys("new", 30), &Observed::default());
+        assert_eq!(recorded, [keys("old", 30), keys("new", 30)].concat());
+    }
+
+    #[test]
+    fn the_record_never_exceeds_the_schema_and_keeps_what_aws_has() {
+        let role = ObservedRole {
+            arn: String::new(),
+            id: String::new(),
+            description: None,
+            trust: String::new(),
+            boundary: None,
+            tags: [("old7".to_owned(), "x".to_owned())].into(),
+            attached: Vec::new(),
+            inline: Vec::new(),
+        };
+        let observed = Observed { role: Some(role), policy: None };
+        let recorded = tag_keys_on_record(&keys("old", MAX_TAG_KEYS), keys("new", 47), &observed);
+        assert_eq!(recorded, [vec!["old7".to_owned()], keys("new", 47)].concat());
+    }
+}
