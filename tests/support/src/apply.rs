@@ -1,5 +1,7 @@
 //! Server-side apply of YAML, as GitOps tools do it.
 
+use std::fmt::Display;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -8,6 +10,7 @@ use kube::api::{Api, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::core::discovery::Scope;
 use kube::{Client, ResourceExt, discovery};
 
+use crate::paths::{files, workspace};
 use crate::wait::wait_for;
 
 /// The objects of a stream of YAML documents; empty documents are left out.
@@ -15,6 +18,35 @@ pub fn parse(yaml: &str) -> Result<Vec<DynamicObject>> {
     let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(yaml).context("not YAML")?;
     let objects = documents.into_iter().filter(|document| !document.is_null());
     objects.map(|document| serde_json::from_value(document).context("not a Kubernetes object")).collect()
+}
+
+/// The objects of a file.
+pub fn parse_file(path: &Path) -> Result<Vec<DynamicObject>> {
+    let yaml = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&yaml).with_context(|| format!("cannot parse {}", path.display()))
+}
+
+/// The CustomResourceDefinitions in the files of a directory.
+pub fn crds_in(dir: &Path) -> Result<Vec<DynamicObject>> {
+    let mut objects = Vec::new();
+    for path in files(dir, "yaml")? {
+        objects.extend(parse_file(&path)?);
+    }
+    objects.retain(|object| object.types.as_ref().is_some_and(|types| types.kind == "CustomResourceDefinition"));
+    Ok(objects)
+}
+
+/// Those of `crds/`.
+pub fn shipped_crds() -> Result<Vec<DynamicObject>> {
+    crds_in(&workspace().join("crds"))
+}
+
+/// The manifest of an `AuroraLogExportPolicy`, one document of a stream; `spec` is YAML in flow style, or JSON.
+pub fn manifest(namespace: &str, name: &str, spec: impl Display) -> String {
+    format!(
+        "---\napiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\n\
+         metadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
+    )
 }
 
 /// Applies `objects` in order as field manager `manager`, without force; gives them as stored. What has no namespace

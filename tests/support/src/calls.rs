@@ -1,7 +1,7 @@
 //! A recording of every call to IAM and STS that an operator makes during a run of the tests, with what AWS's policies
 //! could judge it by: what `deploy/aws` must allow is then what the whole suite does, not what a test was made up for.
 //!
-//! The emulators write it: the model's server, and the proxy that stands before moto while a run is recorded. Calls are
+//! The model's server writes it, and the proxy in front of moto. Calls are
 //! told from those of the tests themselves by the SDK's user agent, and one operator's from another's by the application
 //! id in it. One JSON object a line, each line once: `run` (an operator and its flags), `object` (what a team or the
 //! platform team asked for, whenever that changed), `call`.

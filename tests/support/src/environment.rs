@@ -17,8 +17,8 @@ use tokio::sync::OnceCell;
 use crate::aws_query::QueryClient;
 use crate::controlplane::{ControlPlane, ControlPlaneOptions, random_hex};
 use crate::moto::Moto;
+use crate::moto_proxy::MotoProxy;
 use crate::paths::{RunDir, workspace};
-use crate::proxy::{Proxy, ProxyOptions};
 use crate::rbac::{self, OperatorAccess};
 use crate::{apply, calls, kubeconfig, tools};
 
@@ -41,7 +41,7 @@ pub struct Environment {
     admin: Kubeconfig,
     kubectl: PathBuf,
     moto: Moto,
-    before_moto: OnceLock<Proxy>,
+    moto_proxy: OnceLock<MotoProxy>,
     access: OnceCell<OperatorAccess>,
     namespaces: AtomicU32,
 }
@@ -62,8 +62,8 @@ impl Environment {
         let (cluster, admin_path, kubectl) = cluster;
         let admin = kubeconfig::read(&admin_path)?;
         let (access, namespaces) = (OnceCell::new(), AtomicU32::new(0));
-        let before_moto = OnceLock::new();
-        Ok(Self { run, cluster, admin_path, admin, kubectl, moto, before_moto, access, namespaces })
+        let moto_proxy = OnceLock::new();
+        Ok(Self { run, cluster, admin_path, admin, kubectl, moto, moto_proxy, access, namespaces })
     }
 
     /// The directory of this run, under `target/`.
@@ -91,19 +91,17 @@ impl Environment {
         self.moto.client()
     }
 
-    /// Where operators find AWS unless told otherwise: moto, with what records their calls in between if they are
-    /// recorded.
+    /// The default AWS endpoint of operators: moto, or a recording proxy in front of it while calls are recorded.
     pub(crate) fn aws_endpoint(&self) -> Result<String> {
         if !calls::is_on() {
             return Ok(self.moto.endpoint());
         }
-        if self.before_moto.get().is_none() {
-            let upstream = self.moto.endpoint().trim_start_matches("http://").parse()?;
-            let options = ProxyOptions { mend_moto: false, ..ProxyOptions::before_moto(upstream) };
-            // Of two at the same time, one is dropped unused.
-            let _ = self.before_moto.set(Proxy::start(options)?);
+        if self.moto_proxy.get().is_none() {
+            let moto = self.moto.endpoint().trim_start_matches("http://").parse()?;
+            // If two tests get here at the same time, one proxy is dropped unused.
+            let _ = self.moto_proxy.set(MotoProxy::start(moto)?);
         }
-        Ok(self.before_moto.get().map_or_else(|| self.moto.endpoint(), Proxy::url))
+        Ok(self.moto_proxy.get().map_or_else(|| self.moto.endpoint(), MotoProxy::url))
     }
 
     /// The control plane, to stop, freeze and restart it; an error if the cluster is not ours.
@@ -126,27 +124,12 @@ impl Environment {
 
     /// Server-side apply of a stream of YAML documents; gives the objects as stored.
     pub async fn apply_yaml(&self, yaml: &str) -> Result<Vec<DynamicObject>> {
-        self.apply_yaml_as(FIELD_MANAGER, yaml).await
-    }
-
-    /// The same as another field manager.
-    pub async fn apply_yaml_as(&self, manager: &str, yaml: &str) -> Result<Vec<DynamicObject>> {
-        apply::apply(&self.client().await?, manager, &apply::parse(yaml)?).await
+        apply::apply(&self.client().await?, FIELD_MANAGER, &apply::parse(yaml)?).await
     }
 
     /// Installs the CustomResourceDefinitions of `crds/` and waits until they are served.
     pub async fn install_crds(&self) -> Result<()> {
-        let dir = workspace().join("crds");
-        let entries = std::fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
-        let mut objects = Vec::new();
-        for path in entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()? {
-            if path.extension().is_some_and(|extension| extension == "yaml") {
-                let yaml = std::fs::read_to_string(&path)?;
-                objects.extend(apply::parse(&yaml).with_context(|| format!("cannot read {}", path.display()))?);
-            }
-        }
-        objects.retain(|object| object.types.as_ref().is_some_and(|types| types.kind == "CustomResourceDefinition"));
-        apply::apply_crds(&self.client().await?, FIELD_MANAGER, &objects).await
+        apply::apply_crds(&self.client().await?, FIELD_MANAGER, &apply::shipped_crds()?).await
     }
 
     /// Installs the operator's shipped access rights, once, and gives it a token of its own.

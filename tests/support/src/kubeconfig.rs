@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -44,6 +45,25 @@ pub fn write(config: &Kubeconfig, path: &Path) -> Result<()> {
 /// Reads a kubeconfig; relative paths in it become absolute.
 pub fn read(path: &Path) -> Result<Kubeconfig> {
     Kubeconfig::read_from(path).with_context(|| format!("cannot read the kubeconfig {}", path.display()))
+}
+
+/// Writes a copy of the kubeconfig `from` that names another server; returns its path.
+pub fn redirect(from: &Path, server: &str, to: PathBuf) -> Result<PathBuf> {
+    let mut config = read(from)?;
+    for cluster in config.clusters.iter_mut().filter_map(|entry| entry.cluster.as_mut()) {
+        cluster.server = Some(server.to_owned());
+    }
+    write(&config, &to)?;
+    Ok(to)
+}
+
+/// The address of the API server that a kubeconfig names.
+pub fn server_address(path: &Path) -> Result<SocketAddr> {
+    let config = read(path)?;
+    let cluster = config.clusters.first().and_then(|entry| entry.cluster.as_ref());
+    let server = cluster.and_then(|cluster| cluster.server.as_deref()).context("the kubeconfig names no server")?;
+    let address = server.strip_prefix("https://").unwrap_or(server);
+    address.parse().with_context(|| format!("not an address: {server}"))
 }
 
 /// A new client; it belongs to the tokio runtime that makes it.

@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use crate::aws_query::{QueryClient, Service, text};
 use crate::ports::free_port;
 use crate::supervisor::{self, Supervised};
+use crate::tools;
 use crate::wait::wait_for;
-use crate::{http, tools};
 
 const START_LIMIT: Duration = Duration::from_mins(1);
 
@@ -71,10 +71,5 @@ impl Moto {
     pub async fn account(&self) -> Result<String> {
         let identity = self.client().call(Service::Sts, "GetCallerIdentity", &[]).await?;
         text(&identity, "Account").context("GetCallerIdentity: no account in the answer")
-    }
-
-    /// Forgets everything, of every account: not while other tests share this moto.
-    pub async fn reset(&self) -> Result<()> {
-        http::post(&self.address, "/moto-api/reset", &[], "").await?.ok().map(|_| ())
     }
 }

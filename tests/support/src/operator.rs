@@ -25,7 +25,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 pub struct OperatorOptions {
     /// The executable: `env!("CARGO_BIN_EXE_aurora-log-export-operator")` in tests.
     pub binary: PathBuf,
-    /// More flags of `run`; a flag given here replaces the same flag among the ones set here by default.
+    /// Flags of `run` that hold unless [`arguments`](Self::arguments) sets them.
+    pub defaults: Vec<String>,
+    /// Flags of `run`.
     pub arguments: Vec<String>,
     /// More environment variables, over the ones set here.
     pub environment: Vec<(String, String)>,
@@ -42,6 +44,7 @@ impl OperatorOptions {
     pub fn new(binary: impl Into<PathBuf>) -> Self {
         Self {
             binary: binary.into(),
+            defaults: vec![String::from("--leader-elect=false")],
             arguments: Vec::new(),
             environment: Vec::new(),
             aws_endpoint: None,
@@ -50,10 +53,17 @@ impl OperatorOptions {
         }
     }
 
-    /// Adds flags, such as `--drift-check-interval=1s`.
+    /// Adds flags, such as `--drift-check-interval=1s`; each replaces the same flag of the defaults.
     #[must_use]
-    pub fn arguments<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
-        self.arguments.extend(arguments.into_iter().map(String::from));
+    pub fn arguments(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds flags to the defaults.
+    #[must_use]
+    pub fn default_arguments(mut self, arguments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.defaults.extend(arguments.into_iter().map(Into::into));
         self
     }
 
@@ -73,9 +83,10 @@ impl OperatorOptions {
 
     /// The flags of `run`: the defaults that the caller did not set, then the caller's.
     fn flags(&self, http_address: &str) -> Vec<String> {
-        let defaults = [format!("--http-addr={http_address}"), String::from("--leader-elect=false")];
-        let unset = |default: &String| !self.arguments.iter().any(|given| flag_name(given) == flag_name(default));
-        defaults.into_iter().filter(unset).chain(self.arguments.iter().cloned()).collect()
+        let address = format!("--http-addr={http_address}");
+        let unset = |default: &&String| !self.arguments.iter().any(|given| flag_name(given) == flag_name(default));
+        let defaults = [&address].into_iter().chain(&self.defaults).filter(unset);
+        defaults.chain(&self.arguments).cloned().collect()
     }
 }
 
@@ -223,7 +234,7 @@ async fn announce(environment: &Environment, options: &OperatorOptions) -> Resul
     recording::objects(environment)?;
     let namespaces: Api<Namespace> = Api::all(environment.client().await?);
     let uid = namespaces.get("kube-system").await?.metadata.uid.unwrap_or_default();
-    Ok(calls::run(&options.arguments, &uid))
+    Ok(calls::run(&options.flags("unused"), &uid))
 }
 
 /// Adds up the series of a metric in Prometheus' text format that have all of `labels`.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// Run directories kept for a look at their logs after the fact.
 const KEPT_RUNS: usize = 5;
@@ -17,6 +17,16 @@ pub fn workspace() -> &'static Path {
         here.ancestors().nth(2).unwrap_or(here).to_owned()
     });
     &ROOT
+}
+
+/// The files of a directory with this extension, sorted; an error if there are none.
+pub fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
+    paths.sort();
+    ensure!(!paths.is_empty(), "{} holds no .{extension}", dir.display());
+    Ok(paths)
 }
 
 /// Cargo's target directory, wherever it was told to put it: the one that holds this executable and cargo's marker.

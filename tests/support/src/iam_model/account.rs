@@ -231,11 +231,6 @@ impl Iam {
         self.now_ms += by;
     }
 
-    /// Reseeds the random short pages.
-    pub fn seed_pages(&mut self, seed: u64) {
-        self.page_rng = Rng::new(seed);
-    }
-
     /// How many roles and customer policies exist, visible or not, bystanders aside.
     pub fn counts(&self) -> (usize, usize) {
         let roles = self.roles.values().filter(|entry| !self.is_bystander(&entry.role.name));

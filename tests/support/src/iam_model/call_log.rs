@@ -1,12 +1,10 @@
 //! The call log: every call with its caller, time and outcome.
 
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One call. It is recorded when it arrives and completed when it is answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallRecord {
     /// Counts from 1 in order of arrival.
     pub seq: u64,
@@ -19,18 +17,16 @@ pub struct CallRecord {
     /// The access key id it was signed with; tells replicas apart.
     pub access_key: String,
     /// By what it was made, as CloudTrail's `userAgent` has it.
-    #[serde(default)]
     pub user_agent: String,
     /// The operation.
     pub action: String,
     /// The name or ARN it was about; empty for account-wide calls.
     pub resource: String,
     /// What a call that changes something was sent with, documents aside: what policies can set conditions on.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, String>,
     /// `pending`, `OK`, an error code, or `ConnectionLost`, `TruncatedBody`, `Unavailable`.
     pub outcome: String,
-    /// Whether the operation took effect (or, for a proxy, was forwarded and answered with success).
+    /// Whether the operation took effect.
     pub executed: bool,
 }
 

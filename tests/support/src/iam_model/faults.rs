@@ -1,17 +1,14 @@
 //! Faults by seeded probability or by script, and a rate limit that throttles as AWS does.
 //!
-//! A [`FaultPlan`] is data (it also travels as JSON to a server in another process); [`Faults`] is a plan in use.
-//! Rules are asked in order: latencies add up, the first rule with another effect that fires decides.
+//! A [`FaultPlan`] is data; [`Faults`] is a plan in use. Rules are asked in order: latencies add up, the first rule with another effect that fires decides.
 
 use super::action::name_is_read;
 use super::call_log::CallInfo;
 use super::rng::Rng;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What happens to a call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// `Throttling`/400 "Rate exceeded", not executed.
     Throttle,
@@ -44,46 +41,29 @@ pub enum Effect {
         seconds: i64,
     },
     /// Executed after a pause, even if the caller is gone by then.
-    #[serde(rename_all = "camelCase")]
     Latency {
-        /// At least this long.
+        /// How long.
         ms: u64,
-        /// And up to this much more, at random.
-        #[serde(default)]
-        jitter_ms: u64,
     },
 }
 
 /// When an effect strikes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// Names of operations, `read`, `write`, or `*`; `!Name` leaves one out.
     pub actions: Vec<String>,
     /// Only calls in this account.
-    #[serde(default)]
     pub account: Option<String>,
     /// Only calls signed with this access key id.
-    #[serde(default)]
     pub access_key: Option<String>,
     /// Only calls about a resource whose name or ARN contains this.
-    #[serde(default)]
     pub resource_contains: Option<String>,
     /// How often a matching call is struck, 0.0–1.0.
-    #[serde(default = "always")]
     pub probability: f64,
-    /// Lets so many matching calls pass first: the script's "from the n-th call on".
-    #[serde(default)]
-    pub skip: u64,
     /// Strikes so often and then never again; none: no end.
-    #[serde(default)]
     pub times: Option<u64>,
     /// What happens.
     pub effect: Effect,
-}
-
-fn always() -> f64 {
-    1.0
 }
 
 impl Rule {
@@ -95,7 +75,6 @@ impl Rule {
             access_key: None,
             resource_contains: None,
             probability: 1.0,
-            skip: 0,
             times: None,
             effect,
         }
@@ -111,12 +90,6 @@ impl Rule {
     #[must_use]
     pub fn times(self, times: u64) -> Self {
         Self { times: Some(times), ..self }
-    }
-
-    /// After so many matching calls only.
-    #[must_use]
-    pub fn after(self, skip: u64) -> Self {
-        Self { skip, ..self }
     }
 
     /// In this account only.
@@ -148,8 +121,7 @@ impl Rule {
 }
 
 /// A token bucket for reads and one for writes, for each account by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateLimit {
     /// Reads refilled a second.
     pub reads_per_second: f64,
@@ -162,8 +134,7 @@ pub struct RateLimit {
 }
 
 /// Faults as data.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
     /// The same seed and the same calls give the same faults.
     pub seed: u64,
@@ -199,8 +170,8 @@ pub struct Decision {
 pub struct Faults {
     plan: FaultPlan,
     rng: Rng,
-    /// For each rule: calls matched and times struck.
-    used: Vec<(u64, u64)>,
+    /// For each rule: how often it struck.
+    struck: Vec<u64>,
     buckets: BTreeMap<(String, bool), Bucket>,
 }
 
@@ -213,18 +184,13 @@ struct Bucket {
 impl Faults {
     /// Starts a plan.
     pub fn new(plan: FaultPlan) -> Self {
-        let used = vec![(0, 0); plan.rules.len()];
-        Self { rng: Rng::new(plan.seed), used, plan, buckets: BTreeMap::new() }
-    }
-
-    /// The plan.
-    pub fn plan(&self) -> &FaultPlan {
-        &self.plan
+        let struck = vec![0; plan.rules.len()];
+        Self { rng: Rng::new(plan.seed), struck, plan, buckets: BTreeMap::new() }
     }
 
     /// How often each rule struck, in the plan's order.
     pub fn struck(&self) -> Vec<u64> {
-        self.used.iter().map(|(_, struck)| *struck).collect()
+        self.struck.clone()
     }
 
     /// Decides about one call at this time (milliseconds, any origin).
@@ -234,18 +200,17 @@ impl Faults {
             decision.effect = Some(Effect::Throttle);
             return decision;
         }
-        for (rule, (matched, struck)) in self.plan.rules.iter().zip(&mut self.used) {
+        for (rule, struck) in self.plan.rules.iter().zip(&mut self.struck) {
             if !rule.matches(call) {
                 continue;
             }
-            *matched += 1;
-            let due = *matched > rule.skip && rule.times.is_none_or(|times| *struck < times);
-            if !due || !self.rng.chance(rule.probability) {
+            let spent = rule.times.is_some_and(|times| *struck >= times);
+            if spent || !self.rng.chance(rule.probability) {
                 continue;
             }
             *struck += 1;
             match &rule.effect {
-                Effect::Latency { ms, jitter_ms } => decision.delay_ms += ms + self.rng.below(jitter_ms + 1),
+                Effect::Latency { ms } => decision.delay_ms += ms,
                 effect => {
                     decision.effect = Some(effect.clone());
                     return decision;

@@ -26,7 +26,7 @@ pub(super) struct Recording {
 pub(super) struct Run {
     /// The test that started it.
     pub(super) test: String,
-    /// What it was started with, the defaults aside.
+    /// What it was started with.
     flags: Vec<String>,
     /// UID of `kube-system`, which is the cluster's name where none is given.
     cluster_uid: String,

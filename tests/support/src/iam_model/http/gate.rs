@@ -32,11 +32,6 @@ impl Gate {
         self.set_faults(FaultPlan::none());
     }
 
-    /// The plan in force.
-    pub fn faults(&self) -> FaultPlan {
-        lock(&self.faults).plan().clone()
-    }
-
     /// How often each rule of the plan struck.
     pub fn struck(&self) -> Vec<u64> {
         lock(&self.faults).struck()

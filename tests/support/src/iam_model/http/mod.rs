@@ -2,10 +2,8 @@
 //!
 //! [`Server`] runs on threads of its own, so it outlives the runtime of the test that started it. Point an AWS SDK at
 //! it with `AWS_ENDPOINT_URL=http://{addr}`. The account of a call is that of its access key id; signatures are not
-//! verified. [`Server::world`] registers accounts and keys, [`Server::gate`] sets faults and reads the call log, both
-//! also over `/control/` (see [`control`]) for other processes.
+//! verified. [`Server::world`] registers accounts and keys, [`Server::gate`] sets faults and reads the call log.
 
-pub mod control;
 mod dispatch;
 mod gate;
 mod request;
@@ -24,7 +22,7 @@ pub use gate::Gate;
 pub use request::{Params, Query};
 pub(crate) use server::listen;
 pub use server::{Server, ServerOptions};
-pub use world::{Credential, Defaults, KeyState, World};
+pub use world::{Credential, KeyState, World};
 
 #[cfg(test)]
 mod tests;

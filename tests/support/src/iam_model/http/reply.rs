@@ -1,4 +1,4 @@
-//! Answers on the wire, the broken ones included; shared with the proxy.
+//! Answers on the wire, the broken ones included.
 
 use super::super::error::ApiError;
 use super::super::faults::Effect;

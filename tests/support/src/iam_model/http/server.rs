@@ -2,7 +2,7 @@
 
 use super::gate::Gate;
 use super::service;
-use super::world::{Defaults, World};
+use super::world::World;
 use anyhow::Context;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -14,19 +14,17 @@ use tokio::runtime::{Builder, Runtime};
 /// How to serve.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// 0 takes a free port.
-    pub port: u16,
-    /// Threads that serve.
-    pub threads: usize,
     /// Records kept in the call log; 0 keeps counts only, which is what a benchmark wants.
     pub log_capacity: usize,
-    /// What accounts get.
-    pub defaults: Defaults,
+    /// The partition of accounts that are created without one.
+    pub partition: &'static str,
+    /// Whether every account has policies and roles of others, which must be unchanged when the server ends.
+    pub bystanders: bool,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { port: 0, threads: 2, log_capacity: 100_000, defaults: Defaults::default() }
+        Self { log_capacity: 100_000, partition: "aws", bystanders: false }
     }
 }
 
@@ -42,9 +40,9 @@ pub struct Server {
 impl Server {
     /// Listens on 127.0.0.1.
     pub fn start(options: ServerOptions) -> anyhow::Result<Self> {
-        let world = World::new(options.defaults);
+        let world = World::new(options.partition, options.bystanders);
         let gate = Gate::new(options.log_capacity);
-        let (addr, runtime) = listen(options.port, options.threads, {
+        let (addr, runtime) = listen(2, {
             let (world, gate) = (world.clone(), gate.clone());
             move |request| service::serve(world.clone(), gate.clone(), request)
         })?;
@@ -86,17 +84,16 @@ impl Drop for Server {
 }
 
 /// Serves HTTP/1.1 on 127.0.0.1 with a runtime of its own; requests end when the runtime is shut down.
-pub(crate) fn listen<S, F>(port: u16, threads: usize, serve: S) -> anyhow::Result<(SocketAddr, Runtime)>
+pub(crate) fn listen<S, F>(threads: usize, serve: S) -> anyhow::Result<(SocketAddr, Runtime)>
 where
     S: Fn(hyper::Request<hyper::body::Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = super::reply::Reply> + Send + 'static,
 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .with_context(|| format!("cannot listen on 127.0.0.1:{port}; choose another port, or 0 for a free one"))?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on 127.0.0.1")?;
     listener.set_nonblocking(true)?;
     let addr = listener.local_addr()?;
     let runtime = Builder::new_multi_thread()
-        .worker_threads(threads.max(1))
+        .worker_threads(threads)
         .thread_name("iam-model")
         .enable_all()
         .build()

@@ -1,4 +1,4 @@
-//! One request from the wire to the wire: control, faults, execution, log.
+//! One request from the wire to the wire: faults, execution, log.
 
 use super::super::action::Action;
 use super::super::call_log::{CallInfo, now_ms};
@@ -9,7 +9,7 @@ use super::reply::{self, Reply};
 use super::request::Query;
 use super::world::{Credential, World};
 use super::xml::{self, Service};
-use super::{control, dispatch, judged, sts};
+use super::{dispatch, judged, sts};
 use crate::calls;
 use http_body_util::BodyExt;
 use hyper::Request;
@@ -25,9 +25,6 @@ pub(super) type Caller = Result<Credential, ApiError>;
 pub(super) async fn serve(world: World, gate: Gate, request: Request<Incoming>) -> Reply {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    if let Some(path) = head.uri.path().strip_prefix("/control/") {
-        return Ok(control::answer(&gate, Some(&world), &head.method, path, head.uri.query(), &body));
-    }
     let authorization = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let query = Query::parse(&body, authorization);
     let caller = world.authenticate(query.access_key.as_deref());

@@ -5,13 +5,11 @@ use super::super::call_log::now_ms;
 use super::super::error::ApiError;
 use super::super::handle::{Shared, lock};
 use super::super::rng::Rng;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 /// Whether a key works.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KeyState {
     /// The key is valid.
     #[default]
@@ -37,28 +35,14 @@ pub struct Credential {
     pub expires_ms: Option<u64>,
 }
 
-/// What accounts get when they come into being.
-#[derive(Clone, Debug, Default)]
-pub struct Defaults {
-    /// Their quotas.
-    pub quotas: Quotas,
-    /// Their settings.
-    pub settings: Settings,
-    /// The partition of accounts that `AssumeRole` reaches first; empty means `aws`.
-    pub partition: String,
-    /// The account of keys that nobody registered; none refuses them with `InvalidClientTokenId`.
-    pub account_of_unknown_keys: Option<String>,
-    /// Have others something in every account, which must be as it was when the server ends?
-    pub bystanders: bool,
-}
-
 /// Accounts and keys; clones share one state.
 #[derive(Clone, Debug)]
 pub struct World(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    defaults: Defaults,
+    partition: &'static str,
+    bystanders: bool,
     accounts: BTreeMap<String, Shared>,
     keys: HashMap<String, Credential>,
     /// The required external ids, by role ARN.
@@ -71,10 +55,11 @@ struct State {
 }
 
 impl World {
-    /// Without accounts.
-    pub fn new(defaults: Defaults) -> Self {
+    /// Without accounts; see [`ServerOptions`](super::ServerOptions).
+    pub fn new(partition: &'static str, bystanders: bool) -> Self {
         Self(Arc::new(Mutex::new(State {
-            defaults,
+            partition,
+            bystanders,
             accounts: BTreeMap::new(),
             keys: HashMap::new(),
             external_ids: BTreeMap::new(),
@@ -87,11 +72,8 @@ impl World {
 
     /// The account, created in the default partition if it does not exist.
     pub fn account(&self, id: &str) -> Shared {
-        let partition = {
-            let state = lock(&self.0);
-            if state.defaults.partition.is_empty() { "aws".to_owned() } else { state.defaults.partition.clone() }
-        };
-        self.account_in(id, &partition)
+        let partition = lock(&self.0).partition;
+        self.account_in(id, partition)
     }
 
     /// The account, created in this partition if it does not exist.
@@ -100,15 +82,13 @@ impl World {
     /// If the bystanders cannot be created in an empty account, which is a bug here.
     pub fn account_in(&self, id: &str, partition: &str) -> Shared {
         let mut state = lock(&self.0);
-        let defaults = state.defaults.clone();
+        let bystanders = state.bystanders;
         let account = state.accounts.entry(id.to_owned()).or_insert_with(|| {
             let mut iam = Iam::in_partition(id, partition);
-            if defaults.bystanders {
+            if bystanders {
                 let planted = iam.plant_bystanders();
                 assert!(planted.is_ok(), "an empty account has room for bystanders: {planted:?}");
             }
-            iam.quotas = defaults.quotas;
-            iam.settings = defaults.settings;
             iam.set_now_ms(now_ms());
             Shared::new(iam)
         });
@@ -203,26 +183,12 @@ impl World {
         change(settings, quotas);
     }
 
-    /// What accounts made from now on get.
-    pub fn set_defaults(&self, defaults: Defaults) {
-        lock(&self.0).defaults = defaults;
-    }
-
     /// Who signed.
     pub(super) fn authenticate(&self, access_key: Option<&str>) -> Result<Credential, ApiError> {
         let Some(access_key) = access_key else {
             return Err(ApiError::new("MissingAuthenticationToken", 403, "Request is missing Authentication Token"));
         };
-        let known = lock(&self.0).keys.get(access_key).cloned();
-        let fallback = lock(&self.0).defaults.account_of_unknown_keys.clone();
-        let credential = match (known, fallback) {
-            (Some(credential), _) => credential,
-            (None, Some(account)) => {
-                self.add_key(access_key, &account);
-                return self.authenticate(Some(access_key));
-            }
-            (None, None) => return Err(invalid_token()),
-        };
+        let credential = lock(&self.0).keys.get(access_key).cloned().ok_or_else(invalid_token)?;
         let expired = credential.expires_ms.is_some_and(|at| at <= now_ms());
         match credential.state {
             KeyState::Active if !expired => Ok(credential),

@@ -22,14 +22,14 @@ fn the_same_seed_gives_the_same_faults() {
 }
 
 #[test]
-fn scripts_strike_the_nth_call_of_an_action() {
-    let rule = Rule::new(Effect::LoseAnswer, &["CreateRole"]).after(1).times(2);
+fn a_rule_strikes_so_often_and_then_never_again() {
+    let rule = Rule::new(Effect::LoseAnswer, &["CreateRole"]).times(2);
     let mut faults = Faults::new(FaultPlan::of(0, vec![rule]));
     let mut effects = Vec::new();
-    for action in ["CreateRole", "GetRole", "CreateRole", "CreateRole", "CreateRole"] {
+    for action in ["CreateRole", "GetRole", "CreateRole", "CreateRole"] {
         effects.push(faults.decide(&call(action), 0).effect.is_some());
     }
-    assert_eq!(effects, [false, false, true, true, false]);
+    assert_eq!(effects, [true, false, true, false]);
     assert_eq!(faults.struck(), [2]);
 }
 
@@ -49,7 +49,7 @@ fn rules_select_by_kind_account_and_resource() {
 
 #[test]
 fn latency_adds_to_what_follows() {
-    let rules = vec![Rule::new(Effect::Latency { ms: 10, jitter_ms: 0 }, &["*"]), Rule::new(Effect::Throttle, &["*"])];
+    let rules = vec![Rule::new(Effect::Latency { ms: 10 }, &["*"]), Rule::new(Effect::Throttle, &["*"])];
     let decision = Faults::new(FaultPlan::of(0, rules)).decide(&call("GetRole"), 0);
     assert_eq!(decision, Decision { delay_ms: 10, effect: Some(Effect::Throttle) });
 }
@@ -64,20 +64,6 @@ fn the_rate_limit_throttles_and_refills() {
     assert!(throttled("TagRole", 999));
     assert!(!throttled("GetRole", 100));
     assert!(throttled("GetRole", 100));
-}
-
-#[test]
-fn plans_travel_as_json() -> serde_json::Result<()> {
-    let text = r#"{"seed": 3, "rules": [
-        {"actions": ["write"], "probability": 0.5, "effect": {"kind": "throttle"}},
-        {"actions": ["*"], "effect": {"kind": "latency", "ms": 5, "jitterMs": 2}},
-        {"actions": ["GetRole"], "times": 1, "effect": {"kind": "error", "code": "X", "status": 400, "message": "m"}}]}"#;
-    let plan: FaultPlan = serde_json::from_str(text)?;
-    assert_eq!(plan.rules.len(), 3);
-    assert_eq!(plan.rules[1].effect, Effect::Latency { ms: 5, jitter_ms: 2 });
-    let again: FaultPlan = serde_json::from_str(&serde_json::to_string(&plan)?)?;
-    assert_eq!(format!("{plan:?}"), format!("{again:?}"));
-    Ok(())
 }
 
 #[test]

@@ -67,7 +67,7 @@ async fn errors_have_the_messages_of_aws() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_slow_call_is_executed_although_the_caller_left() -> anyhow::Result<()> {
     let server = server()?;
-    server.gate().set_faults(plan(Effect::Latency { ms: 100, jitter_ms: 0 }, "CreateRole"));
+    server.gate().set_faults(plan(Effect::Latency { ms: 100 }, "CreateRole"));
     let impatient =
         tokio::time::timeout(std::time::Duration::from_millis(20), call(server.addr(), "CreateRole", &CREATE));
     assert!(impatient.await.is_err());

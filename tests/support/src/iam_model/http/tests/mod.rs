@@ -1,6 +1,5 @@
 //! Over the wire, with plain requests: what an SDK sends and parses.
 
-mod control;
 mod faults;
 mod wire;
 
@@ -24,7 +23,7 @@ pub(super) const DOCUMENT: &str =
 
 /// A server with one account and one key.
 pub(super) fn server() -> anyhow::Result<Server> {
-    let server = Server::start(ServerOptions { threads: 1, ..ServerOptions::default() })?;
+    let server = Server::start(ServerOptions::default())?;
     server.world().add_key(KEY, ACCOUNT);
     Ok(server)
 }
