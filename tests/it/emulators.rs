@@ -1,32 +1,42 @@
-//! AWS as the tests have it. In every account that a test or its operator sees, others have policies and roles too; a
-//! test in whose course one of them is touched fails at its end, whatever else it is about.
+//! The emulators of AWS. In every account of a test, others have policies and roles too; a test fails at its end if one of
+//! them has changed.
 
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::aws_query::{QueryClient, Service};
 use aurora_test_support::environment::Environment;
-use aurora_test_support::iam_model::http::{Defaults, Server, ServerOptions};
+use aurora_test_support::iam_model::http::{Server, ServerOptions};
+use aurora_test_support::moto::{ACCESS_KEY, ACCOUNT};
+use aurora_test_support::operator::OperatorOptions;
 use tokio::sync::OnceCell;
 
-/// A model of IAM and STS of the test's own. Dropping it fails the test if a bystander was touched.
-pub(crate) fn aws() -> Result<Server> {
-    aws_with(Defaults::default())
+use crate::fixture::{Fixture, OTHER_DOCUMENT, OTHER_TRUST, READ_ONLY};
+
+/// An IAM model of the test's own, with the usual key for this account. Dropping it fails the test if a bystander was
+/// changed.
+pub(crate) fn aws(account: &str) -> Result<Server> {
+    aws_in("aws", account)
 }
 
-/// The same, with more said of its accounts.
-pub(crate) fn aws_with(defaults: Defaults) -> Result<Server> {
-    let defaults = Defaults { bystanders: true, ..defaults };
-    Server::start(ServerOptions { defaults, ..ServerOptions::default() })
+/// The same with accounts in this partition.
+pub(crate) fn aws_in(partition: &'static str, account: &str) -> Result<Server> {
+    let server = Server::start(ServerOptions { partition, bystanders: true, ..ServerOptions::default() })?;
+    server.world().add_key(ACCESS_KEY, account);
+    Ok(server)
+}
+
+impl Fixture<'_> {
+    /// Starts the operator with moto as its AWS.
+    pub(crate) async fn start_operator_on_moto(&mut self) -> Result<()> {
+        let options = OperatorOptions { aws_endpoint: None, ..self.own_options() };
+        self.start_operator_with(options).await
+    }
 }
 
 const NAME: &str = "Bystander-of-nobody";
-const OTHER_TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
-const DOCUMENT: &str =
-    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#;
 const LATER_DOCUMENT: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"logs:PutLogEvents","Resource":"*"}]}"#;
-const READ_ONLY: &str = "arn:aws:iam::aws:policy/ReadOnlyAccess";
 
-/// What others have in the account of the shared moto.
+/// Policies and roles of others in the account of the shared moto.
 pub(crate) struct MotoBystanders {
     aws: QueryClient,
     before: Vec<(String, String)>,
@@ -42,7 +52,7 @@ impl MotoBystanders {
     /// role's in other case.
     pub(crate) async fn before(env: &Environment, name_of_ours: &str) -> Result<Self> {
         let aws = env.aws();
-        let pair = |name: &str, path: &str| format!("arn:aws:iam::123456789012:policy{path}{name}");
+        let pair = |name: &str, path: &str| format!("arn:aws:iam::{ACCOUNT}:policy{path}{name}");
         let shared = async || {
             plant(&aws, NAME, NAME, "/").await?;
             picture(&aws, NAME, &pair(NAME, "/")).await
@@ -77,7 +87,7 @@ async fn plant(aws: &QueryClient, role: &str, policy: &str, path: &str) -> Resul
             &[
                 ("PolicyName", policy),
                 ("Path", path),
-                ("PolicyDocument", DOCUMENT),
+                ("PolicyDocument", OTHER_DOCUMENT),
                 ("Description", "not the operator's"),
                 ("Tags.member.1.Key", "team"),
                 ("Tags.member.1.Value", "others"),
@@ -95,19 +105,19 @@ async fn plant(aws: &QueryClient, role: &str, policy: &str, path: &str) -> Resul
             ],
         ),
         ("AttachRolePolicy", &[("RoleName", role), ("PolicyArn", READ_ONLY)]),
-        ("PutRolePolicy", &[("RoleName", role), ("PolicyName", "inline"), ("PolicyDocument", DOCUMENT)]),
+        ("PutRolePolicy", &[("RoleName", role), ("PolicyName", "inline"), ("PolicyDocument", OTHER_DOCUMENT)]),
     ];
     for (action, parameters) in calls {
         aws.call(Service::Iam, action, parameters).await.with_context(|| format!("{action} of {role}"))?;
     }
-    let arn = format!("arn:aws:iam::123456789012:policy{path}{policy}");
+    let arn = format!("arn:aws:iam::{ACCOUNT}:policy{path}{policy}");
     aws.call(Service::Iam, "AttachRolePolicy", &[("RoleName", role), ("PolicyArn", &arn)]).await?;
     let version = [("PolicyArn", arn.as_str()), ("PolicyDocument", LATER_DOCUMENT), ("SetAsDefault", "false")];
     aws.call(Service::Iam, "CreatePolicyVersion", &version).await?;
     Ok(())
 }
 
-/// All that IAM tells of both.
+/// Everything that IAM returns about both.
 async fn picture(aws: &QueryClient, role: &str, policy: &str) -> Result<Vec<(String, String)>> {
     let (of_role, of_policy) = (("RoleName", role), ("PolicyArn", policy));
     let calls: &[(&str, &[(&str, &str)])] = &[

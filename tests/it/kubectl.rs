@@ -1,62 +1,29 @@
-//! What a person with kubectl sees, and what GitOps tools meet: the operator writes nothing but status and finalizer,
-//! and nothing at all where nothing changed.
+//! The operator as users of kubectl and GitOps tools see it: it writes status and finalizer only, and nothing where nothing
+//! has changed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use aurora_test_support::environment::Environment;
+use aurora_test_support::apply;
 use aurora_test_support::iam_model::call_log::CallRecord;
-use aurora_test_support::iam_model::http::Server;
-use aurora_test_support::moto;
-use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
 use serde_json::{Value, json};
 
-use crate::emulators::aws;
 use crate::environment;
+use crate::fixture::{ACCOUNT, Fixture, LIMIT, PATH};
 
-const ACCOUNT: &str = "111122223333";
 const MANAGER: &str = "aurora-log-export-operator";
+/// Nothing is reconciled without a request.
+const STILL: &str = "--drift-check-interval=1h";
 
-/// An operator with an account and a namespace of its own.
-struct Stage {
-    env: &'static Environment,
-    namespace: String,
-    server: Server,
-    operator: Operator,
+fn manifest(fixture: &Fixture<'_>, labels: &str, spec: &str) -> String {
+    let labels = format!("metadata: {{labels: {labels}, ");
+    apply::manifest(fixture.namespace(), "orders", spec).replace("metadata: {", &labels)
 }
 
-impl Stage {
-    async fn start(flags: &[&str]) -> Result<Self> {
-        let env = environment().await?;
-        let namespace = env.namespace().await?;
-        let server = aws()?;
-        server.world().add_key(moto::ACCESS_KEY, ACCOUNT);
-        let (watch, name) = (format!("--watch-namespace={namespace}"), format!("--cluster-name={namespace}"));
-        let options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
-            .arguments([watch.as_str(), name.as_str()])
-            .arguments(flags.iter().copied())
-            .aws_endpoint(&server.url());
-        let operator = Operator::start(env, options).await?;
-        Ok(Self { env, namespace, server, operator })
-    }
-
-    fn manifest(&self, name: &str, labels: &str, spec: &str) -> String {
-        format!(
-            "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\n\
-             metadata: {{name: {name}, namespace: {}, labels: {labels}}}\nspec: {spec}\n",
-            self.namespace
-        )
-    }
-
-    /// kubectl in the namespace.
-    async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        let mut all = vec!["-n", self.namespace.as_str()];
-        all.extend(arguments);
-        self.env.kubectl(&all).await
-    }
-
+impl Fixture<'_> {
+    /// `kubectl apply --server-side`.
     async fn apply_as(&self, manager: &str, manifest: &str) -> Result<()> {
         let manager = format!("--field-manager={manager}");
         let arguments = ["apply", "--server-side", &manager, "-f", "-"];
@@ -64,34 +31,31 @@ impl Stage {
         applied.await.map(drop)
     }
 
-    /// `kubectl wait`, and the operator's log if it waits in vain. A new generation clears the condition only with the
-    /// operator's first write: the generation is waited for as well.
+    /// `kubectl wait`. A new generation clears the condition only with the operator's first write, so the generation is
+    /// waited for as well.
     async fn wait_ready(&self, name: &str) -> Result<()> {
         let object = format!("alep/{name}");
-        let get = async || self.object(name).await;
-        let generation = get().await?["metadata"]["generation"].to_string();
+        let generation = self.with_managed_fields(name).await?["metadata"]["generation"].to_string();
         let observed = format!("--for=jsonpath={{.status.observedGeneration}}={generation}");
         for condition in [observed.as_str(), "--for=condition=Ready"] {
-            self.kubectl(&["wait", condition, &object, "--timeout=30s"])
-                .await
-                .with_context(|| self.operator.log_text().unwrap_or_default())?;
+            self.kubectl(&["wait", condition, &object, "--timeout=30s"]).await.with_context(|| self.log())?;
         }
         Ok(())
     }
 
-    async fn object(&self, name: &str) -> Result<Value> {
+    async fn with_managed_fields(&self, name: &str) -> Result<Value> {
         let text = self.kubectl(&["get", "alep", name, "-o", "json", "--show-managed-fields"]).await?;
         Ok(serde_json::from_str(&text)?)
     }
 
     /// The operator's writes in the namespace, as `verb resource/subresource`, in order.
-    async fn writes(&self) -> Result<Vec<String>> {
+    async fn kubernetes_writes(&self) -> Result<Vec<String>> {
         let access = self.env.install_rbac().await?;
         let user = format!("system:serviceaccount:{}:{}", access.namespace, access.service_account);
         let events = self.env.audit_events()?;
         let ours = events.iter().filter(|event| {
             event["user"]["username"] == *user
-                && event["objectRef"]["namespace"] == *self.namespace
+                && event["objectRef"]["namespace"] == *self.namespace()
                 && ["create", "update", "patch", "delete", "deletecollection"].map(Value::from).contains(&event["verb"])
         });
         Ok(ours
@@ -105,19 +69,12 @@ impl Stage {
             .collect())
     }
 
-    /// IAM calls after the mark, without the look-ups of identity and service-linked role.
-    fn calls_since(&self, seq: u64) -> Vec<CallRecord> {
-        let mut calls = self.server.gate().calls_since(seq);
-        calls.retain(|call| call.action != "GetCallerIdentity" && call.resource != "AWSServiceRoleForRDS");
-        calls
-    }
-
     async fn reconciles(&self) -> Result<f64> {
-        self.operator.metric("auroralogexport_reconcile_total", &[]).await
+        self.metric("auroralogexport_reconcile_total", &[]).await
     }
 
     async fn wait_for_reconciles(&self, more_than: f64) -> Result<()> {
-        wait_for("another reconcile", Duration::from_mins(1), async || {
+        wait_for("another reconcile", LIMIT, async || {
             let count = self.reconciles().await?;
             ensure!(count > more_than, "{count} so far");
             Ok(())
@@ -143,29 +100,29 @@ fn headers(table: &str) -> Vec<&str> {
 
 #[tokio::test]
 async fn get_describe_and_wait_read_well() -> Result<()> {
-    let stage = Stage::start(&[]).await?;
-    stage.env.apply_yaml(&stage.manifest("orders", "{}", "{}")).await?;
-    stage.wait_ready("orders").await?;
-    let arn = |kind: &str| format!("arn:aws:iam::{ACCOUNT}:{kind}/aurora-log-export/{}.orders", stage.namespace);
+    let fixture = Fixture::with(&[STILL]).start().await?;
+    fixture.apply("orders", json!({})).await?;
+    fixture.wait_ready("orders").await?;
+    let arn = |kind: &str| format!("arn:aws:iam::{ACCOUNT}:{kind}{PATH}{}", fixture.name("orders"));
 
-    let table = stage.kubectl(&["get", "alep"]).await?;
+    let table = fixture.kubectl(&["get", "alep"]).await?;
     assert_eq!(headers(&table), ["NAME", "READY", "REASON", "ROLE", "AGE"]);
     let row: Vec<_> = table.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     assert_eq!(row[..4], ["orders", "True", "InSync", arn("role").as_str()]);
 
-    let wide = stage.kubectl(&["get", "alep", "-o", "wide"]).await?;
+    let wide = fixture.kubectl(&["get", "alep", "-o", "wide"]).await?;
     assert_eq!(headers(&wide), ["NAME", "READY", "REASON", "ROLE", "AGE", "POLICY", "ACCOUNT", "DRIFTED", "EFFECTIVE"]);
     let row: Vec<_> = wide.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     assert_eq!(row[5..], [arn("policy").as_str(), ACCOUNT, "False", "True"]);
 
     for category in ["aws", "aurora"] {
-        let listed = stage.kubectl(&["get", category, "-o", "name"]).await?;
+        let listed = fixture.kubectl(&["get", category, "-o", "name"]).await?;
         assert!(listed.contains("auroralogexportpolicy.auroralogexport.dev/orders"), "{category}: {listed}");
     }
 
     let events = ["PolicyCreated", "RoleCreated", "PolicyAttached", "InSync"];
     let description = wait_for("the events", Duration::from_secs(30), async || {
-        let text = stage.kubectl(&["describe", "alep", "orders"]).await?;
+        let text = fixture.kubectl(&["describe", "alep", "orders"]).await?;
         let (_, listed) = text.split_once("Events:").context("no events")?;
         for reason in events {
             ensure!(listed.contains(reason), "no {reason} in {listed}");
@@ -175,8 +132,7 @@ async fn get_describe_and_wait_read_well() -> Result<()> {
     .await?;
     assert!(description.contains(&arn("role")), "{description}");
     assert!(!description.contains("Warning"), "{description}");
-    stage.operator.stop().await?;
-    Ok(())
+    fixture.finish().await
 }
 
 #[tokio::test]
@@ -205,74 +161,72 @@ async fn explain_teaches_what_a_field_means() -> Result<()> {
 
 #[tokio::test]
 async fn creating_one_object_costs_three_iam_writes_one_finalizer_and_two_status_writes() -> Result<()> {
-    let stage = Stage::start(&[]).await?;
-    stage.env.apply_yaml(&stage.manifest("orders", "{}", "{}")).await?;
-    stage.wait_ready("orders").await?;
-    let done = stage.reconciles().await?;
-    // Nothing follows by itself: what comes next was asked for.
+    let fixture = Fixture::with(&[STILL]).start().await?;
+    fixture.apply("orders", json!({})).await?;
+    fixture.wait_ready("orders").await?;
+    let done = fixture.reconciles().await?;
+    // The next reconcile is the requested one.
     let at = format!("auroralogexport.dev/reconcile-at={done}");
-    stage.kubectl(&["annotate", "alep/orders", &at]).await?;
-    stage.wait_for_reconciles(done).await?;
+    fixture.kubectl(&["annotate", "alep/orders", &at]).await?;
+    fixture.wait_for_reconciles(done).await?;
 
-    let writes = stage.writes().await?;
+    let writes = fixture.kubernetes_writes().await?;
     assert_eq!(count(&writes, FINALIZER_WRITE), 1, "{writes:?}");
     assert!((1..=2).contains(&count(&writes, STATUS_WRITE)), "{writes:?}");
     let known = [FINALIZER_WRITE, STATUS_WRITE, "create events"];
     assert!(writes.iter().all(|write| known.contains(&write.as_str())), "{writes:?}");
 
-    let calls = stage.calls_since(0);
+    let calls = fixture.iam_calls(0);
     let changes: Vec<_> = calls.iter().filter(|call| !is_read(call)).map(|call| call.action.as_str()).collect();
     assert_eq!(changes, ["CreatePolicy", "CreateRole", "AttachRolePolicy"]);
     let last = calls.iter().rposition(|call| !is_read(call)).unwrap_or_default();
     let reads = calls[..last].iter().filter(|call| is_read(call)).count();
     assert!(reads <= 4, "{calls:?}");
-    stage.operator.stop().await?;
-    Ok(())
+    fixture.finish().await
 }
 
 #[tokio::test]
 async fn looking_again_at_an_unchanged_object_writes_nothing_anywhere() -> Result<()> {
-    let stage = Stage::start(&["--drift-check-interval=1s"]).await?;
+    let fixture = Fixture::with(&["--log-filter=info"]).start().await?;
     let spec = "{tags: {team: a}, scope: {regions: [eu-west-1]}, description: for the audit}";
-    stage.env.apply_yaml(&stage.manifest("orders", "{app: shop}", spec)).await?;
-    stage.wait_ready("orders").await?;
-    // The reconcile that made it ready may still be telling so.
-    stage.wait_for_reconciles(stage.reconciles().await?).await?;
-    let version = stage.object("orders").await?["metadata"]["resourceVersion"].clone();
-    let (writes, mark) = (stage.writes().await?, stage.server.gate().last_seq());
-    let logged = stage.operator.log_text()?;
+    fixture.env.apply_yaml(&manifest(&fixture, "{app: shop}", spec)).await?;
+    fixture.wait_ready("orders").await?;
+    // The reconcile that made it ready may not have ended.
+    fixture.wait_for_reconciles(fixture.reconciles().await?).await?;
+    let version = fixture.with_managed_fields("orders").await?["metadata"]["resourceVersion"].clone();
+    let (writes, mark) = (fixture.kubernetes_writes().await?, fixture.mark());
+    let logged = fixture.operator()?.log_text()?;
 
-    stage.wait_for_reconciles(stage.reconciles().await? + 2.0).await?;
-    assert_eq!(stage.object("orders").await?["metadata"]["resourceVersion"], version);
-    stage.kubectl(&["annotate", "alep/orders", "auroralogexport.dev/reconcile-at=now"]).await?;
-    stage.wait_for_reconciles(stage.reconciles().await? + 2.0).await?;
+    fixture.wait_for_reconciles(fixture.reconciles().await? + 2.0).await?;
+    assert_eq!(fixture.with_managed_fields("orders").await?["metadata"]["resourceVersion"], version);
+    fixture.kubectl(&["annotate", "alep/orders", "auroralogexport.dev/reconcile-at=now"]).await?;
+    fixture.wait_for_reconciles(fixture.reconciles().await? + 2.0).await?;
 
-    assert_eq!(stage.writes().await?, writes);
-    let calls = stage.calls_since(mark);
-    assert!(!calls.is_empty(), "it looked");
+    assert_eq!(fixture.kubernetes_writes().await?, writes);
+    let calls = fixture.iam_calls(mark);
+    assert!(!calls.is_empty(), "there was no resync");
     assert!(calls.iter().all(is_read), "{calls:?}");
-    assert_eq!(stage.operator.log_text()?, logged, "in sync is nothing to log");
-    stage.operator.stop().await?;
-    Ok(())
+    assert_eq!(fixture.operator()?.log_text()?, logged, "an object in sync is logged");
+    fixture.finish().await
 }
 
 #[tokio::test]
 async fn gitops_tools_and_the_operator_never_conflict() -> Result<()> {
-    let stage = Stage::start(&["--drift-check-interval=1s"]).await?;
+    let fixture = Fixture::with(&[]).start().await?;
     let mut last = String::new();
     for round in 0..4 {
         let spec = format!("{{tags: {{round: '{round}'}}, description: round {round}, suspend: {}}}", round == 1);
-        last = stage.manifest("orders", &format!("{{round: '{round}', app: shop}}"), &spec);
-        stage.apply_as("argocd-controller", &last).await?;
-        // The same again, as a tool that reconciles does, while the operator is at work.
+        last = manifest(&fixture, &format!("{{round: '{round}', app: shop}}"), &spec);
+        fixture.apply_as("argocd-controller", &last).await?;
+        // The same again, as a tool that reconciles does, while the operator works.
         for _ in 0..3 {
-            stage.apply_as("argocd-controller", &last).await?;
+            fixture.apply_as("argocd-controller", &last).await?;
         }
         if round != 1 {
-            stage.wait_ready("orders").await?;
+            fixture.wait_ready("orders").await?;
         }
     }
-    let object = stage.object("orders").await?;
+    let object = fixture.with_managed_fields("orders").await?;
     let wanted: Value = serde_saphyr::from_str(&last)?;
     assert_eq!(object["spec"], wanted["spec"]);
     assert_eq!(object["metadata"]["labels"], wanted["metadata"]["labels"]);
@@ -293,9 +247,8 @@ async fn gitops_tools_and_the_operator_never_conflict() -> Result<()> {
         }
     }
     let managers: BTreeSet<_> = entries.iter().filter_map(|entry| entry["manager"].as_str()).collect();
-    assert_eq!(managers, BTreeSet::from(["argocd-controller", MANAGER]), "nobody writes under another name");
+    assert_eq!(managers, BTreeSet::from(["argocd-controller", MANAGER]), "another field manager");
 
     assert_eq!(object["status"]["observedGeneration"], json!(4), "each round is one generation");
-    stage.operator.stop().await?;
-    Ok(())
+    fixture.finish().await
 }

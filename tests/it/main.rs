@@ -23,15 +23,16 @@ mod compatibility;
 mod docs;
 mod emulators;
 mod faults;
+mod fixture;
 mod kubectl;
 mod laws;
 mod lifecycle;
 mod panics;
 mod pipeline;
 mod restore;
-mod scan;
 mod smoke;
 mod status_limits;
+mod sweep;
 mod tracing;
 
 use anyhow::{Result, anyhow};

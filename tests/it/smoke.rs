@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use aurora_log_export_operator::api::AuroraLogExportPolicy;
+use aurora_test_support::apply::manifest;
 use aurora_test_support::controlplane::{ControlPlane, ControlPlaneOptions};
 use aurora_test_support::paths::RunDir;
 use aurora_test_support::wait::{wait_for, wait_gone};
@@ -19,10 +20,7 @@ use crate::environment;
 async fn an_empty_spec_is_stored_as_written() -> Result<()> {
     let env = environment().await?;
     let namespace = env.namespace().await?;
-    env.apply_yaml(&format!(
-        "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata: {{name: a, namespace: {namespace}}}\nspec: {{}}\n"
-    ))
-    .await?;
+    env.apply_yaml(&manifest(&namespace, "a", "{}")).await?;
     let stored = env.kubectl(&["get", "alep", "a", "-n", &namespace, "-o", "jsonpath={.spec} {.status}"]).await?;
     assert_eq!(stored, r#"{} {"observedGeneration":-1}"#);
     Ok(())

@@ -1,19 +1,15 @@
-//! Lives that need every call to AWS that `deploy/aws` grants. What the calls of the whole suite ask leave for is recorded
-//! (`tests/support/src/calls.rs`) and held to `deploy/aws` by `cargo xtask ci --only simulator`; this test sees to it
-//! that none of them is missing there.
-
-use std::collections::BTreeMap;
+//! Every call to AWS that `deploy/aws` allows is made in the life of an object. The calls of the whole suite are recorded
+//! (`tests/support/src/calls.rs`) and compared with `deploy/aws` by `cargo xtask ci --only simulator`; with this test none of
+//! them is missing in the recording.
 
 use anyhow::{Context, Result, ensure};
-use aurora_test_support::iam_model::{CreatePolicy, CreateRole};
-use aurora_test_support::wait::wait_for;
+use aurora_test_support::iam_model::{CreatePolicy, CreateRole, Tags};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, LIMIT};
+use super::objects::{merge, of_account};
+use crate::fixture::{FULL_ACCESS, Fixture, PATH, RDS_TRUST, tags};
 
 const ID: &str = "111111111111";
-const PATH: &str = "/aurora-log-export/";
-const RDS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"rds.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 const LOGS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"logs:*","Resource":"*"}]}"#;
 
 /// Every call that the operator may change IAM with.
@@ -38,43 +34,33 @@ const WRITES: [&str; 18] = [
     "AssumeRole",
 ];
 
-/// The call that looks at a whole account.
-const SCAN: &str = "GetAccountAuthorizationDetails";
+/// The call that reads a whole account.
+const SWEEP: &str = "GetAccountAuthorizationDetails";
 
 #[tokio::test]
 async fn every_call_that_the_policy_for_aws_grants_is_made_in_the_life_of_an_object() -> Result<()> {
-    let bench = Bench::start(1, &[]).await?;
-    let ns = bench.ns().to_owned();
+    let fixture = Fixture::with(&[]).start().await?;
     let boundary = format!("arn:aws:iam::{ID}:policy/aurora-log-export-boundary");
-    plant(&bench, &ns)?;
+    plant(&fixture)?;
     let guardrails = json!({ "permissionsBoundary": boundary, "allowFullAccess": true, "allowAdoption": true });
-    let scanned = |how: &str| json!({ "assumeRole": { "externalId": "external-id" }, "guardrails": guardrails, "driftScan": how });
-    let account = bench.account("prod", ID, scanned("Bulk")).await?;
+    let swept = |how: &str| json!({ "assumeRole": { "externalId": "external-id" }, "guardrails": guardrails, "driftScan": how });
+    let account = fixture.account("prod", ID, swept("Bulk")).await?;
     let apply = async |name: &str, more: Value| -> Result<()> {
-        let mut spec = more;
-        spec["accountRef"] = json!({ "name": account });
-        bench.policy(&ns, name, spec).await?;
-        bench.wait_policy(&ns, name, "InSync").await?;
-        Ok(())
+        let mut spec = of_account(&account);
+        merge(&mut spec, more);
+        fixture.applied(name, spec).await.map(drop)
     };
     let (role, policy) = ("life-role", format!("arn:aws:iam::{ID}:policy{PATH}life-policy"));
     let named = |more: Value| {
         let mut spec = json!({ "roleName": role, "policyName": "life-policy" });
-        for (key, value) in more.as_object().into_iter().flatten() {
-            spec[key] = value.clone();
-        }
+        merge(&mut spec, more);
         spec
     };
-    // A life: made, edited in every field, pruned, switched both ways.
+    // A life: created, edited in every field, pruned, switched both ways.
     apply("life", named(json!({ "tags": { "team": "a" } }))).await?;
-    // Both ways to look for drift.
-    wait_for("a scan of the account", LIMIT, async || {
-        ensure!(bench.server.gate().counts().contains_key(SCAN), "no {SCAN} yet");
-        Ok(())
-    })
-    .await
-    .with_context(|| bench.log())?;
-    bench.account("prod", ID, scanned("PerResource")).await?;
+    // Both ways to detect drift.
+    fixture.eventually_true("a sweep", || Ok(fixture.aws.gate().counts().contains_key(SWEEP))).await?;
+    fixture.account("prod", ID, swept("PerResource")).await?;
     for region in ["eu-west-1", "eu-west-2", "eu-west-3", "eu-north-1", "eu-south-1", "eu-north-1"] {
         apply("life", named(json!({ "scope": { "regions": [region] }, "tags": { "team": region } }))).await?;
     }
@@ -83,65 +69,63 @@ async fn every_call_that_the_policy_for_aws_grants_is_made_in_the_life_of_an_obj
     apply("life", named(json!({ "attachmentPolicy": "Exclusive" }))).await?;
     // Drift of each kind.
     {
-        let shared = bench.server.world().account(ID);
+        let shared = fixture.aws.world().account(ID);
         let mut iam = shared.lock();
-        iam.update_assume_role_policy(role, RDS)?;
-        iam.put_role_permissions_boundary(role, "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess")?;
+        iam.update_assume_role_policy(role, RDS_TRUST)?;
+        iam.put_role_permissions_boundary(role, FULL_ACCESS)?;
         iam.put_role_policy(role, "inline", LOGS)?;
-        iam.attach_role_policy(role, "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess")?;
+        iam.attach_role_policy(role, FULL_ACCESS)?;
     }
-    wait_for("the drift to be repaired", LIMIT, async || {
-        let state = bench.snapshot(ID)["roles"][role].clone();
+    let repaired = || {
+        let state = fixture.snapshot(ID)["roles"][role].clone();
         let clean = state["boundary"] == boundary.as_str()
             && state["inline"] == json!({})
             && state["attached"] == json!([policy]);
         ensure!(clean, "{state}");
         Ok(())
-    })
-    .await
-    .with_context(|| bench.log())?;
-    // Taken over in each way that there is, and given up again.
-    for (name, _) in planted(&ns) {
+    };
+    fixture.eventually("the drift to be repaired", repaired).await?;
+    // Adopted in each way that there is, and deleted again.
+    for (name, _) in planted(&fixture) {
         let adoption = if name == "found" { "Always" } else { "Tagged" };
         let chosen = json!({ "roleName": format!("{name}-role"), "policyName": format!("{name}-policy"), "adoptionPolicy": adoption });
         apply(name, chosen).await.with_context(|| name.to_owned())?;
     }
-    bench.delete_policy(&ns, "life").await?;
-    for (name, _) in planted(&ns) {
-        bench.delete_policy(&ns, name).await?;
+    fixture.deleted("life").await?;
+    for (name, _) in planted(&fixture) {
+        fixture.deleted(name).await?;
     }
-    bench.delete_account(&account).await?;
+    fixture.account_deleted(&account).await?;
 
-    let calls = bench.server.gate().calls_since(0);
-    for action in WRITES.into_iter().chain([SCAN]) {
+    let calls = fixture.calls(0);
+    for action in WRITES.into_iter().chain([SWEEP]) {
         ensure!(calls.iter().any(|call| call.action == action && call.outcome == "OK"), "no life needed {action}");
     }
     Ok(())
 }
 
-/// What is taken over, by the first part of its names: what nobody owns and consents, what another cluster owned and
-/// consents, what nobody owns and was not asked.
-fn planted(ns: &str) -> [(&'static str, BTreeMap<String, String>); 3] {
-    let consent = |name: &str| ("auroralogexport.dev/adoptable-by".to_owned(), format!("bench/{ns}/{name}"));
-    let old = [("managed-by", "old"), ("cluster-uid", "old-uid"), ("owner", "old/owner")];
-    let old = old.map(|(key, value)| (format!("auroralogexport.dev/{key}"), value.to_owned()));
-    [
-        ("offered", BTreeMap::from([consent("offered")])),
-        ("inherited", old.into_iter().chain([consent("inherited")]).collect()),
-        ("found", BTreeMap::new()),
-    ]
+/// The resources that are adopted, by the first part of their names: without an owner and with consent, of another cluster
+/// and with consent, and without owner and consent.
+fn planted(fixture: &Fixture<'_>) -> [(&'static str, Tags); 3] {
+    let mut inherited = fixture.consent("inherited");
+    inherited.extend(tags(&[
+        ("auroralogexport.dev/managed-by", "old"),
+        ("auroralogexport.dev/cluster-uid", "old-uid"),
+        ("auroralogexport.dev/owner", "old/owner"),
+    ]));
+    [("offered", fixture.consent("offered")), ("inherited", inherited), ("found", Tags::new())]
 }
 
-/// The boundary, and a role and a policy for each way to take over.
-fn plant(bench: &Bench, ns: &str) -> Result<()> {
-    let shared = bench.server.world().account(ID);
+/// Creates the boundary, and a role and a policy for each way of adoption.
+fn plant(fixture: &Fixture<'_>) -> Result<()> {
+    let shared = fixture.aws.world().account(ID);
     let mut iam = shared.lock();
     iam.create_policy(&CreatePolicy {
         name: "aurora-log-export-boundary".into(),
         document: LOGS.into(),
         ..CreatePolicy::default()
     })?;
-    for (name, tags) in planted(ns) {
+    for (name, tags) in planted(fixture) {
         iam.create_policy(&CreatePolicy {
             name: format!("{name}-policy"),
             path: Some(PATH.into()),
@@ -152,7 +136,7 @@ fn plant(bench: &Bench, ns: &str) -> Result<()> {
         iam.create_role(&CreateRole {
             name: format!("{name}-role"),
             path: Some(PATH.into()),
-            trust: RDS.into(),
+            trust: RDS_TRUST.into(),
             tags,
             ..CreateRole::default()
         })?;

@@ -1,28 +1,28 @@
-//! Three accounts, two teams, one of them hostile: whatever it tries with every right that an editor has in its own
-//! namespace ends in a refusal, and nothing is written to AWS.
+//! Three accounts and two teams, one of them hostile: every attempt of a team with an editor's rights in its own namespace is
+//! refused, and nothing is written to AWS.
 //!
-//! `prod` is the good team's alone; `shared` is open to both and demands nothing of names, so that ownership alone
-//! protects; `sandbox` is the hostile team's, behind every guardrail. The operator's own account is open to nobody.
+//! `prod` is open to the good team only; `shared` is open to both and has no guardrails for names, so that ownership alone
+//! protects; `sandbox` is open to the hostile team, with every guardrail. The operator's own account is open to no team.
 
 use anyhow::{Context, Result, ensure};
-use aurora_test_support::iam_model::{CreatePolicy, CreateRole};
+use aurora_test_support::iam_model::{CreatePolicy, CreateRole, Tags};
 use aurora_test_support::wait::wait_for;
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, HUB, LIMIT};
+use super::objects::{merge, of_account};
+use crate::fixture::{ACCOUNT, Fixture, LIMIT, PATH, RDS_TRUST};
 
 const PROD: &str = "111111111111";
 const SHARED: &str = "222222222222";
 const SANDBOX: &str = "333333333333";
 
-const RDS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"rds.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 const LOGS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"logs:*","Resource":"*"}]}"#;
 
 struct Scene {
-    bench: Bench,
+    fixture: Fixture<'static>,
     good: String,
     hostile: String,
     /// A client with the hostile team's token.
@@ -33,11 +33,11 @@ struct Scene {
 }
 
 async fn scene() -> Result<Scene> {
-    let bench = Bench::start(2, &["--require-account-ref=true"]).await?;
-    let (good, hostile) = (bench.namespaces[0].clone(), bench.namespaces[1].clone());
-    let prod = bench.account("prod", PROD, json!({})).await?;
+    let fixture = Fixture::with(&["--require-account-ref=true"]).namespaces(2).start().await?;
+    let (good, hostile) = (fixture.namespaces[0].clone(), fixture.namespaces[1].clone());
+    let prod = fixture.account("prod", PROD, json!({})).await?;
     let both = json!({ "allowedNamespaces": { "names": [good, hostile] } });
-    let shared = bench.account("shared", SHARED, both).await?;
+    let shared = fixture.account("shared", SHARED, both).await?;
     let guarded = json!({
         "allowedNamespaces": { "names": [hostile] },
         "guardrails": {
@@ -47,28 +47,20 @@ async fn scene() -> Result<Scene> {
             "requiredTags": { "cost": "42" },
         },
     });
-    let sandbox = bench.account("sandbox", SANDBOX, guarded).await?;
+    let sandbox = fixture.account("sandbox", SANDBOX, guarded).await?;
 
-    // What was in AWS before: an administrator's role, one offered to somebody else, a boundary.
-    let world = bench.server.world();
-    for (name, tags) in
-        [("Admin", vec![]), ("Offered", vec![("auroralogexport.dev/adoptable-by", format!("bench/{good}/offered"))])]
-    {
-        let request = CreateRole {
-            name: name.into(),
-            path: Some("/aurora-log-export/".into()),
-            trust: RDS.into(),
-            tags: tags.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-            ..CreateRole::default()
-        };
+    // What is in AWS before: an administrator's role, a role offered to the good team, a boundary.
+    let world = fixture.aws.world();
+    for (name, tags) in [("Admin", Tags::new()), ("Offered", fixture.consent("offered"))] {
+        let (name, path, trust) = (name.into(), Some(PATH.into()), RDS_TRUST.into());
+        let request = CreateRole { name, path, trust, tags, ..CreateRole::default() };
         world.account(SHARED).lock().create_role(&request)?;
     }
     let boundary = CreatePolicy { name: "boundary".into(), document: LOGS.into(), ..CreatePolicy::default() };
     world.account(SANDBOX).lock().create_policy(&boundary)?;
     for (name, account) in [("orders", &prod), ("billing", &shared)] {
         let spec = json!({ "accountRef": { "name": account }, "roleName": format!("{name}-role"), "policyName": format!("{name}-policy") });
-        bench.policy(&good, name, spec).await?;
-        bench.wait_policy(&good, name, "InSync").await?;
+        fixture.applied(name, spec).await?;
     }
 
     let rights = format!(
@@ -77,15 +69,15 @@ async fn scene() -> Result<Scene> {
          roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: aurora-log-export-operator-editor}}\n\
          subjects: [{{kind: ServiceAccount, name: team, namespace: {hostile}}}]\n"
     );
-    bench.env.apply_yaml(&rights).await?;
-    let kubeconfig = bench.env.kubeconfig_for(&hostile, "team").await?;
-    let attacker = bench.env.client_for(&kubeconfig).await?;
-    Ok(Scene { bench, good, hostile, attacker, prod, shared, sandbox })
+    fixture.env.apply_yaml(&rights).await?;
+    let kubeconfig = fixture.env.kubeconfig_for(&hostile, "team").await?;
+    let attacker = fixture.env.client_for(&kubeconfig).await?;
+    Ok(Scene { fixture, good, hostile, attacker, prod, shared, sandbox })
 }
 
 impl Scene {
     fn all(&self) -> Vec<Value> {
-        [PROD, SHARED, SANDBOX, HUB].iter().map(|id| self.bench.snapshot(id)).collect()
+        [PROD, SHARED, SANDBOX, ACCOUNT].iter().map(|id| self.fixture.snapshot(id)).collect()
     }
 
     /// Applies an object with the hostile team's token.
@@ -121,18 +113,16 @@ async fn the_api_server_refuses_what_is_not_the_teams_business() -> Result<()> {
     let (good, hostile) = (scene.good.as_str(), scene.hostile.as_str());
     let own = json!({ "accountRef": { "name": scene.shared } });
     scene.attempt(scene.policy(hostile, "own", own), None).await.context("its own policy is its business")?;
-    scene.bench.wait_policy(hostile, "own", "InSync").await?;
-    let (before, mark) = (scene.all(), scene.bench.server.gate().last_seq());
+    scene.fixture.ready(&format!("{hostile}/own")).await?;
+    let (before, mark) = (scene.all(), scene.fixture.mark());
 
     let account = |name: &str| {
         json!({ "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AwsAccount", "metadata": { "name": name },
                 "spec": { "accountId": PROD, "allowedNamespaces": { "names": [hostile] } } })
     };
     let via = |account: &str, more: Value| {
-        let mut spec = json!({ "accountRef": { "name": account } });
-        for (key, value) in more.as_object().into_iter().flatten() {
-            spec[key] = value.clone();
-        }
+        let mut spec = of_account(account);
+        merge(&mut spec, more);
         spec
     };
     let mut forged = scene.policy(hostile, "own", Value::Null);
@@ -228,13 +218,13 @@ async fn the_api_server_refuses_what_is_not_the_teams_business() -> Result<()> {
         }
     }
     for (what, resource) in [("external ids", "awsaccounts.auroralogexport.dev"), ("the operator's token", "secrets")] {
-        let kubeconfig = scene.bench.env.kubeconfig_for(hostile, "team").await?;
-        let seen = scene.bench.env.kubectl_with(&kubeconfig, &["get", resource, "-A"], None).await;
+        let kubeconfig = scene.fixture.env.kubeconfig_for(hostile, "team").await?;
+        let seen = scene.fixture.env.kubectl_with(&kubeconfig, &["get", resource, "-A"], None).await;
         let error = seen.err().map(|error| format!("{error:#}")).unwrap_or_default();
         ensure!(error.contains("forbidden"), "{what}: {error}");
     }
-    // Whether a new name is free only IAM can say: an attempt to create is refused by it, and not counted.
-    let writes: Vec<_> = scene.bench.writes_since(mark).into_iter().filter(|call| call.executed).collect();
+    // Whether a new name is free is known to IAM only: a create that it refuses is not counted.
+    let writes: Vec<_> = scene.fixture.writes(mark).into_iter().filter(|call| call.executed).collect();
     assert!(writes.is_empty(), "{writes:#?}");
     assert_eq!(scene.all(), before);
     Ok(())
@@ -245,7 +235,7 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
     let scene = scene().await?;
     let hostile = scene.hostile.as_str();
     let good_owner = format!("{}/billing", scene.good);
-    let (before, mark) = (scene.all(), scene.bench.server.gate().last_seq());
+    let (before, mark) = (scene.all(), scene.fixture.mark());
     let (shared, sandbox) = (&scene.shared, &scene.sandbox);
     let fits = json!({ "regions": ["eu-west-1"], "logGroups": ["/aws/rds/cluster/*"] });
     let attempts: Vec<(&str, Option<&String>, Value, &str, &str)> = vec![
@@ -351,12 +341,12 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
             .with_context(|| format!("{name} is for the operator to refuse"))?;
     }
     for (name, _, _, reason, fragment) in &attempts {
-        let message = scene.bench.wait_policy(hostile, name, reason).await?;
+        let message = scene.fixture.refusal(&format!("{hostile}/{name}"), reason).await?;
         assert!(message.contains(fragment), "{name}: {message}");
     }
 
-    // The finalizer by hand, so that the deletion is taken for one that has something to remove.
-    let api = scene.bench.policies(hostile);
+    // With the finalizer set by hand, the operator handles these deletions as those of objects with AWS resources.
+    let api = scene.fixture.api_in(hostile);
     for name in ["role-tagged", "policy", "offered", "prod"] {
         let mut object = scene.policy(hostile, name, Value::Null);
         object.as_object_mut().context("an object")?.remove("spec");
@@ -377,15 +367,15 @@ async fn the_operator_refuses_what_the_api_server_lets_in() -> Result<()> {
         Ok(())
     })
     .await
-    .with_context(|| scene.bench.log())?;
+    .with_context(|| scene.fixture.log())?;
 
-    // Whether a new name is free only IAM can say: an attempt to create is refused by it, and not counted.
-    let writes: Vec<_> = scene.bench.writes_since(mark).into_iter().filter(|call| call.executed).collect();
+    // Whether a new name is free is known to IAM only: a create that it refuses is not counted.
+    let writes: Vec<_> = scene.fixture.writes(mark).into_iter().filter(|call| call.executed).collect();
     assert!(writes.is_empty(), "{writes:#?}");
     assert_eq!(scene.all(), before);
-    // And the good team never noticed.
+    // The good team is not affected.
     for name in ["orders", "billing"] {
-        scene.bench.wait_policy(&scene.good, name, "InSync").await?;
+        scene.fixture.ready(name).await?;
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! Every guardrail over the wire: its name in the message, and no AWS call for who breaks it.
+//! Every guardrail: its name is in the message, and an object that breaks it makes no AWS call.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use aurora_test_support::iam_model::CreatePolicy;
-use aurora_test_support::wait::wait_for;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::bench::{Bench, HUB, start_operator};
+use super::objects::merge;
+use crate::fixture::{ACCOUNT, Fixture, actions, is_service_linked};
 
 const ID: &str = "111111111111";
 
@@ -15,17 +15,17 @@ fn boundary() -> String {
 
 #[tokio::test]
 async fn each_guardrail_refuses_by_name_and_makes_no_aws_call() -> Result<()> {
-    let bench = Bench::start(1, &[]).await?;
+    let fixture = Fixture::with(&[]).start().await?;
     let guardrails = json!({
         "iamPath": "/exports/", "namePrefix": "team-", "requireNamespaceInName": true, "permissionsBoundary": boundary(),
         "allowFullAccess": false, "allowAdoption": false, "maxDeletionPolicy": "Retain",
         "requiredTags": { "cost": "42" }, "allowedRegions": ["eu-west-1"], "allowedLogGroups": ["/aws/rds/cluster/*"],
         "requireTrustProtection": true,
     });
-    let account = bench.account("prod", ID, json!({ "guardrails": guardrails })).await?;
+    let account = fixture.account("prod", ID, json!({ "guardrails": guardrails })).await?;
     let fits = json!({ "accountRef": { "name": account },
                        "scope": { "regions": ["eu-west-1"], "logGroups": ["/aws/rds/cluster/orders/*"] } });
-    let ns = bench.ns().to_owned();
+    let ns = fixture.namespace();
     let cases = [
         ("path", "iamPath", json!({ "rolePath": "/elsewhere/" })),
         ("policy-path", "iamPath", json!({ "policyPath": "/" })),
@@ -49,50 +49,37 @@ async fn each_guardrail_refuses_by_name_and_makes_no_aws_call() -> Result<()> {
     ];
     for (name, _, breach) in &cases {
         let mut spec = fits.clone();
-        for (key, value) in breach.as_object().into_iter().flatten() {
-            match (key.as_str(), value) {
-                (_, Value::Null) => drop(spec.as_object_mut().and_then(|spec| spec.remove(key))),
-                ("scope", Value::Object(inner)) => {
-                    for (key, value) in inner {
-                        spec["scope"][key] = value.clone();
-                    }
-                }
-                _ => spec[key] = value.clone(),
-            }
-        }
-        bench.policy(&ns, name, spec).await?;
+        merge(&mut spec, breach.clone());
+        fixture.apply(name, spec).await?;
     }
     for (name, guardrail, _) in &cases {
-        let message = bench.wait_policy(&ns, name, "NotPermitted").await?;
+        let message = fixture.refusal(name, "NotPermitted").await?;
         assert!(message.contains(&format!("(guardrail {guardrail})")), "{name}: {message}");
     }
-    // The account's own look for the service-linked role aside.
-    let calls: Vec<_> =
-        bench.iam_calls_since(0, ID).into_iter().filter(|call| call.resource != "AWSServiceRoleForRDS").collect();
-    assert!(calls.is_empty(), "{calls:?}");
+    // The account's own check for the service-linked role aside.
+    let calls: Vec<_> = fixture.calls_in(ID, 0).into_iter().filter(|call| !is_service_linked(call)).collect();
+    assert_eq!(calls, []);
     Ok(())
 }
 
 #[tokio::test]
 async fn what_guardrails_demand_is_there_without_being_asked_for() -> Result<()> {
-    let bench = Bench::start(1, &[]).await?;
+    let fixture = Fixture::with(&[]).start().await?;
     let request = CreatePolicy {
         name: "boundary".into(),
         document: r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"logs:*","Resource":"*"}]}"#
             .into(),
         ..CreatePolicy::default()
     };
-    bench.server.world().account(ID).lock().create_policy(&request)?;
+    fixture.aws.world().account(ID).lock().create_policy(&request)?;
     let guardrails = json!({
         "iamPath": "/exports/", "namePrefix": "team-", "permissionsBoundary": boundary(),
         "requiredTags": { "cost": "42" }, "defaultTags": { "env": "prod", "team": "platform" }, "maxDeletionPolicy": "Retain",
     });
-    let account = bench.account("prod", ID, json!({ "guardrails": guardrails })).await?;
-    let ns = bench.ns().to_owned();
+    let account = fixture.account("prod", ID, json!({ "guardrails": guardrails })).await?;
     let spec = json!({ "accountRef": { "name": account }, "tags": { "team": "orders" }, "roleName": "team-orders" });
-    bench.policy(&ns, "orders", spec).await?;
-    bench.wait_policy(&ns, "orders", "InSync").await?;
-    let role = bench.snapshot(ID)["roles"]["team-orders"].clone();
+    fixture.applied("orders", spec).await?;
+    let role = fixture.snapshot(ID)["roles"]["team-orders"].clone();
     assert_eq!(role["path"], "/exports/");
     assert_eq!(role["boundary"], boundary().as_str());
     assert_eq!(
@@ -100,101 +87,86 @@ async fn what_guardrails_demand_is_there_without_being_asked_for() -> Result<()>
         (&json!("42"), &json!("prod"), &json!("orders")),
         "{role}"
     );
-    let policy = bench.policies(&ns).get("orders").await?.status.unwrap_or_default().policy.unwrap_or_default();
-    assert!(policy.arn.contains(":policy/exports/team-"), "{}", policy.arn);
-    // Retained, though nothing in the object says so.
-    let (before, mark) = (bench.snapshot(ID), bench.server.gate().last_seq());
-    bench.delete_policy(&ns, "orders").await?;
-    assert_eq!(bench.snapshot(ID), before);
-    assert!(bench.writes_since(mark).is_empty());
+    let status = fixture.status("orders").await?;
+    assert!(status["policy"]["arn"].to_string().contains(":policy/exports/team-"), "{status}");
+    // Retained, without a `deletionPolicy` in the object.
+    let (before, mark) = (fixture.snapshot(ID), fixture.mark());
+    fixture.deleted("orders").await?;
+    assert_eq!(fixture.snapshot(ID), before);
+    assert!(fixture.writes(mark).is_empty());
     Ok(())
 }
 
 #[tokio::test]
 async fn an_object_that_had_delete_before_retain_was_demanded_is_retained() -> Result<()> {
-    let bench = Bench::start(1, &[]).await?;
-    let account = bench.account("prod", ID, json!({})).await?;
-    let ns = bench.ns().to_owned();
+    let fixture = Fixture::with(&[]).start().await?;
+    let account = fixture.account("prod", ID, json!({})).await?;
     let spec = json!({ "accountRef": { "name": account }, "deletionPolicy": "Delete" });
-    bench.policy(&ns, "orders", spec).await?;
-    bench.wait_policy(&ns, "orders", "InSync").await?;
-    bench.account("prod", ID, json!({ "guardrails": { "maxDeletionPolicy": "Retain" } })).await?;
-    let message = bench.wait_policy(&ns, "orders", "NotPermitted").await?;
+    fixture.applied("orders", spec).await?;
+    fixture.account("prod", ID, json!({ "guardrails": { "maxDeletionPolicy": "Retain" } })).await?;
+    let message = fixture.refusal("orders", "NotPermitted").await?;
     assert!(message.contains("guardrail maxDeletionPolicy"), "{message}");
-    let before = bench.snapshot(ID);
-    bench.delete_policy(&ns, "orders").await?;
-    assert_eq!(bench.snapshot(ID), before);
+    let before = fixture.snapshot(ID);
+    fixture.deleted("orders").await?;
+    assert_eq!(fixture.snapshot(ID), before);
     Ok(())
 }
 
 #[tokio::test]
 async fn who_breaks_a_new_guardrail_keeps_what_it_has_and_may_delete_it() -> Result<()> {
-    let bench = Bench::start(1, &[]).await?;
-    let account = bench.account("prod", ID, json!({ "guardrails": { "allowFullAccess": true } })).await?;
-    let ns = bench.ns().to_owned();
+    let fixture = Fixture::with(&[]).start().await?;
+    let account = fixture.account("prod", ID, json!({ "guardrails": { "allowFullAccess": true } })).await?;
     let spec = json!({ "accountRef": { "name": account }, "access": "FullAccess" });
-    bench.policy(&ns, "orders", spec).await?;
-    bench.wait_policy(&ns, "orders", "InSync").await?;
-    bench.account("prod", ID, json!({ "guardrails": { "allowFullAccess": false } })).await?;
-    bench.wait_policy(&ns, "orders", "NotPermitted").await?;
-    let mark = bench.server.gate().last_seq();
-    bench.delete_policy(&ns, "orders").await?;
-    assert_eq!(bench.holds(ID), (0, 0));
-    let deleted: Vec<_> = bench.writes_since(mark).into_iter().map(|call| call.action).collect();
-    assert_eq!(deleted, ["DetachRolePolicy", "DeleteRole"]);
+    fixture.applied("orders", spec).await?;
+    fixture.account("prod", ID, json!({ "guardrails": { "allowFullAccess": false } })).await?;
+    fixture.not_ready("orders", "NotPermitted").await?;
+    let mark = fixture.mark();
+    fixture.deleted("orders").await?;
+    assert_eq!(fixture.holds(ID), (0, 0));
+    assert_eq!(actions(fixture.writes(mark)), ["DetachRolePolicy", "DeleteRole"]);
     Ok(())
 }
 
 #[tokio::test]
 async fn an_object_made_again_under_old_names_owns_what_was_retained_under_them() -> Result<()> {
-    let bench = Bench::start(1, &[]).await?;
-    let ns = bench.ns().to_owned();
-    let account = bench.account("prod", ID, json!({})).await?;
+    let fixture = Fixture::with(&[]).start().await?;
+    let account = fixture.account("prod", ID, json!({})).await?;
     let spec = json!({ "accountRef": { "name": account }, "deletionPolicy": "Retain" });
-    bench.policy(&ns, "orders", spec.clone()).await?;
-    bench.wait_policy(&ns, "orders", "InSync").await?;
-    let made = bench.snapshot(ID);
-    bench.delete_policy(&ns, "orders").await?;
-    assert_eq!(bench.snapshot(ID), made);
-    let mark = bench.server.gate().last_seq();
-    // To anybody else it is somebody else's.
+    fixture.applied("orders", spec.clone()).await?;
+    let made = fixture.snapshot(ID);
+    fixture.deleted("orders").await?;
+    assert_eq!(fixture.snapshot(ID), made);
+    let mark = fixture.mark();
+    // For any other object it is a conflict.
     let role = made["roles"].as_object().and_then(|roles| roles.keys().next().cloned()).unwrap_or_default();
-    bench.policy(&ns, "other", json!({ "accountRef": { "name": account }, "roleName": role })).await?;
-    bench.wait_policy(&ns, "other", "Conflict").await?;
-    bench.policy(&ns, "orders", spec).await?;
-    bench.wait_policy(&ns, "orders", "InSync").await?;
-    let writes: Vec<_> = bench.writes_since(mark).into_iter().filter(|call| call.executed).collect();
+    fixture.apply("other", json!({ "accountRef": { "name": account }, "roleName": role })).await?;
+    fixture.not_ready("other", "Conflict").await?;
+    fixture.applied("orders", spec).await?;
+    let writes: Vec<_> = fixture.writes(mark).into_iter().filter(|call| call.executed).collect();
     assert!(writes.is_empty(), "{writes:?}");
-    assert_eq!(bench.snapshot(ID), made);
+    assert_eq!(fixture.snapshot(ID), made);
     Ok(())
 }
 
 #[tokio::test]
 async fn the_operators_flags_hold_where_no_account_stands_between() -> Result<()> {
-    let mut bench = Bench::start(1, &["--allow-full-access=false"]).await?;
-    let ns = bench.ns().to_owned();
-    bench.policy(&ns, "full", json!({ "access": "FullAccess" })).await?;
-    bench.policy(&ns, "adopt", json!({ "adoptionPolicy": "Always" })).await?;
-    bench.policy(&ns, "publish", json!({ "outputs": { "configMapRef": { "name": "out" } } })).await?;
+    let mut fixture = Fixture::with(&["--allow-full-access=false"]).start().await?;
+    fixture.apply("full", json!({ "access": "FullAccess" })).await?;
+    fixture.apply("adopt", json!({ "adoptionPolicy": "Always" })).await?;
+    fixture.apply("publish", json!({ "outputs": { "configMapRef": { "name": "out" } } })).await?;
     for (name, flag) in
         [("full", "--allow-full-access"), ("adopt", "--allow-adopt-existing"), ("publish", "--enable-outputs")]
     {
-        let message = bench.wait_policy(&ns, name, "NotPermitted").await?;
+        let message = fixture.refusal(name, "NotPermitted").await?;
         assert!(message.contains(flag), "{name}: {message}");
     }
-    let next = start_operator(bench.env, &bench.namespaces, &bench.server, &["--require-account-ref=true"]).await?;
-    std::mem::replace(&mut bench.operator, next).stop().await?;
-    bench.policy(&ns, "plain", json!({})).await?;
-    let message = bench.wait_policy(&ns, "plain", "NotPermitted").await?;
+    fixture.restart_with(&["--require-account-ref=true"]).await?;
+    fixture.apply("plain", json!({})).await?;
+    let message = fixture.refusal("plain", "NotPermitted").await?;
     assert!(message.contains("--require-account-ref"), "{message}");
-    assert!(bench.iam_calls_since(0, HUB).is_empty());
-    // Without the flag it is let in, by nobody's doing in Kubernetes.
-    let next = start_operator(bench.env, &bench.namespaces, &bench.server, &[]).await?;
-    std::mem::replace(&mut bench.operator, next).stop().await?;
-    bench.wait_policy(&ns, "plain", "InSync").await?;
-    wait_for("the role", super::bench::LIMIT, async || {
-        ensure!(bench.holds(HUB).1 >= 1, "no role");
-        Ok(())
-    })
-    .await
+    assert!(fixture.calls_in(ACCOUNT, 0).is_empty());
+    // Without the flag it is permitted; nothing changes in Kubernetes.
+    fixture.restart_with(&[]).await?;
+    fixture.ready("plain").await?;
+    fixture.eventually_true("the role", || Ok(fixture.holds(ACCOUNT).1 >= 1)).await
 }

@@ -1,14 +1,14 @@
-//! Many AWS accounts, many teams: who may work where, and what happens to an account that fails.
+//! Several AWS accounts and teams: permissions, isolation, and accounts that fail.
 
 mod admission;
 mod aws_calls;
-mod bench;
 mod credentials;
 mod escalation;
 mod guardrails;
 mod identity;
 mod isolation;
 mod lifecycle;
+mod objects;
 mod rbac;
 mod roles;
 mod selection;

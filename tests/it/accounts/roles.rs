@@ -1,4 +1,4 @@
-//! The roles that `deploy/` offers to people, on the real API server: what each may do, and who gets nothing by accident.
+//! The roles for users in `deploy/`, on the real API server: what each of them allows, and that other roles do not.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,11 @@ use anyhow::{Result, ensure};
 use aurora_test_support::wait::wait_for;
 use serde_json::{Value, json};
 
-use super::bench::{Bench, LIMIT};
+use super::objects::of_account;
+use crate::fixture::{Fixture, LIMIT};
 
-/// A person in a namespace, by a token of their own.
-async fn person(bench: &Bench, namespace: &str, name: &str, binding: &str, role: &str) -> Result<PathBuf> {
+/// Creates a ServiceAccount with this role, and a kubeconfig with its token.
+async fn person(fixture: &Fixture<'_>, namespace: &str, name: &str, binding: &str, role: &str) -> Result<PathBuf> {
     let unique = format!("{name}-{namespace}");
     let scope = if binding == "RoleBinding" { format!(", namespace: {namespace}") } else { String::new() };
     let yaml = format!(
@@ -18,8 +19,8 @@ async fn person(bench: &Bench, namespace: &str, name: &str, binding: &str, role:
          roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}\n\
          subjects: [{{kind: ServiceAccount, name: {name}, namespace: {namespace}}}]\n"
     );
-    bench.env.apply_yaml(&yaml).await?;
-    bench.env.kubeconfig_for(namespace, name).await
+    fixture.env.apply_yaml(&yaml).await?;
+    fixture.env.kubeconfig_for(namespace, name).await
 }
 
 /// Requests of each kind, as kubectl arguments and text for `-f -`.
@@ -73,12 +74,12 @@ fn requests(own: &str, other: &str, account: &str) -> Vec<(&'static str, Vec<Str
     ]
 }
 
-/// Which of the requests are let in.
-async fn let_in(bench: &Bench, kubeconfig: &std::path::Path, account: &str) -> Result<Vec<&'static str>> {
+/// The requests that are allowed.
+async fn let_in(fixture: &Fixture<'_>, kubeconfig: &std::path::Path, account: &str) -> Result<Vec<&'static str>> {
     let mut allowed = Vec::new();
-    for (what, arguments, text) in requests(&bench.namespaces[0], &bench.namespaces[1], account) {
+    for (what, arguments, text) in requests(&fixture.namespaces[0], &fixture.namespaces[1], account) {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        match bench.env.kubectl_with(kubeconfig, &arguments, text.as_deref()).await {
+        match fixture.env.kubectl_with(kubeconfig, &arguments, text.as_deref()).await {
             Ok(_) => allowed.push(what),
             Err(error) => {
                 let said = format!("{error:#}").to_lowercase();
@@ -96,46 +97,45 @@ async fn let_in(bench: &Bench, kubeconfig: &std::path::Path, account: &str) -> R
 
 #[tokio::test]
 async fn admins_editors_and_viewers_may_do_what_the_docs_say_and_no_more() -> Result<()> {
-    let bench = Bench::start(2, &[]).await?;
-    let ns = bench.ns().to_owned();
-    let account = bench.account("prod", "111111111111", json!({})).await?;
-    bench.policy(&ns, "orders", json!({ "accountRef": { "name": account } })).await?;
-    bench.wait_policy(&ns, "orders", "InSync").await?;
-    let looks = ["read own", "watch own"];
-    let edits = [&looks[..], &["create own", "edit own", "delete own"]].concat();
+    let fixture = Fixture::with(&[]).namespaces(2).start().await?;
+    let ns = fixture.namespace();
+    let account = fixture.account("prod", "111111111111", json!({})).await?;
+    fixture.applied("orders", of_account(&account)).await?;
+    let reads = ["read own", "watch own"];
+    let edits = [&reads[..], &["create own", "edit own", "delete own"]].concat();
     let rules =
         ["read others", "create for others", "read accounts", "create accounts", "open accounts", "delete accounts"];
     let cases = [
-        ("viewer", "RoleBinding", looks.to_vec()),
+        ("viewer", "RoleBinding", reads.to_vec()),
         ("editor", "RoleBinding", edits.clone()),
         ("admin", "ClusterRoleBinding", [&edits[..], &rules].concat()),
     ];
     for (who, binding, expected) in cases {
         let role = format!("aurora-log-export-operator-{who}");
-        let kubeconfig = person(&bench, &ns, who, binding, &role).await?;
-        // The API server hears of a binding by a watch of its own.
+        let kubeconfig = person(&fixture, ns, who, binding, &role).await?;
+        // The API server learns of a binding by a watch.
         wait_for(&format!("the rights of {who}"), LIMIT, async || {
-            bench.env.kubectl_with(&kubeconfig, &["get", "auroralogexportpolicies", "-n", &ns], None).await
+            fixture.env.kubectl_with(&kubeconfig, &["get", "auroralogexportpolicies", "-n", ns], None).await
         })
         .await?;
-        assert_eq!(let_in(&bench, &kubeconfig, &account).await?, expected, "{who}");
+        assert_eq!(let_in(&fixture, &kubeconfig, &account).await?, expected, "{who}");
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn the_built_in_roles_of_a_namespace_give_no_right_to_our_kinds() -> Result<()> {
-    let bench = Bench::start(2, &[]).await?;
-    let ns = bench.ns().to_owned();
-    bench.policy(&ns, "orders", json!({ "suspend": true })).await?;
+    let fixture = Fixture::with(&[]).namespaces(2).start().await?;
+    let ns = fixture.namespace();
+    fixture.apply("orders", json!({ "suspend": true })).await?;
     for role in ["view", "edit", "admin"] {
-        let kubeconfig = person(&bench, &ns, role, "RoleBinding", role).await?;
-        // What is aggregated into it is there, so that its rights are what they are in any cluster.
+        let kubeconfig = person(&fixture, ns, role, "RoleBinding", role).await?;
+        // Wait until the aggregated rules are there, as in any cluster.
         wait_for(&format!("the rights of {role}"), LIMIT, async || {
-            bench.env.kubectl_with(&kubeconfig, &["get", "configmaps", "-n", &ns], None).await.map(|_| ())
+            fixture.env.kubectl_with(&kubeconfig, &["get", "configmaps", "-n", ns], None).await.map(|_| ())
         })
         .await?;
-        let ours = let_in(&bench, &kubeconfig, "any").await?;
+        let ours = let_in(&fixture, &kubeconfig, "any").await?;
         let expected: &[&str] = match role {
             "view" => &[],
             _ => &["read secrets"],

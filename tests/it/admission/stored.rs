@@ -1,37 +1,31 @@
-//! What was stored before a rule existed: the operator says what is wrong with it and goes on with the rest.
+//! Objects that were stored before a rule existed: the operator reports what is wrong with them, and the other objects are
+//! not affected.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::api::AuroraLogExportPolicy;
-use aurora_test_support::apply;
 use aurora_test_support::controlplane::{ControlPlane, ControlPlaneOptions};
-use aurora_test_support::operator::{Operator, OperatorOptions};
-use aurora_test_support::paths::{RunDir, workspace};
+use aurora_test_support::paths::RunDir;
 use aurora_test_support::wait::{wait_for, wait_gone};
-use aurora_test_support::{kubeconfig, moto};
+use aurora_test_support::{apply, kubeconfig};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceValidation, JSONSchemaProps,
 };
 use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::policy;
 use crate::emulators::aws;
-use crate::environment;
+use crate::fixture::{ACCOUNT, LIMIT, condition, operator_in};
 
-const LIMIT: Duration = Duration::from_mins(1);
-
-/// A control plane of its own, whose CRD took anything when these objects were made, and is the shipped one by now.
+/// A control plane with these objects, which were created under a CRD without rules, and with the shipped CRD.
 async fn cluster_with(dir: &Path, manifests: &[String]) -> Result<(ControlPlane, Client)> {
     let control_plane = ControlPlane::start(dir, ControlPlaneOptions::default()).await?;
     let client = kubeconfig::client(control_plane.kubeconfig().clone()).await?;
-    let mut shipped = Vec::new();
-    for file in ["auroralogexportpolicies.yaml", "awsaccounts.yaml"] {
-        shipped.extend(apply::parse(&std::fs::read_to_string(workspace().join("crds").join(file))?)?);
-    }
+    let shipped = apply::shipped_crds()?;
     let relaxed = shipped.iter().map(relaxed).collect::<Result<Vec<_>>>()?;
     apply::apply_crds(&client, "aurora-test", &relaxed).await?;
     for manifest in manifests {
@@ -68,24 +62,19 @@ fn relaxed(crd: &DynamicObject) -> Result<DynamicObject> {
 
 /// The objects without their types: what is stored may not fit them.
 fn objects(client: &Client) -> Api<DynamicObject> {
-    let gvk = kube::api::GroupVersionKind::gvk("auroralogexport.dev", "v1alpha1", "AuroraLogExportPolicy");
-    let resource = kube::api::ApiResource::from_gvk_with_plural(&gvk, "auroralogexportpolicies");
-    Api::namespaced_with(client.clone(), "default", &resource)
+    Api::namespaced_with(client.clone(), "default", &ApiResource::erase::<AuroraLogExportPolicy>(&()))
 }
 
 async fn ready(client: &Client, name: &str) -> Result<Value> {
     let object = objects(client).get(name).await?;
-    let conditions = object.data["status"]["conditions"].as_array();
-    let found = conditions.into_iter().flatten().find(|it| it["type"] == "Ready");
-    found.cloned().with_context(|| format!("no condition Ready: {}", object.data))
+    condition(&object.data["status"], "Ready").cloned().with_context(|| format!("no condition Ready: {}", object.data))
 }
 
 #[tokio::test]
 async fn an_object_stored_before_a_rule_existed_is_reported_and_disturbs_no_other() -> Result<()> {
-    let env = environment().await?;
     let run = RunDir::create()?;
-    // Not among them: values of a wrong type that a CEL rule looks at. The API server then refuses every write to the
-    // object, of anybody, until that field is corrected.
+    // Without values of a wrong type in a field that a CEL rule reads: the API server refuses every write to such an object
+    // until that field is corrected.
     let bad = [
         ("wrong-type", "description: 7", "spec.description"),
         ("wrong-shape", "trust: {sourceArns: cluster}", "spec.trust.sourceArns"),
@@ -99,13 +88,8 @@ async fn an_object_stored_before_a_rule_existed_is_reported_and_disturbs_no_othe
     let mut manifests: Vec<_> = bad.iter().map(|(name, spec, _)| policy("default", name, spec)).collect();
     manifests.push(policy("default", "good", "{}"));
     let (control_plane, client) = cluster_with(run.path(), &manifests).await?;
-    let server = aws()?;
-    server.world().add_key(moto::ACCESS_KEY, "123456789012");
-    let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
-        .arguments(["--cluster-name=stored", "--log-filter=info,aurora_log_export_operator=debug"])
-        .aws_endpoint(&server.url());
-    options.kubeconfig = Some(control_plane.kubeconfig_path());
-    let operator = Operator::start(env, options).await?;
+    let server = aws(ACCOUNT)?;
+    let operator = operator_in(&control_plane, &server, &["--cluster-name=stored"]).await?;
 
     wait_for("the good object to be ready", LIMIT, async || {
         let ready = ready(&client, "good").await?;
@@ -128,10 +112,10 @@ async fn an_object_stored_before_a_rule_existed_is_reported_and_disturbs_no_othe
     let calls = server.gate().calls_since(0);
     ensure!(
         calls.iter().filter(|call| call.action.starts_with("Create")).count() == 2,
-        "only the good object makes anything: {calls:?}"
+        "only the good object has resources: {calls:?}"
     );
 
-    // Nor do they delay what comes later.
+    // They do not delay later objects.
     let began = Instant::now();
     apply::apply(&client, "aurora-test", &apply::parse(&policy("default", "late", "{}"))?).await?;
     wait_for("the late object to be ready", LIMIT, async || {
@@ -144,7 +128,7 @@ async fn an_object_stored_before_a_rule_existed_is_reported_and_disturbs_no_othe
     println!("a sound object beside unreadable ones was ready after {took:?}");
     ensure!(took < Duration::from_secs(4), "{took:?}");
 
-    // Corrected, it is as any other, with nothing left of the complaint.
+    // A corrected object becomes ready.
     let objects = objects(&client);
     for (name, corrected) in
         [("wrong-shape", json!({ "trust": null })), ("twice", json!({ "scope": { "regions": ["eu-west-1"] } }))]
@@ -153,10 +137,9 @@ async fn an_object_stored_before_a_rule_existed_is_reported_and_disturbs_no_othe
         objects.patch(name, &PatchParams::default(), &patch).await?;
         wait_for(&format!("{name} to be ready"), LIMIT, async || {
             let object = objects.get(name).await?;
-            let conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
-            let of = |type_: &str| conditions.iter().find(|it| it["type"] == type_);
-            ensure!(of("Ready").is_some_and(|ready| ready["status"] == "True"), "{conditions:?}");
-            ensure!(of("Stalled").is_none(), "{conditions:?}");
+            let status = &object.data["status"];
+            ensure!(condition(status, "Ready").is_some_and(|ready| ready["status"] == "True"), "{status}");
+            ensure!(condition(status, "Stalled").is_none(), "{status}");
             Ok(())
         })
         .await
@@ -168,19 +151,13 @@ async fn an_object_stored_before_a_rule_existed_is_reported_and_disturbs_no_othe
 
 #[tokio::test]
 async fn an_object_that_became_unreadable_is_kept_until_it_is_abandoned() -> Result<()> {
-    let env = environment().await?;
     let run = RunDir::create()?;
-    // It has the finalizer: policy and role were made when the spec still could be read.
+    // It has the finalizer: policy and role were created while the spec could be read.
     let manifest = policy("default", "orders", "description: 7")
         .replace("namespace: default}", "namespace: default, finalizers: [auroralogexport.dev/cleanup]}");
     let (control_plane, client) = cluster_with(run.path(), &[manifest]).await?;
-    let server = aws()?;
-    server.world().add_key(moto::ACCESS_KEY, "123456789012");
-    let mut options = OperatorOptions::new(env!("CARGO_BIN_EXE_aurora-log-export-operator"))
-        .arguments(["--cluster-name=stored", "--log-filter=info,aurora_log_export_operator=debug"])
-        .aws_endpoint(&server.url());
-    options.kubeconfig = Some(control_plane.kubeconfig_path());
-    let operator = Operator::start(env, options).await?;
+    let server = aws(ACCOUNT)?;
+    let operator = operator_in(&control_plane, &server, &["--cluster-name=stored"]).await?;
     let objects = objects(&client);
     objects.delete("orders", &DeleteParams::default()).await?;
     let condition = wait_for("the deletion to be held", LIMIT, async || {

@@ -2,16 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use aurora_test_support::environment::Environment;
-use aurora_test_support::kubeconfig;
+use aurora_test_support::apply::manifest;
 use aurora_test_support::paths::workspace;
 use aurora_test_support::ports::free_port;
 use serde_json::Value;
 
-use super::{BINARY, Cli, Outcome, directory, iam};
+use super::{BINARY, Cli, Outcome, directory, iam, kubeconfig_of_closed_port, write_manifest};
 use crate::environment;
 
 #[tokio::test]
@@ -86,11 +84,7 @@ async fn errors_are_one_sentence_on_stderr_with_the_next_step() -> Result<()> {
     let env = environment().await?;
     let server = iam()?;
     let dir = directory(env, &env.namespace().await?)?;
-    let file = |name: &str, text: &str| -> Result<String> {
-        let path = dir.join(name);
-        std::fs::write(&path, text)?;
-        Ok(path.display().to_string())
-    };
+    let file = |name: &str, text: &str| write_manifest(&dir, name, text);
     let broken = file("broken.yaml", "kind: AuroraLogExportPolicy\n  spec: {\n")?;
     let other = file("other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")?;
     let nameless = file("nameless.yaml", "kind: AuroraLogExportPolicy\nspec: {}\n")?;
@@ -98,7 +92,7 @@ async fn errors_are_one_sentence_on_stderr_with_the_next_step() -> Result<()> {
     let cli = Cli::new(env, &server.url());
     let nowhere = format!("http://127.0.0.1:{}", free_port()?);
     let nobody = Cli::new(env, &nowhere).env("HTTPS_PROXY", &nowhere);
-    let closed = kubeconfig_of_a_closed_port(env, &dir)?;
+    let closed = kubeconfig_of_closed_port(env, &dir)?;
     let unreachable = Cli::new(env, &server.url()).env("KUBECONFIG", &closed);
     for (cli, arguments, parts) in [
         (&cli, &["plan"][..], &["give NAMESPACE/NAME, --all, or -f FILE"][..]),
@@ -202,16 +196,6 @@ fn no_trace(outcome: &Outcome) {
     }
 }
 
-fn kubeconfig_of_a_closed_port(env: &Environment, dir: &Path) -> Result<String> {
-    let mut config = kubeconfig::read(env.kubeconfig())?;
-    for cluster in config.clusters.iter_mut().filter_map(|entry| entry.cluster.as_mut()) {
-        cluster.server = Some(format!("https://127.0.0.1:{}", free_port()?));
-    }
-    let path = dir.join("closed.kubeconfig");
-    kubeconfig::write(&config, &path)?;
-    Ok(path.display().to_string())
-}
-
 #[tokio::test]
 async fn as_kubectl_alep_it_takes_kubectls_flags() -> Result<()> {
     let env = environment().await?;
@@ -220,10 +204,7 @@ async fn as_kubectl_alep_it_takes_kubectls_flags() -> Result<()> {
     let dir = directory(env, &first)?;
     symlink(BINARY, dir.join("kubectl-alep"))?;
     for namespace in [&first, &second] {
-        env.apply_yaml(&format!(
-            "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata: {{name: orders, namespace: {namespace}}}\nspec: {{}}\n"
-        ))
-        .await?;
+        env.apply_yaml(&manifest(namespace, "orders", "{}")).await?;
     }
     let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default());
     let kubectl = Cli::new(env, &server.url()).env("PATH", &path).program(env.kubectl_path());

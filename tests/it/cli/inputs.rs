@@ -3,17 +3,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
+use aurora_test_support::apply::manifest;
 use aurora_test_support::ports::free_port;
 use serde_json::{Value, json};
 
-use super::{BINARY, Cli, directory, iam};
+use super::{BINARY, Cli, directory, iam, write_manifest};
 use crate::environment;
-
-fn manifest(namespace: &str, name: &str, spec: &str) -> String {
-    format!(
-        "---\napiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
-    )
-}
 
 /// The objects of a plan in JSON.
 fn planned(plan: &Value) -> Result<BTreeSet<String>> {
@@ -32,11 +27,7 @@ async fn plan_takes_files_directories_standard_input_and_objects_of_the_cluster(
     let server = iam()?;
     let dir = directory(env, &namespace)?.join("manifests");
     std::fs::create_dir(&dir)?;
-    let file = |name: &str, text: &str| -> Result<String> {
-        let path = dir.join(name);
-        std::fs::write(&path, text)?;
-        Ok(path.display().to_string())
-    };
+    let file = |name: &str, text: &str| write_manifest(&dir, name, text);
     let one = file("one.yaml", &manifest(&namespace, "one", "{}"))?;
     let list = json!({ "kind": "List", "items": [{
         "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AuroraLogExportPolicy",

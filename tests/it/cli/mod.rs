@@ -13,16 +13,17 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use aurora_test_support::calls;
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::moto::ACCESS_KEY;
+use aurora_test_support::ports::free_port;
+use aurora_test_support::{calls, kubeconfig};
 use serde_json::Value;
-
-use crate::emulators::aws;
 use tokio::process::Command;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_aurora-log-export-operator");
+use crate::emulators::aws;
+use crate::fixture::BINARY;
+
 const ACCOUNT: &str = "123456789012";
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -116,9 +117,21 @@ impl Cli {
 
 /// An IAM of the test's own, with one account.
 fn iam() -> Result<Server> {
-    let server = aws()?;
-    server.world().add_key(ACCESS_KEY, ACCOUNT);
-    Ok(server)
+    aws(ACCOUNT)
+}
+
+/// Writes a kubeconfig for an API server that accepts no connections; returns its path.
+fn kubeconfig_of_closed_port(env: &Environment, dir: &Path) -> Result<String> {
+    let closed = format!("https://127.0.0.1:{}", free_port()?);
+    let path = kubeconfig::redirect(env.kubeconfig(), &closed, dir.join("closed.kubeconfig"))?;
+    Ok(path.display().to_string())
+}
+
+/// Writes manifests into a file; returns its path.
+fn write_manifest(dir: &Path, file: &str, text: impl AsRef<[u8]>) -> Result<String> {
+    let path = dir.join(file);
+    std::fs::write(&path, text)?;
+    Ok(path.display().to_string())
 }
 
 /// A directory of the test's own under the run's.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result, ensure};
+use aurora_test_support::apply::manifest;
 use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::iam_model::{Action, CreatePolicy, CreateRole, Iam, Tags};
 use aurora_test_support::operator::{Operator, OperatorOptions};
@@ -11,8 +12,9 @@ use aurora_test_support::wait::wait_for;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::{ACCOUNT, BINARY, Cli, LIMIT, directory, iam};
+use super::{ACCOUNT, BINARY, Cli, LIMIT, directory, iam, write_manifest};
 use crate::environment;
+use crate::fixture::tags;
 
 const CLUSTER: &str = "planned";
 const CASES: usize = 100;
@@ -33,13 +35,11 @@ impl Stage {
     }
 
     fn ownership(&self, case: usize) -> Tags {
-        [
-            ("auroralogexport.dev/managed-by", CLUSTER.to_owned()),
-            ("auroralogexport.dev/cluster-uid", self.uid.clone()),
-            ("auroralogexport.dev/owner", format!("{}/c{case}", self.namespace)),
-        ]
-        .map(|(key, value)| (key.to_owned(), value))
-        .into()
+        tags(&[
+            ("auroralogexport.dev/managed-by", CLUSTER),
+            ("auroralogexport.dev/cluster-uid", &self.uid),
+            ("auroralogexport.dev/owner", &format!("{}/c{case}", self.namespace)),
+        ])
     }
 
     fn some<T: Clone>(&mut self, items: &[T]) -> T {
@@ -137,10 +137,7 @@ impl Stage {
     }
 
     fn manifest(&self, case: usize, spec: &Value) -> String {
-        format!(
-            "---\napiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata: {{name: c{case}, namespace: {}}}\nspec: {spec}\n",
-            self.namespace
-        )
+        manifest(&self.namespace, &format!("c{case}"), spec)
     }
 
     /// The writes that took effect since a mark.
@@ -319,14 +316,7 @@ async fn plan_shows_each_statement_and_tells_changes_by_its_exit_code() -> Resul
         .env("ALEP_CLUSTER_NAME", CLUSTER)
         .env("ALEP_CLUSTER_UID", "uid");
     let dir = directory(env, &namespace)?;
-    let file = |name: &str, spec: &str| -> Result<String> {
-        let path = dir.join(name);
-        let text = format!(
-            "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata: {{name: {name}, namespace: shop}}\nspec: {spec}\n"
-        );
-        std::fs::write(&path, text)?;
-        Ok(path.display().to_string())
-    };
+    let file = |name: &str, spec: &str| write_manifest(&dir, name, manifest("shop", name, spec));
     let good = file("orders", "{}")?;
     let shown = cli.ok(&["plan", "-f", &good]).await?;
     for part in [
@@ -368,18 +358,10 @@ async fn two_new_manifests_that_claim_one_name_are_told_apart() -> Result<()> {
     let namespace = env.namespace().await?;
     let server = iam()?;
     let cli = Cli::new(env, &server.url()).env("ALEP_CLUSTER_NAME", CLUSTER);
-    env.apply_yaml(&format!(
-        "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata: {{name: z, namespace: {namespace}}}\nspec: {{roleName: {namespace}-one}}\n"
-    ))
-    .await?;
-    let file = directory(env, &namespace)?.join("late.yaml");
-    std::fs::write(
-        &file,
-        format!(
-            "kind: AuroraLogExportPolicy\nmetadata: {{name: a, namespace: {namespace}}}\nspec: {{roleName: {namespace}-ONE}}\n"
-        ),
-    )?;
-    let plan = cli.json(&["plan", "-f", &file.display().to_string(), "-o", "json"]).await?;
+    env.apply_yaml(&manifest(&namespace, "z", json!({ "roleName": format!("{namespace}-one") }))).await?;
+    let late = manifest(&namespace, "a", json!({ "roleName": format!("{namespace}-ONE") }));
+    let file = write_manifest(&directory(env, &namespace)?, "late.yaml", late)?;
+    let plan = cli.json(&["plan", "-f", &file, "-o", "json"]).await?;
     assert_eq!(plan["objects"][0]["reason"], "Conflict", "{plan}");
     let message = plan["objects"][0]["message"].as_str().unwrap_or_default();
     assert!(message.contains(&format!("{namespace}/z")), "{message}");

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use aurora_test_support::apply::manifest;
 use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
 use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::iam_model::{CreatePolicy, CreateRole, Tags};
 use aurora_test_support::paths::workspace;
 use serde_json::json;
 
-use super::{ACCOUNT, BINARY, Cli, Outcome, directory, iam};
+use super::{ACCOUNT, BINARY, Cli, Outcome, directory, iam, write_manifest};
 use crate::environment;
 
 const ESCAPE: char = '\u{1b}';
@@ -62,20 +63,14 @@ const EVERY: Duration = Duration::from_secs(5);
 
 /// Every call of this action takes so long.
 fn slow(server: &Server, action: &str, ms: u64) {
-    let rule = Rule::new(Effect::Latency { ms, jitter_ms: 0 }, &[action]);
+    let rule = Rule::new(Effect::Latency { ms }, &[action]);
     server.gate().set_faults(FaultPlan::of(1, vec![rule]));
 }
 
 /// A file with so many manifests.
 fn manifests(dir: &std::path::Path, count: usize) -> Result<String> {
-    let one = |number| {
-        format!(
-            "---\napiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata: {{name: o{number}, namespace: shop}}\nspec: {{}}\n"
-        )
-    };
-    let path = dir.join(format!("{count}.yaml"));
-    std::fs::write(&path, (0..count).map(one).collect::<String>())?;
-    Ok(path.display().to_string())
+    let all: String = (0..count).map(|number| manifest("shop", &format!("o{number}"), "{}")).collect();
+    write_manifest(dir, &format!("{count}.yaml"), all)
 }
 
 /// A command line that plans without a cluster.

@@ -120,7 +120,7 @@ async fn run(env: &Environment, aws: &Path, page: &Page) -> Result<String> {
     let namespaces = ["shop", "aurora-log-export-system"]
         .map(|it| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {it}}}\n---\n"));
     env.apply_yaml(&namespaces.concat()).await?;
-    let server = crate::emulators::aws()?;
+    let server = crate::emulators::aws(ACCOUNT)?;
     server.world().add_key(KEY, ACCOUNT);
     let name = page.path.display().to_string().replace(['/', '.'], "-");
     let dir = env.dir().join(&name);

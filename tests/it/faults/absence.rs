@@ -1,5 +1,5 @@
-//! While AWS or the API server is away, objects change and change: what the operator holds in memory, and what it has open,
-//! depends on how many objects there are, not on how much has happened to them.
+//! While AWS or the API server is unavailable, objects keep changing: the operator's memory and open files depend on the
+//! number of objects, not on the number of changes.
 //!
 //! The long forms, ten minutes each: `cargo test --test it -- --ignored --nocapture soak`.
 
@@ -7,22 +7,21 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
-use aurora_test_support::link::Link;
+use aurora_test_support::iam_model::faults::{Effect, Rule};
 use aurora_test_support::operator::Operator;
 use aurora_test_support::wait::wait_for;
 use futures::future::try_join_all;
 use serde_json::json;
 
-use super::site::{Site, says, server_of};
+use crate::fixture::{Fixture, says};
 
 const REGIONS: [&str; 3] = ["eu-central-1", "us-east-1", "ap-south-1"];
-/// A pause after failures is at most a minute; what comes on top is the machine's.
+/// The longest backoff is a minute; the rest is for a busy machine.
 const CONVERGENCE: Duration = Duration::from_mins(3);
 /// Connections: one for each object at work (16), a few more to either side.
 const MORE_FILES: usize = 40;
 const MORE_THREADS: usize = 8;
-/// What an allocator may keep or lose between two looks; a queue of the events would be far more in the long form.
+/// Variation of the allocator; a queue of all events would be far larger in the long form.
 const MORE_KIB: usize = 16 * 1024;
 
 #[derive(Clone, Copy)]
@@ -62,56 +61,50 @@ async fn soak_ten_minutes_without_the_api_server() -> Result<()> {
 }
 
 async fn without_aws(plan: Plan) -> Result<()> {
-    let site = Site::start().await?;
-    let operator = site.operator(&["--drift-check-interval=5s", "--log-filter=warn"]).await?;
-    change_all(&site, plan, 0).await?;
-    converged(&site, plan, 0).await?;
-    let base = Vitals::of(&operator)?;
+    let fixture = Fixture::with(&["--drift-check-interval=5s", "--log-filter=warn"]).start().await?;
+    change_all(&fixture, plan, 0).await?;
+    converged(&fixture, plan, 0).await?;
+    let base = Vitals::of(fixture.operator()?)?;
     let gone = Rule::new(Effect::DropConnection, &["*"]).with_probability(0.5);
     // The other half is never answered.
-    let silent = Rule::new(Effect::Latency { ms: 3_600_000, jitter_ms: 0 }, &["*"]);
-    site.aws.gate().set_faults(FaultPlan::of(1, vec![gone, silent]));
-    let last = endure(&site, &operator, plan, base).await?;
-    site.aws.gate().clear_faults();
+    let silent = Rule::new(Effect::Latency { ms: 3_600_000 }, &["*"]);
+    fixture.set_faults([gone, silent]);
+    let last = endure(&fixture, plan, base).await?;
+    fixture.clear_faults();
     let calm = Instant::now();
-    converged(&site, plan, last).await.with_context(|| operator.log().display().to_string())?;
+    converged(&fixture, plan, last).await.with_context(|| fixture.log())?;
     println!("converged {:?} after AWS was back", calm.elapsed());
-    operator.stop().await?;
-    Ok(())
+    fixture.finish().await
 }
 
 async fn without_api_server(plan: Plan) -> Result<()> {
-    let site = Site::start().await?;
-    let access = site.env.install_rbac().await?;
-    let link = Link::to(server_of(&access.kubeconfig)?).await?;
-    let mut options = site.options(&["--drift-check-interval=5s", "--log-filter=warn"]);
-    options.kubeconfig = Some(site.kubeconfig_via(link.addr()).await?);
-    let operator = Operator::start(site.env, options).await?;
-    change_all(&site, plan, 0).await?;
-    converged(&site, plan, 0).await?;
-    let base = Vitals::of(&operator)?;
+    let mut fixture = Fixture::with(&["--drift-check-interval=5s", "--log-filter=warn"]).prepare().await?;
+    let link = fixture.start_behind_link().await?;
+    change_all(&fixture, plan, 0).await?;
+    converged(&fixture, plan, 0).await?;
+    let base = Vitals::of(fixture.operator()?)?;
     link.cut();
-    let last = endure(&site, &operator, plan, base).await?;
+    let last = endure(&fixture, plan, base).await?;
     link.mend();
     let calm = Instant::now();
-    converged(&site, plan, last).await.with_context(|| operator.log().display().to_string())?;
+    converged(&fixture, plan, last).await.with_context(|| fixture.log())?;
     println!("converged {:?} after the API server was back", calm.elapsed());
-    let after = Vitals::of(&operator)?;
+    let after = Vitals::of(fixture.operator()?)?;
     println!("afterwards {after}");
     ensure!(after.files <= base.files + MORE_FILES, "{after}, {base} before");
-    operator.stop().await?;
-    Ok(())
+    fixture.finish().await
 }
 
-/// Changes everything again and again; gives the number of the last round.
-async fn endure(site: &Site<'_>, operator: &Operator, plan: Plan, base: Vitals) -> Result<usize> {
+/// Changes all objects again and again; returns the number of the last round.
+async fn endure(fixture: &Fixture<'_>, plan: Plan, base: Vitals) -> Result<usize> {
+    let operator = fixture.operator()?;
     let began = Instant::now();
     let (mut round, mut halfway) = (0, None);
     println!("before: {base}");
     while round < plan.rounds || began.elapsed() < plan.lasts {
         round += 1;
-        change_all(site, plan, round).await?;
-        // The pace of the changes: nothing is waited for.
+        change_all(fixture, plan, round).await?;
+        // The interval of the changes.
         tokio::time::sleep(plan.pause).await;
         let now = Vitals::of(operator)?;
         if round % (plan.rounds / 4) == 0 {
@@ -132,25 +125,25 @@ fn region(round: usize) -> &'static str {
     REGIONS[round % REGIONS.len()]
 }
 
-async fn change_all(site: &Site<'_>, plan: Plan, round: usize) -> Result<()> {
+async fn change_all(fixture: &Fixture<'_>, plan: Plan, round: usize) -> Result<()> {
     let spec = json!({ "scope": { "regions": [region(round)] } });
     let changes = (0..plan.objects).map(|number| {
         let spec = spec.clone();
-        async move { site.apply(&format!("o{number}"), spec).await }
+        async move { fixture.apply(&format!("o{number}"), spec).await }
     });
     try_join_all(changes).await.map(drop)
 }
 
-async fn converged(site: &Site<'_>, plan: Plan, round: usize) -> Result<()> {
+async fn converged(fixture: &Fixture<'_>, plan: Plan, round: usize) -> Result<()> {
     wait_for("every object to be ready", CONVERGENCE, async || {
-        let objects = site.objects().await?;
+        let objects = fixture.objects().await?;
         let waiting = objects.iter().filter(|object| !says(object, "Ready", "True", "InSync")).count();
         ensure!(objects.len() == plan.objects && waiting == 0, "{waiting} of {} objects wait", objects.len());
         Ok(())
     })
     .await?;
     for number in 0..plan.objects {
-        let document = site.document(&format!("o{number}"))?;
+        let document = fixture.document(&format!("o{number}"))?;
         ensure!(document.contains(region(round)), "o{number}: {document}");
     }
     Ok(())

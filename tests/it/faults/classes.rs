@@ -1,5 +1,5 @@
-//! What AWS says, or does not say, and what users see of it: over the wire, one object for each way to fail, all at once
-//! under one operator, so that they also must not delay each other.
+//! What users see of AWS's errors and missing answers: over the wire, with one object for each kind of failure, all at once
+//! under one operator, so that they must not delay each other either.
 
 use std::time::{Duration, Instant};
 
@@ -7,20 +7,15 @@ use anyhow::{Context, Result, ensure};
 use aurora_log_export_operator::pipeline::port::ErrorClass;
 use aurora_log_export_operator::pipeline::port::codes::CODES;
 use aurora_test_support::iam_model::call_log::CallRecord;
-use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
-use aurora_test_support::operator::Operator;
+use aurora_test_support::iam_model::faults::{Effect, Rule};
 use aurora_test_support::ports::free_port;
 use aurora_test_support::wait::wait_for;
-use k8s_openapi::api::events::v1::Event;
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::DynamicObject;
 use serde_json::json;
 
-use super::site::{LIMIT, Site, condition, message, says};
+use crate::fixture::{Fixture, LIMIT, condition, message, says};
 
-/// Looks often, and tries again after 10 s at most where a person must act.
-const FLAGS: [&str; 1] = ["--drift-check-interval=1s"];
-
-/// One way to fail, and what is to be seen of it.
+/// A failure, and what users see of it.
 struct Case {
     name: String,
     /// The call that fails.
@@ -47,7 +42,7 @@ fn error(code: &str, status: u16) -> Effect {
     Effect::Error { code: code.to_owned(), status, message: "it is said so".to_owned() }
 }
 
-/// Written by hand, from the documentation of the API: what users rely on.
+/// Written by hand, from the documentation of the API.
 #[rustfmt::skip]
 fn documented() -> Vec<Case> {
     let (repeated, unavailable) = ("retries automatically", "AwsUnavailable");
@@ -74,7 +69,7 @@ fn documented() -> Vec<Case> {
     ]
 }
 
-/// Every code that is classed, on a call where it means nothing special: what the table says is what users see.
+/// Every code of the table, on a call where it has no special meaning.
 fn every_code() -> Vec<Case> {
     let special =
         |class| matches!(class, ErrorClass::NotFound | ErrorClass::AlreadyExists | ErrorClass::DeleteConflict);
@@ -104,24 +99,24 @@ async fn every_way_to_throttle_is_told_as_such_and_passes_by_itself() -> Result<
 }
 
 async fn tell_all(chosen: &dyn Fn(&str) -> bool) -> Result<()> {
-    let site = Site::start().await?;
+    let mut fixture = Fixture::with(&[]).prepare().await?;
     let mut cases: Vec<Case> = documented().into_iter().chain(every_code()).collect();
     cases.retain(|case| chosen(case.reason));
     // A rule strikes where the resource's name contains this; no name of a case holds an underscore.
     let mark = |case: &Case| format!("_{}_", case.name);
     let rules = cases.iter().map(|case| Rule::new(case.effect.clone(), &[case.action]).about(&mark(case)));
-    site.aws.gate().set_faults(FaultPlan::of(1, rules.collect()));
-    let operator = site.operator(&FLAGS).await?;
+    fixture.set_faults(rules);
+    fixture.start_operator().await?;
     for case in &cases {
         let name = format!("x{}x", mark(case));
         let spec = json!({ "roleName": name, "policyName": name });
-        site.apply(&case.name, spec).await?;
+        fixture.apply(&case.name, spec).await?;
     }
     let mut waiting: Vec<&Case> = cases.iter().collect();
     wait_for("every failure to be told", LIMIT, async || {
-        let objects = site.objects().await?;
+        let objects = fixture.objects().await?;
         let mut missing = Vec::new();
-        // What was told once is done with: lag, for example, is another thing after a minute.
+        // A reason that was seen once is enough: lag, for example, becomes another reason after a minute.
         waiting.retain(|case| {
             let object = objects.iter().find(|object| object.metadata.name.as_deref() == Some(&case.name));
             let seen = object.context("no such object").and_then(|object| {
@@ -135,10 +130,9 @@ async fn tell_all(chosen: &dyn Fn(&str) -> bool) -> Result<()> {
         Ok(())
     })
     .await?;
-    site.aws.gate().clear_faults();
-    site.all_ready(cases.len()).await.with_context(|| format!("the operator's log: {}", operator.log().display()))?;
-    operator.stop().await?;
-    Ok(())
+    fixture.clear_faults();
+    fixture.all_ready(cases.len()).await?;
+    fixture.finish().await
 }
 
 fn told(case: &Case, object: &DynamicObject) -> Result<()> {
@@ -156,47 +150,39 @@ fn told(case: &Case, object: &DynamicObject) -> Result<()> {
 
 #[tokio::test]
 async fn a_write_without_an_answer_in_time_is_reported_and_not_done_twice() -> Result<()> {
-    let site = Site::start().await?;
-    let latency = Effect::Latency { ms: 6000, jitter_ms: 0 };
-    let rule = Rule::new(latency, &["CreateRole"]).times(1);
-    site.aws.gate().set_faults(FaultPlan::of(1, vec![rule]));
-    let operator = site.operator(&FLAGS).await?;
-    site.apply("slow", json!({})).await?;
-    site.ready("slow").await?;
-    let events: Api<Event> = Api::namespaced(site.client.clone(), &site.namespace);
-    let events = events.list(&ListParams::default()).await?.items;
+    let fixture = Fixture::with(&[]).start().await?;
+    fixture.set_faults([Rule::new(Effect::Latency { ms: 6000 }, &["CreateRole"]).times(1)]);
+    fixture.applied("slow", json!({})).await?;
+    let events = fixture.events().await?;
     let told = events.iter().any(|event| {
         let note = event.note.as_deref().unwrap_or_default();
         event.reason.as_deref() == Some("AwsUnavailable") && note.contains("iam:CreateRole") && note.contains("Timeout")
     });
     ensure!(told, "{events:#?}");
-    assert_eq!(site.versions("slow")?, 1);
-    operator.stop().await?;
-    Ok(())
+    assert_eq!(fixture.versions("slow")?.len(), 1);
+    fixture.finish().await
 }
 
-/// An operator, and the object `silent`, whose role IAM never says anything about.
-async fn never_answered() -> Result<(Site<'static>, Operator)> {
-    let site = Site::start().await?;
-    let never = Effect::Latency { ms: 600_000, jitter_ms: 0 };
-    let rule = Rule::new(never, &["GetRole"]).about(&site.name("silent"));
-    site.aws.gate().set_faults(FaultPlan::of(1, vec![rule]));
-    let operator = site.operator(&FLAGS).await?;
-    site.apply("silent", json!({})).await?;
-    Ok((site, operator))
+/// An operator, and the object `silent`, about whose role IAM answers nothing.
+async fn never_answered() -> Result<Fixture<'static>> {
+    let fixture = Fixture::with(&[]).start().await?;
+    let rule = Rule::new(Effect::Latency { ms: 600_000 }, &["GetRole"]).about(&fixture.name("silent"));
+    fixture.set_faults([rule]);
+    fixture.apply("silent", json!({})).await?;
+    Ok(fixture)
 }
 
-fn reads_of_silent(site: &Site<'_>) -> Vec<CallRecord> {
-    let mut calls = site.calls(0);
-    calls.retain(|call| call.action == "GetRole" && call.resource.contains(&site.name("silent")));
+fn reads_of_silent(fixture: &Fixture<'_>) -> Vec<CallRecord> {
+    let mut calls = fixture.calls(0);
+    calls.retain(|call| call.action == "GetRole" && call.resource.contains(&fixture.name("silent")));
     calls
 }
 
 #[tokio::test]
 async fn a_read_that_is_never_answered_is_given_up_told_and_made_again_with_growing_pauses() -> Result<()> {
-    let (site, operator) = never_answered().await?;
+    let fixture = never_answered().await?;
     let began = Instant::now();
-    let status = site.until("silent", "False", "AwsUnavailable").await?;
+    let status = fixture.not_ready("silent", "AwsUnavailable").await?;
     let took = began.elapsed();
     println!("given up after {took:?}");
     let message = message(&status);
@@ -204,102 +190,90 @@ async fn a_read_that_is_never_answered_is_given_up_told_and_made_again_with_grow
         assert!(message.contains(text), "{message}");
     }
     assert!(condition(&status, "Reconciling").is_some(), "{status}");
-    // One call at a time: a second only after the first was given up.
-    let calls = reads_of_silent(&site);
+    // One call at a time: the second is made only after the first was given up.
+    let calls = reads_of_silent(&fixture);
     assert!(calls.len() <= 2, "{calls:#?}");
-    // Nobody waits with it.
-    site.apply("other", json!({})).await?;
-    site.ready("other").await?;
-    site.aws.gate().clear_faults();
-    site.ready("silent").await?;
-    let calls = reads_of_silent(&site);
+    // Other objects do not wait for it.
+    fixture.applied("other", json!({})).await?;
+    fixture.clear_faults();
+    fixture.ready("silent").await?;
+    let calls = reads_of_silent(&fixture);
     for (earlier, later) in calls.iter().zip(&calls[1..]).filter(|(earlier, _)| earlier.outcome == "pending") {
         let pause = later.at_ms - earlier.at_ms;
         // 20 s, and the shortest pause after the first failure less its jitter.
         assert!(pause >= 20_500, "{pause} ms after {earlier:?}");
     }
-    operator.stop().await?;
-    Ok(())
+    fixture.finish().await
 }
 
 #[tokio::test]
 async fn a_call_that_hangs_does_not_hold_up_the_end() -> Result<()> {
-    let (site, operator) = never_answered().await?;
-    wait_for("the call", LIMIT, async || {
-        ensure!(!reads_of_silent(&site).is_empty(), "none");
-        Ok(())
-    })
-    .await?;
+    let fixture = never_answered().await?;
+    fixture.eventually_true("the call", || Ok(!reads_of_silent(&fixture).is_empty())).await?;
     let began = Instant::now();
-    let status = operator.stop().await?;
+    fixture.finish().await?;
     let took = began.elapsed();
-    println!("ended after {took:?}: {status}");
-    assert!(status.success(), "{status}");
+    println!("ended after {took:?}");
     assert!(took < Duration::from_secs(10), "{took:?}");
     Ok(())
 }
 
 #[tokio::test]
 async fn an_endpoint_that_refuses_connections_is_named_and_tried_again() -> Result<()> {
-    let site = Site::start().await?;
-    let options = site.options(&FLAGS);
-    let options = options.aws_endpoint(&format!("http://127.0.0.1:{}", free_port()?));
-    let operator = aurora_test_support::operator::Operator::start(site.env, options).await?;
-    site.apply("nowhere", json!({})).await?;
-    let status = site.until("nowhere", "False", "AwsUnavailable").await?;
+    let mut fixture = Fixture::with(&[]).prepare().await?;
+    let closed = format!("http://127.0.0.1:{}", free_port()?);
+    fixture.start_operator_with(fixture.own_options().aws_endpoint(&closed)).await?;
+    fixture.apply("nowhere", json!({})).await?;
+    let status = fixture.not_ready("nowhere", "AwsUnavailable").await?;
     let message = message(&status);
     for text in ["sts:GetCallerIdentity", "AWS could not be reached", "retries automatically"] {
         assert!(message.contains(text), "{message}");
     }
     assert!(condition(&status, "Reconciling").is_some(), "{status}");
-    operator.stop().await?;
-    Ok(())
+    fixture.finish().await
 }
 
 #[tokio::test]
 async fn short_trouble_costs_an_object_in_sync_nothing_and_long_trouble_is_told() -> Result<()> {
-    let site = Site::start().await?;
-    // Trouble is told when the last good look is older than 3 intervals.
-    let operator = site.operator(&["--drift-check-interval=3s"]).await?;
+    // Failures are reported when the last successful resync is older than 3 intervals.
+    let fixture = Fixture::with(&["--drift-check-interval=3s"]).start().await?;
     for name in ["a", "b", "c"] {
-        site.apply(name, json!({})).await?;
+        fixture.apply(name, json!({})).await?;
     }
-    site.all_ready(3).await?;
-    let before = site.objects().await?;
+    fixture.all_ready(3).await?;
+    let before = fixture.objects().await?;
     let mut trouble = Rule::new(Effect::ServiceFailure, &["*"]);
-    site.aws.gate().set_faults(FaultPlan::of(1, vec![trouble.clone()]));
-    wait_for("every object to be looked at in vain", LIMIT, async || {
-        let struck = site.aws.gate().struck()[0];
+    fixture.set_faults([trouble.clone()]);
+    wait_for("every object's resync to fail", LIMIT, async || {
+        let struck = fixture.aws.gate().struck()[0];
         ensure!(struck >= 6, "{struck} calls failed");
         Ok(())
     })
     .await?;
-    site.aws.gate().clear_faults();
-    let mark = site.mark();
-    wait_for("every object to be looked at again", LIMIT, async || {
-        let looks = site.calls(mark).len();
-        ensure!(looks >= 9, "{looks} calls");
+    fixture.clear_faults();
+    let mark = fixture.mark();
+    wait_for("another resync of every object", LIMIT, async || {
+        let calls = fixture.calls(mark).len();
+        ensure!(calls >= 9, "{calls} calls");
         Ok(())
     })
     .await?;
-    for (before, after) in before.iter().zip(site.objects().await?) {
+    for (before, after) in before.iter().zip(fixture.objects().await?) {
         assert_eq!(before.metadata.resource_version, after.metadata.resource_version, "{after:?}");
     }
 
     trouble.effect = Effect::DropConnection;
-    site.aws.gate().set_faults(FaultPlan::of(1, vec![trouble]));
-    let status = site.until("a", "False", "AwsUnavailable").await?;
+    fixture.set_faults([trouble]);
+    let status = fixture.not_ready("a", "AwsUnavailable").await?;
     assert!(condition(&status, "Reconciling").is_some(), "{status}");
-    site.aws.gate().clear_faults();
-    site.all_ready(3).await?;
-    operator.stop().await?;
-    Ok(())
+    fixture.clear_faults();
+    fixture.all_ready(3).await?;
+    fixture.finish().await
 }
 
 #[tokio::test]
 async fn a_deletion_that_aws_refuses_is_told_and_goes_on_by_itself() -> Result<()> {
-    let site = Site::start().await?;
-    let operator = site.operator(&FLAGS).await?;
+    let fixture = Fixture::with(&[]).start().await?;
     let cases = [
         case(
             "held",
@@ -324,17 +298,18 @@ async fn a_deletion_that_aws_refuses_is_told_and_goes_on_by_itself() -> Result<(
         ),
     ];
     for case in &cases {
-        site.apply(&case.name, json!({})).await?;
+        fixture.apply(&case.name, json!({})).await?;
     }
-    site.all_ready(cases.len()).await?;
-    let rules = cases.iter().map(|case| Rule::new(case.effect.clone(), &[case.action]).about(&site.name(&case.name)));
-    site.aws.gate().set_faults(FaultPlan::of(1, rules.collect()));
+    fixture.all_ready(cases.len()).await?;
+    let rules =
+        cases.iter().map(|case| Rule::new(case.effect.clone(), &[case.action]).about(&fixture.name(&case.name)));
+    fixture.set_faults(rules);
     for case in &cases {
-        site.delete(&case.name).await?;
+        fixture.delete(&case.name).await?;
     }
     for case in &cases {
         wait_for(&case.name, LIMIT, async || {
-            let object = site.object(&case.name).await?;
+            let object = fixture.object(&case.name).await?;
             let status = &object.data["status"];
             ensure!(says(&object, "Ready", "False", case.reason), "{status}");
             ensure!(says(&object, "Reconciling", "True", "Deleting"), "{status}");
@@ -344,13 +319,12 @@ async fn a_deletion_that_aws_refuses_is_told_and_goes_on_by_itself() -> Result<(
         })
         .await?;
     }
-    site.aws.gate().clear_faults();
+    fixture.clear_faults();
     for case in &cases {
-        site.gone(&case.name).await?;
+        fixture.gone(&case.name).await?;
     }
-    let left = site.iam().snapshot();
+    let left = fixture.iam().snapshot();
     assert!(left["roles"].as_object().is_some_and(serde_json::Map::is_empty), "{left}");
     assert!(left["policies"].as_object().is_some_and(serde_json::Map::is_empty), "{left}");
-    operator.stop().await?;
-    Ok(())
+    fixture.finish().await
 }

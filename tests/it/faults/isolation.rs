@@ -1,21 +1,17 @@
-//! One broken object never delays another, and nobody makes a storm: not while AWS or the API server is away, and not when
-//! it is back.
+//! A broken object does not delay others, and the operator stays within its rate limit while AWS or the API server is
+//! unavailable and when it is back.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use aurora_test_support::iam_model::CreateRole;
+use anyhow::{Result, ensure};
 use aurora_test_support::iam_model::call_log::CallRecord;
-use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
+use aurora_test_support::iam_model::faults::{Effect, Rule};
 use aurora_test_support::link::Link;
-use aurora_test_support::operator::Operator;
-use aurora_test_support::wait::wait_for;
 use serde_json::json;
 
-use super::site::{LIMIT, PATH, Site, server_of};
+use crate::fixture::{Fixture, RDS_TRUST, tags};
 
-const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"rds.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 /// As set in these tests.
 const READS_PER_SECOND: usize = 20;
 /// A full bucket holds what two seconds yield.
@@ -26,167 +22,134 @@ const AFTERMATH: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn broken_objects_delay_nobody() -> Result<()> {
-    let site = Site::start().await?;
-    let denied = Rule::new(Effect::AccessDenied, &["*"]).about(&site.name("denied"));
-    let failing = Rule::new(Effect::ServiceFailure, &["*"]).about(&site.name("failing"));
-    let hanging = Effect::Latency { ms: 4000, jitter_ms: 0 };
-    let hanging = Rule::new(hanging, &["*"]).about(&site.name("hanging"));
-    site.aws.gate().set_faults(FaultPlan::of(1, vec![denied, failing, hanging]));
-    site.by_hand(|iam| {
-        iam.create_role(&CreateRole {
-            name: site.name("taken"),
-            path: Some(PATH.to_owned()),
-            trust: TRUST.to_owned(),
-            ..CreateRole::default()
-        })
-    })?;
-    let operator = site.operator(&["--drift-check-interval=1s"]).await?;
+    let fixture = Fixture::with(&[]).start().await?;
+    let denied = Rule::new(Effect::AccessDenied, &["*"]).about(&fixture.name("denied"));
+    let failing = Rule::new(Effect::ServiceFailure, &["*"]).about(&fixture.name("failing"));
+    let hanging = Rule::new(Effect::Latency { ms: 4000 }, &["*"]).about(&fixture.name("hanging"));
+    fixture.set_faults([denied, failing, hanging]);
+    fixture.foreign_role("taken", RDS_TRUST, &tags(&[]))?;
     for broken in ["denied", "failing", "hanging", "taken"] {
-        site.apply(broken, json!({})).await?;
+        fixture.apply(broken, json!({})).await?;
     }
     // Too large for IAM, which the API server cannot know.
     let groups: Vec<String> = (0..50).map(|number| format!("/aws/rds/{number}-{}", "x".repeat(400))).collect();
-    site.apply("oversized", json!({ "scope": { "logGroups": groups } })).await?;
+    fixture.apply("oversized", json!({ "scope": { "logGroups": groups } })).await?;
     for (name, reason) in
         [("denied", "AccessDenied"), ("failing", "AwsUnavailable"), ("taken", "Conflict"), ("oversized", "InvalidSpec")]
     {
-        site.until(name, "False", reason).await?;
+        fixture.not_ready(name, reason).await?;
     }
-    // What AWS would refuse is not even asked for.
-    let asked = site.calls(0).into_iter().find(|call| call.resource.contains(&site.name("oversized")));
+    // The operator makes no call that AWS would refuse.
+    let asked = fixture.calls(0).into_iter().find(|call| call.resource.contains(&fixture.name("oversized")));
     ensure!(asked.is_none(), "{asked:?}");
     let began = Instant::now();
-    site.apply("sound", json!({})).await?;
-    site.ready("sound").await?;
+    fixture.applied("sound", json!({})).await?;
     let took = began.elapsed();
     println!("a sound object was ready after {took:?}");
     // Less than one call of the one that hangs.
     assert!(took < Duration::from_secs(4), "{took:?}");
-    site.aws.gate().clear_faults();
-    operator.stop().await?;
-    Ok(())
+    fixture.clear_faults();
+    fixture.finish().await
 }
 
 #[tokio::test]
 async fn a_new_object_that_has_to_try_again_goes_before_looks_at_others() -> Result<()> {
-    let site = Site::start().await?;
     let reads = 4;
-    let reads_flag = format!("--iam-reads-per-second={reads}");
-    let flags = ["--drift-check-interval=1s", "--drift-scan=per-resource", reads_flag.as_str()];
-    let operator = site.operator(&flags).await?;
-    // Their looks ask for many times more than the budget, so that some always wait.
+    let limit = format!("--iam-reads-per-second={reads}");
+    let fixture = Fixture::with(&["--drift-scan=per-resource", &limit]).start().await?;
+    // Their resyncs need many times the rate limit, so that some always wait.
     let others = 40;
-    for number in 0..others {
-        site.apply(&format!("o{number}"), json!({})).await?;
-    }
-    site.all_ready(others).await?;
-    let failing = Rule::new(Effect::ServiceFailure, &["CreateRole"]).about(&site.name("late")).times(3);
-    site.aws.gate().set_faults(FaultPlan::of(1, vec![failing]));
+    fixture.applied_many(others).await?;
+    let failing = Rule::new(Effect::ServiceFailure, &["CreateRole"]).about(&fixture.name("late")).times(3);
+    fixture.set_faults([failing]);
     let began = Instant::now();
-    site.apply("late", json!({})).await?;
-    site.ready("late").await?;
+    fixture.applied("late", json!({})).await?;
     let took = began.elapsed();
     println!("ready after {took:?}");
-    // Two reads a look: a place at the end of everybody's queue costs `others` looks for each try.
+    // A resync takes two reads: at the end of the queue, each attempt would wait for `others` resyncs.
     let queue = Duration::from_secs(2 * others as u64 / reads);
     assert!(took < queue, "{took:?} is more than {queue:?}");
-    operator.stop().await?;
-    Ok(())
+    fixture.finish().await
 }
 
-/// Objects in sync, under an operator that has a budget of its own and a wire to the API server.
-async fn in_sync(site: &Site<'_>, objects: usize) -> Result<(Operator, Link)> {
-    let access = site.env.install_rbac().await?;
-    let link = Link::to(server_of(&access.kubeconfig)?).await?;
+/// Objects in sync, and the network link between their operator and the API server.
+async fn in_sync() -> Result<(Fixture<'static>, Link)> {
     let reads = format!("--iam-reads-per-second={READS_PER_SECOND}");
-    // Shorter than an absence, so that everything is looked at in it; and what lasts less than thrice this is told nobody.
-    let flags = ["--drift-check-interval=7s", "--drift-scan=per-resource", reads.as_str()];
-    let mut options = site.options(&flags);
-    options.kubeconfig = Some(site.kubeconfig_via(link.addr()).await?);
-    let operator = Operator::start(site.env, options).await?;
-    for number in 0..objects {
-        site.apply(&format!("o{number}"), json!({})).await?;
-    }
-    site.all_ready(objects).await?;
-    Ok((operator, link))
+    // Shorter than an absence, so that every object is resynced in it; failures are reported after three intervals.
+    let flags = ["--drift-check-interval=7s", "--drift-scan=per-resource", &reads];
+    let mut fixture = Fixture::with(&flags).prepare().await?;
+    let link = fixture.start_behind_link().await?;
+    fixture.applied_many(OBJECTS).await?;
+    Ok((fixture, link))
 }
 
 /// Reads of IAM since a mark.
-fn reads(site: &Site<'_>, mark: u64) -> Vec<CallRecord> {
-    let mut calls = site.calls(mark);
+fn reads(fixture: &Fixture<'_>, mark: u64) -> Vec<CallRecord> {
+    let mut calls = fixture.calls(mark);
     calls.retain(|call| call.action != "GetCallerIdentity");
     calls
 }
 
-fn within_budget(reads: usize, time: Duration) -> Result<()> {
+fn within_rate_limit(reads: usize, time: Duration) -> Result<()> {
     let seconds = usize::try_from(time.as_secs())? + 1;
-    let budget = READS_PER_SECOND * (seconds + BURST_SECONDS);
-    println!("{reads} calls in {seconds} s, {budget} allowed");
-    ensure!(reads <= budget, "{reads} calls in {seconds} s, {budget} allowed");
+    let allowed = READS_PER_SECOND * (seconds + BURST_SECONDS);
+    println!("{reads} calls in {seconds} s, {allowed} allowed");
+    ensure!(reads <= allowed, "{reads} calls in {seconds} s, {allowed} allowed");
     Ok(())
 }
 
 /// The objects as they were last written to.
-async fn written(site: &Site<'_>) -> Result<BTreeSet<(Option<String>, Option<String>)>> {
-    let objects = site.objects().await?.into_iter();
+async fn written(fixture: &Fixture<'_>) -> Result<BTreeSet<(Option<String>, Option<String>)>> {
+    let objects = fixture.objects().await?.into_iter();
     Ok(objects.map(|object| (object.metadata.name, object.metadata.resource_version)).collect())
 }
 
 #[tokio::test]
 async fn the_absence_of_aws_makes_no_storm_and_neither_does_its_return() -> Result<()> {
-    let site = Site::start().await?;
-    let (operator, _link) = in_sync(&site, OBJECTS).await?;
-    let before = written(&site).await?;
-    let gone = Rule::new(Effect::DropConnection, &["*"]);
-    site.aws.gate().set_faults(FaultPlan::of(1, vec![gone]));
-    let mark = site.mark();
-    // Time has to pass here: it is what is measured.
+    let (fixture, _link) = in_sync().await?;
+    let before = written(&fixture).await?;
+    fixture.set_faults([Rule::new(Effect::DropConnection, &["*"])]);
+    let mark = fixture.mark();
+    // Calls are counted over a time that is known.
     tokio::time::sleep(ABSENCE).await;
-    within_budget(reads(&site, mark).len(), ABSENCE)?;
-    // Within 3 intervals nobody is told of it.
-    assert_eq!(written(&site).await?, before);
-    site.aws.gate().clear_faults();
-    let mark = site.mark();
+    within_rate_limit(reads(&fixture, mark).len(), ABSENCE)?;
+    // Within 3 intervals the status does not change.
+    assert_eq!(written(&fixture).await?, before);
+    fixture.clear_faults();
+    let mark = fixture.mark();
     // Calls are counted over a time that is known.
     tokio::time::sleep(AFTERMATH).await;
-    within_budget(reads(&site, mark).len(), AFTERMATH)?;
-    site.all_ready(OBJECTS).await?;
-    assert_eq!(written(&site).await?, before);
-    operator.stop().await?;
-    Ok(())
+    within_rate_limit(reads(&fixture, mark).len(), AFTERMATH)?;
+    fixture.all_ready(OBJECTS).await?;
+    assert_eq!(written(&fixture).await?, before);
+    fixture.finish().await
 }
 
 #[tokio::test]
 async fn the_absence_of_the_api_server_makes_no_storm_and_neither_does_its_return() -> Result<()> {
-    let site = Site::start().await?;
-    let (operator, link) = in_sync(&site, OBJECTS).await?;
-    let before = written(&site).await?;
+    let (fixture, link) = in_sync().await?;
+    let before = written(&fixture).await?;
     link.cut();
-    let mark = site.mark();
+    let mark = fixture.mark();
     // What happens meanwhile is not lost.
-    site.apply("late", json!({})).await?;
-    site.delete("o0").await?;
+    fixture.apply("late", json!({})).await?;
+    fixture.delete("o0").await?;
     // Calls are counted over a time that is known.
     tokio::time::sleep(ABSENCE).await;
-    // Drift in AWS is still looked for: what is in sync needs no API server.
-    let looks = reads(&site, mark).len();
-    ensure!(looks > 0, "nothing was looked at");
-    within_budget(looks, ABSENCE)?;
+    // Resyncs of objects in sync go on: they need no API server.
+    let resyncs = reads(&fixture, mark).len();
+    ensure!(resyncs > 0, "there was no resync");
+    within_rate_limit(resyncs, ABSENCE)?;
     link.mend();
-    let mark = site.mark();
+    let mark = fixture.mark();
     // Calls are counted over a time that is known.
     tokio::time::sleep(AFTERMATH).await;
-    within_budget(reads(&site, mark).len(), AFTERMATH)?;
-    site.ready("late").await?;
-    site.gone("o0").await?;
-    wait_for("the last role to go", LIMIT, async || {
-        ensure!(site.iam().get_role(&site.name("o0")).is_err(), "it is still there");
-        Ok(())
-    })
-    .await?;
-    let (after, name) = (written(&site).await?, |name: &str| Some(name.to_owned()));
+    within_rate_limit(reads(&fixture, mark).len(), AFTERMATH)?;
+    fixture.ready("late").await?;
+    fixture.gone("o0").await?;
+    fixture.eventually_true("the role to be deleted", || Ok(fixture.role("o0").is_err())).await?;
+    let (after, name) = (written(&fixture).await?, |name: &str| Some(name.to_owned()));
     let changed: BTreeSet<_> = after.symmetric_difference(&before).map(|(name, _)| name.clone()).collect();
     assert_eq!(changed, BTreeSet::from([name("late"), name("o0")]));
-    operator.stop().await.context("after the absence")?;
-    Ok(())
+    fixture.finish().await
 }

@@ -1,14 +1,14 @@
-//! Two replicas, one Lease: whatever happens to the leader, its writes to AWS end before the other's begin.
+//! Two replicas, one Lease: whatever happens to the leader, its writes to AWS end before those of the next leader begin.
 //!
-//! The replicas have access keys of their own, so the model's call log tells who wrote what, and when it arrived. They
-//! always have something to write: a person by the console keeps breaking the roles.
+//! The replicas have access keys of their own, so that the model's call log shows which of them wrote. They always have
+//! something to write: a task keeps changing the roles by hand.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::iam_model::Iam;
 use aurora_test_support::iam_model::call_log::CallRecord;
-use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
+use aurora_test_support::iam_model::faults::{Effect, Rule};
 use aurora_test_support::link::Link;
 use aurora_test_support::operator::Operator;
 use aurora_test_support::wait::wait_for;
@@ -17,28 +17,27 @@ use kube::api::Api;
 use serde_json::json;
 use tokio::task::AbortHandle;
 
-use super::site::{ACCOUNT, LIMIT, Site, server_of};
+use crate::fixture::{ACCOUNT, Fixture, LIMIT, OTHER_TRUST};
 
 const LEASE: &str = "aurora-log-export-operator";
 /// As in the operator.
 const LEASE_DURATION: Duration = Duration::from_secs(10);
-/// As in the operator: a write must fit whole into what remains of the lease.
+/// As in the operator: a write must end before the lease does.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between the operator's look at the clock and the arrival of the request, on a busy machine.
+/// Between the operator's check of the lease and the arrival of the request, on a busy machine.
 const SLACK: Duration = Duration::from_secs(1);
 /// Four of them are more than the lease allows.
 const LATENCY_MS: u64 = 1700;
 const OBJECTS: [&str; 3] = ["one", "two", "three"];
-const WRONG_TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
 
 /// Two replicas at work.
 struct Pair {
-    site: Site<'static>,
+    fixture: Fixture<'static>,
     /// Between the leader and the API server.
     link: Link,
     leader: Option<Operator>,
     follower: Option<Operator>,
-    vandal: AbortHandle,
+    changes: AbortHandle,
 }
 
 /// Access key and name of a replica.
@@ -47,19 +46,18 @@ const FOLLOWER: &str = "follower";
 
 impl Pair {
     async fn start(workers: usize) -> Result<Self> {
-        let site = Site::start().await?;
-        allow_leases(&site).await?;
-        let access = site.env.install_rbac().await?;
-        let link = Link::to(server_of(&access.kubeconfig)?).await?;
-        let leader = replica(&site, LEADER, workers, Some(&link)).await?;
+        let fixture = Fixture::with(&[]).prepare().await?;
+        allow_leases(&fixture).await?;
+        let link = fixture.link().await?;
+        let leader = replica(&fixture, LEADER, workers, Some(&link)).await?;
         leads(&leader).await?;
-        let follower = replica(&site, FOLLOWER, workers, None).await?;
+        let follower = replica(&fixture, FOLLOWER, workers, None).await?;
         for name in OBJECTS {
-            site.apply(name, json!({ "tags": { "team": "orders" } })).await?;
+            fixture.apply(name, json!({ "tags": { "team": "orders" } })).await?;
         }
-        site.all_ready(OBJECTS.len()).await?;
-        let vandal = vandalise(&site);
-        let pair = Self { site, link, leader: Some(leader), follower: Some(follower), vandal };
+        fixture.all_ready(OBJECTS.len()).await?;
+        let changes = keep_changing(&fixture);
+        let pair = Self { fixture, link, leader: Some(leader), follower: Some(follower), changes };
         pair.write_of(LEADER, 0).await?;
         Ok(pair)
     }
@@ -67,15 +65,15 @@ impl Pair {
     /// Waits for a write of this replica after the mark.
     async fn write_of(&self, key: &str, mark: u64) -> Result<CallRecord> {
         wait_for(&format!("a write of the {key}"), LIMIT, async || {
-            let mut writes = self.site.writes(mark).into_iter();
+            let mut writes = self.fixture.writes(mark).into_iter();
             writes.find(|call| call.access_key == key).context("none so far")
         })
         .await
     }
 
-    /// Waits until it has gone round once more.
+    /// Waits until it has repaired all objects once more.
     async fn more_writes_of(&self, key: &str) -> Result<()> {
-        let mark = self.site.mark();
+        let mark = self.fixture.mark();
         wait_for(&format!("writes of the {key}"), LIMIT, async || {
             let count = self.all_of(key, mark).len();
             ensure!(count >= 2 * OBJECTS.len(), "{count} so far");
@@ -84,9 +82,9 @@ impl Pair {
         .await
     }
 
-    /// The end of every test: whoever is left ends in order.
+    /// Stops the running operators, which must end with exit code 0.
     async fn finish(mut self) -> Result<()> {
-        self.vandal.abort();
+        self.changes.abort();
         for operator in [self.leader.take(), self.follower.take()].into_iter().flatten() {
             operator.stop().await?;
         }
@@ -95,17 +93,17 @@ impl Pair {
 
     /// Writes of this replica after a mark.
     fn all_of(&self, key: &str, mark: u64) -> Vec<CallRecord> {
-        let mut writes = self.site.writes(mark);
+        let mut writes = self.fixture.writes(mark);
         writes.retain(|call| call.access_key == key);
         writes
     }
 
     /// When the leader's lease ran out, by what it told the API server last.
     async fn lease_end(&self) -> Result<u64> {
-        let api: Api<Lease> = Api::namespaced(self.site.client.clone(), &self.site.namespace);
+        let api: Api<Lease> = Api::namespaced(self.fixture.client.clone(), self.fixture.namespace());
         let spec = api.get(LEASE).await?.spec.context("an empty Lease")?;
         ensure!(
-            spec.holder_identity.as_deref() == Some(&format!("{LEADER}-{}", self.site.namespace)),
+            spec.holder_identity.as_deref() == Some(&format!("{LEADER}-{}", self.fixture.namespace())),
             "the leader does not hold it: {spec:?}"
         );
         let renewed = spec.renew_time.context("never renewed")?.0.as_millisecond();
@@ -113,9 +111,9 @@ impl Pair {
     }
 
     fn slow_down(&self, key: &str) {
-        let latency = Effect::Latency { ms: LATENCY_MS, jitter_ms: 0 };
-        let rule = Rule { access_key: Some(key.to_owned()), ..Rule::new(latency, &["write"]) };
-        self.site.aws.gate().set_faults(FaultPlan::of(1, vec![rule]));
+        let latency = Rule::new(Effect::Latency { ms: LATENCY_MS }, &["write"]);
+        let rule = Rule { access_key: Some(key.to_owned()), ..latency };
+        self.fixture.set_faults([rule]);
     }
 
     fn leader(&mut self) -> Result<&mut Operator> {
@@ -132,7 +130,7 @@ impl Pair {
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        self.vandal.abort();
+        self.changes.abort();
     }
 }
 
@@ -141,10 +139,10 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// The operator's shipped Role, in the test's own namespace: each pair of replicas has a Lease of its own.
-async fn allow_leases(site: &Site<'_>) -> Result<()> {
-    let access = site.env.install_rbac().await?;
-    let (namespace, account, home) = (&site.namespace, &access.service_account, &access.namespace);
-    site.env
+async fn allow_leases(fixture: &Fixture<'_>) -> Result<()> {
+    let access = fixture.env.install_rbac().await?;
+    let (namespace, account, home) = (fixture.namespace(), &access.service_account, &access.namespace);
+    fixture.env
         .apply_yaml(&format!(
             "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: leader-election, namespace: {namespace}}}\n\
              rules:\n\
@@ -159,18 +157,18 @@ async fn allow_leases(site: &Site<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn replica(site: &Site<'_>, key: &str, workers: usize, link: Option<&Link>) -> Result<Operator> {
-    site.aws.world().add_key(key, ACCOUNT);
+async fn replica(fixture: &Fixture<'_>, key: &str, workers: usize, link: Option<&Link>) -> Result<Operator> {
+    fixture.aws.world().add_key(key, ACCOUNT);
     let workers = format!("--concurrency={workers}");
-    let mut options = site
-        .options(&["--leader-elect=true", "--drift-scan=per-resource", "--drift-check-interval=1s", workers.as_str()])
+    let mut options = fixture
+        .options(&["--leader-elect=true", "--drift-scan=per-resource", workers.as_str()])
         .env("AWS_ACCESS_KEY_ID", key)
-        .env("POD_NAMESPACE", &site.namespace);
-    options.pod_name = Some(format!("{key}-{}", site.namespace));
+        .env("POD_NAMESPACE", fixture.namespace());
+    options.pod_name = Some(format!("{key}-{}", fixture.namespace()));
     if let Some(link) = link {
-        options.kubeconfig = Some(site.kubeconfig_via(link.addr()).await?);
+        options = fixture.through_link(options, link).await?;
     }
-    Operator::start(site.env, options).await
+    Operator::start(fixture.env, options).await
 }
 
 async fn leads(operator: &Operator) -> Result<()> {
@@ -191,9 +189,9 @@ async fn follows(operator: &Operator) -> Result<()> {
     .await
 }
 
-/// What takes four writes to repair. A role that is being made is broken the next time.
-fn vandalise_role(iam: &mut Iam, role: &str) {
-    let _ = iam.update_assume_role_policy(role, WRONG_TRUST);
+/// Changes that take four writes to repair, as far as the role exists.
+fn change_role(iam: &mut Iam, role: &str) {
+    let _ = iam.update_assume_role_policy(role, OTHER_TRUST);
     let _ = iam.update_role_description(role, "mine");
     let _ = iam.untag_role(role, &["team".to_owned()]);
     for policy in iam.attached_to(role) {
@@ -201,14 +199,14 @@ fn vandalise_role(iam: &mut Iam, role: &str) {
     }
 }
 
-/// A person who keeps breaking the roles.
-fn vandalise(site: &Site<'_>) -> AbortHandle {
-    let account = site.aws.world().account(ACCOUNT);
-    let roles = OBJECTS.map(|object| site.name(object));
+/// Starts a task that keeps changing the roles by hand.
+fn keep_changing(fixture: &Fixture<'_>) -> AbortHandle {
+    let account = fixture.aws.world().account(ACCOUNT);
+    let roles = OBJECTS.map(|object| fixture.name(object));
     tokio::spawn(async move {
         loop {
             for role in &roles {
-                vandalise_role(&mut account.lock(), role);
+                change_role(&mut account.lock(), role);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -219,7 +217,7 @@ fn vandalise(site: &Site<'_>) -> AbortHandle {
 #[tokio::test]
 async fn a_follower_acts_within_15_seconds_of_the_leaders_death() -> Result<()> {
     let mut pair = Pair::start(1).await?;
-    let mark = pair.site.mark();
+    let mark = pair.fixture.mark();
     let died = Instant::now();
     pair.leader.take().context("it runs")?.kill()?;
     pair.write_of(FOLLOWER, mark).await?;
@@ -232,13 +230,13 @@ async fn a_follower_acts_within_15_seconds_of_the_leaders_death() -> Result<()> 
 #[tokio::test]
 async fn a_follower_acts_within_2_seconds_of_the_leaders_orderly_end() -> Result<()> {
     let mut pair = Pair::start(1).await?;
-    let mark = pair.site.mark();
+    let mark = pair.fixture.mark();
     pair.leader.take().context("it runs")?.stop().await?;
     let ended = Instant::now();
     let first = pair.write_of(FOLLOWER, mark).await?;
     let took = ended.elapsed();
     println!("first write {took:?} after the leader's end");
-    // One poll and one look; the machine that runs the tests gets one more second.
+    // One poll of the lease and one resync, and a second for a busy machine.
     assert!(took < Duration::from_secs(3), "{took:?}");
     pair.nothing_met(&first, 0)?;
     pair.finish().await
@@ -247,10 +245,10 @@ async fn a_follower_acts_within_2_seconds_of_the_leaders_orderly_end() -> Result
 #[tokio::test]
 async fn a_leader_cut_off_from_the_api_server_writes_nothing_once_another_may() -> Result<()> {
     let mut pair = Pair::start(OBJECTS.len()).await?;
-    // One round of repairs takes the leader longer than what its lease is good for, and it is in the midst of one: what
-    // follows is not the silence of an operator with nothing to do.
+    // One round of repairs takes the leader longer than its lease lasts, and it is in the middle of one: it would have more
+    // to write.
     pair.slow_down(LEADER);
-    let mark = pair.site.mark();
+    let mark = pair.fixture.mark();
     pair.write_of(LEADER, mark).await?;
     pair.link.cut();
     let end = pair.lease_end().await?;
@@ -277,7 +275,7 @@ async fn a_leader_cut_off_from_the_api_server_writes_nothing_once_another_may() 
     ensure!(fenced > 0.5, "the fence stopped nothing: the test proves nothing");
 
     // It is a candidate like any other again.
-    let mark = pair.site.mark();
+    let mark = pair.fixture.mark();
     pair.follower.take().context("it runs")?.stop().await?;
     pair.write_of(LEADER, mark).await?;
     pair.finish().await
@@ -299,13 +297,13 @@ async fn a_leader_whose_connections_died_without_a_word_keeps_its_lease() -> Res
 #[tokio::test]
 async fn a_leader_that_was_frozen_for_longer_than_its_lease_does_not_go_on() -> Result<()> {
     let mut pair = Pair::start(1).await?;
-    let mark = pair.site.mark();
+    let mark = pair.fixture.mark();
     pair.leader()?.pause()?;
     let first = pair.write_of(FOLLOWER, mark).await?;
     pair.leader()?.resume()?;
     follows(pair.leader()?).await?;
     pair.more_writes_of(FOLLOWER).await?;
-    // What remains: one request under way for each worker, and there is one.
+    // One request of each worker may be under way, and there is one worker.
     pair.nothing_met(&first, 1)?;
     pair.finish().await
 }

@@ -6,25 +6,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
-use aurora_test_support::iam_model::{CreatePolicy, CreateRole, Iam, Rng};
+use aurora_test_support::iam_model::{Bystander, Rng};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
 use serde_json::{Value, json};
 
-use super::site::{LIMIT, PATH, Site, says};
+use crate::fixture::{FULL_ACCESS, Fixture, LIMIT, PATH, says, tags};
 
 const LIFE: Duration = Duration::from_secs(2);
 /// Between two changes, so that some of them come to something before the next.
 const PAUSE: Duration = Duration::from_millis(40);
-/// An object that may have been made just before a process died is looked for twice, 15 s apart.
+/// A resource that may have been created just before a process died is read twice, 15 s apart.
 const CONVERGENCE: Duration = Duration::from_mins(2);
-const FULL_ACCESS: &str = "arn:aws:iam::aws:policy/CloudWatchLogsFullAccess";
 const REGIONS: [&str; 4] = ["eu-central-1", "us-east-1", "ap-south-1", "sa-east-1"];
-const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"rds.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
-const DOCUMENT: &str =
-    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#;
 
-/// What an object is to be in the end.
+/// The expected end of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Wanted {
     Regions(BTreeSet<&'static str>),
@@ -50,7 +46,7 @@ impl Wanted {
     }
 }
 
-/// As the model's gate calls what it does to a call.
+/// Outcomes of calls that were struck by a fault.
 const FAULTS: [&str; 3] = ["Throttling", "ServiceFailure", "ConnectionLost"];
 
 #[tokio::test]
@@ -65,10 +61,9 @@ async fn a_long_storm_of_faults_and_kills_leaves_iam_as_the_specs_say() -> Resul
 }
 
 async fn storm(objects: usize, duration: Duration, seed: u64) -> Result<()> {
-    let site = Site::start().await?;
-    let bystanders = plant_bystanders(&site)?;
-    let before = site.iam().snapshot();
-    site.aws.gate().set_faults(FaultPlan::of(
+    let mut fixture = Fixture::with(&["--drift-check-interval=5s"]).prepare().await?;
+    plant_bystanders(&fixture)?;
+    fixture.aws.gate().set_faults(FaultPlan::of(
         seed,
         vec![
             Rule::new(Effect::Throttle, &["*"]).with_probability(0.3),
@@ -76,43 +71,34 @@ async fn storm(objects: usize, duration: Duration, seed: u64) -> Result<()> {
             Rule::new(Effect::LoseAnswer, &["*"]).with_probability(0.05),
         ],
     ));
-    let mut options = site.options(&["--drift-check-interval=5s"]);
-    options.pod_name = Some(format!("storm-{}", site.namespace));
+    let pod_name = Some(format!("storm-{}", fixture.namespace()));
+    let options = OperatorOptions { pod_name, ..fixture.own_options() };
     let end = Instant::now() + duration;
-    let (lives, wanted) = tokio::try_join!(mortal(&site, &options, end), users(&site, objects, end, seed))?;
-    let outcomes = site.aws.gate().outcomes();
+    let (lives, wanted) = tokio::try_join!(mortal(&fixture, &options, end), users(&fixture, objects, end, seed))?;
+    let outcomes = fixture.aws.gate().outcomes();
     println!("{lives} lives; calls by outcome: {outcomes:?}");
-    ensure!(FAULTS.iter().all(|outcome| outcomes.contains_key(*outcome)), "the storm was none: {outcomes:?}");
+    ensure!(FAULTS.iter().all(|outcome| outcomes.contains_key(*outcome)), "not every fault has struck: {outcomes:?}");
 
-    site.aws.gate().clear_faults();
+    fixture.clear_faults();
     let calm = Instant::now();
-    let operator = Operator::start(site.env, options).await?;
+    fixture.start_operator_with(options).await?;
     for (name, wanted) in &wanted {
-        settled(&site, name, wanted)
-            .await
-            .with_context(|| format!("the operator's log: {}", operator.log().display()))?;
+        settled(&fixture, name, wanted).await.with_context(|| fixture.log())?;
     }
     println!("calm {:?} after the storm", calm.elapsed());
-    exactly(&site, &wanted, &bystanders)?;
-    let after = site.iam().snapshot();
-    for name in &bystanders {
-        for kind in ["policies", "roles"] {
-            ensure!(after[kind][name] == before[kind][name], "{kind} {name} was touched");
-        }
-    }
-    operator.stop().await?;
-    Ok(())
+    exactly(&fixture, &wanted)?;
+    fixture.finish().await
 }
 
-/// Runs the operator until `end`, each process for two seconds; gives their number.
-async fn mortal(site: &Site<'_>, options: &OperatorOptions, end: Instant) -> Result<u32> {
+/// Runs the operator until `end`, each process for two seconds; returns their number.
+async fn mortal(fixture: &Fixture<'_>, options: &OperatorOptions, end: Instant) -> Result<u32> {
     let mut lives = 0;
-    while goes_on(site, end) {
-        let (operator, calls) = (Operator::start(site.env, options.clone()).await?, site.mark());
+    while goes_on(fixture, end) {
+        let (operator, calls) = (Operator::start(fixture.env, options.clone()).await?, fixture.mark());
         tokio::time::sleep(LIFE).await;
         // On a busy machine a life may end before it has begun.
         wait_for("a call of this life", LIMIT, async || {
-            ensure!(site.mark() > calls, "none");
+            ensure!(fixture.mark() > calls, "none");
             Ok(())
         })
         .await?;
@@ -123,47 +109,47 @@ async fn mortal(site: &Site<'_>, options: &OperatorOptions, end: Instant) -> Res
 }
 
 /// Until `end`, and until every kind of fault has struck.
-fn goes_on(site: &Site<'_>, end: Instant) -> bool {
-    let struck = site.aws.gate().outcomes();
+fn goes_on(fixture: &Fixture<'_>, end: Instant) -> bool {
+    let struck = fixture.aws.gate().outcomes();
     let stormy = FAULTS.iter().all(|outcome| struck.contains_key(*outcome));
     Instant::now() < end || (!stormy && Instant::now() < end + LIMIT)
 }
 
-/// Makes objects and changes them until `end`; gives what each is to be.
-async fn users(site: &Site<'_>, objects: usize, end: Instant, seed: u64) -> Result<BTreeMap<String, Wanted>> {
+/// Creates objects and changes them until `end`; returns the expected end of each.
+async fn users(fixture: &Fixture<'_>, objects: usize, end: Instant, seed: u64) -> Result<BTreeMap<String, Wanted>> {
     let mut wanted = BTreeMap::new();
     let mut rng = Rng::new(seed);
     for number in 0..objects {
         let first = Wanted::random(&mut rng);
-        site.apply(&format!("o{number}"), first.spec()).await?;
+        fixture.apply(&format!("o{number}"), first.spec()).await?;
         wanted.insert(format!("o{number}"), first);
     }
-    while goes_on(site, end) {
-        change_one(site, &mut wanted, &mut rng).await?;
+    while goes_on(fixture, end) {
+        change_one(fixture, &mut wanted, &mut rng).await?;
         tokio::time::sleep(PAUSE).await;
     }
     Ok(wanted)
 }
 
 /// One change by a user: another spec, a deletion, or a new object under an old name.
-async fn change_one(site: &Site<'_>, wanted: &mut BTreeMap<String, Wanted>, rng: &mut Rng) -> Result<()> {
+async fn change_one(fixture: &Fixture<'_>, wanted: &mut BTreeMap<String, Wanted>, rng: &mut Rng) -> Result<()> {
     let count = u64::try_from(wanted.len())?;
     let name = format!("o{}", rng.below(count));
     let now = wanted.get_mut(&name).context("no such object")?;
     if *now == Wanted::Gone {
-        if site.api().get_opt(&name).await?.is_some() {
+        if fixture.api().get_opt(&name).await?.is_some() {
             return Ok(());
         }
     } else if rng.chance(0.25) {
         *now = Wanted::Gone;
-        return site.delete(&name).await;
+        return fixture.delete(&name).await;
     }
     *now = Wanted::random(rng);
-    site.apply(&name, now.spec()).await.map(|_| ())
+    fixture.apply(&name, now.spec()).await.map(|_| ())
 }
 
-async fn settled(site: &Site<'_>, name: &str, wanted: &Wanted) -> Result<()> {
-    let api = site.api();
+async fn settled(fixture: &Fixture<'_>, name: &str, wanted: &Wanted) -> Result<()> {
+    let api = fixture.api();
     wait_for(&format!("{name} to settle"), CONVERGENCE, async || {
         let object = api.get_opt(name).await?;
         match (object, wanted) {
@@ -178,17 +164,16 @@ async fn settled(site: &Site<'_>, name: &str, wanted: &Wanted) -> Result<()> {
 }
 
 /// Neither more nor less, nor anything else, than the specs say.
-fn exactly(site: &Site<'_>, wanted: &BTreeMap<String, Wanted>, bystanders: &[String]) -> Result<()> {
-    let iam = site.iam();
+fn exactly(fixture: &Fixture<'_>, wanted: &BTreeMap<String, Wanted>) -> Result<()> {
+    let iam = fixture.iam();
     let snapshot = iam.snapshot();
     let names = |kind: &str| -> BTreeSet<String> {
         let all = snapshot[kind].as_object().into_iter().flatten();
-        let path = all.filter(|(_, entry)| entry["path"] == PATH).map(|(name, _)| name.clone());
-        path.filter(|name| !bystanders.contains(name)).collect()
+        all.filter(|(_, entry)| entry["path"] == PATH).map(|(name, _)| name.clone()).collect()
     };
     let expected = |keep: fn(&Wanted) -> bool| -> BTreeSet<String> {
         let kept = wanted.iter().filter(|(_, wanted)| keep(wanted));
-        kept.map(|(name, _)| site.name(name)).collect()
+        kept.map(|(name, _)| fixture.name(name)).collect()
     };
     assert_eq!(names("roles"), expected(|wanted| *wanted != Wanted::Gone));
     assert_eq!(names("policies"), expected(|wanted| matches!(wanted, Wanted::Regions(_))));
@@ -197,11 +182,11 @@ fn exactly(site: &Site<'_>, wanted: &BTreeMap<String, Wanted>, bystanders: &[Str
             Wanted::Gone => continue,
             Wanted::FullAccess => FULL_ACCESS.to_owned(),
             Wanted::Regions(regions) => {
-                assert_eq!(regions_of(&site.document(name)?)?, *regions, "{name}");
-                site.policy_arn(name)
+                assert_eq!(regions_of(&fixture.document(name)?)?, *regions, "{name}");
+                fixture.policy_arn(name)
             }
         };
-        assert_eq!(iam.attached_to(&site.name(name)), [attached], "{name}");
+        assert_eq!(iam.attached_to(&fixture.name(name)), [attached], "{name}");
     }
     Ok(())
 }
@@ -222,30 +207,14 @@ fn regions_of(document: &str) -> Result<BTreeSet<&'static str>> {
         .collect()
 }
 
-/// Policies and roles of others in the operator's own path, one with two of the three tags of ownership.
-fn plant_bystanders(site: &Site<'_>) -> Result<Vec<String>> {
-    let plant = |iam: &mut Iam, name: &str, tags: &[(&str, &str)]| {
-        let tags: BTreeMap<String, String> = tags.iter().map(|&(key, value)| (key.into(), value.into())).collect();
-        let policy = iam.create_policy(&CreatePolicy {
-            name: name.to_owned(),
-            path: Some(PATH.to_owned()),
-            document: DOCUMENT.to_owned(),
-            tags: tags.clone().into_iter().collect(),
-            ..CreatePolicy::default()
-        })?;
-        iam.create_role(&CreateRole {
-            name: name.to_owned(),
-            path: Some(PATH.to_owned()),
-            trust: TRUST.to_owned(),
-            tags: tags.into_iter().collect(),
-            ..CreateRole::default()
-        })?;
-        iam.attach_role_policy(name, &policy.arn)
-    };
-    let cluster = site.cluster();
-    let almost = [("auroralogexport.dev/managed-by", cluster.as_str()), ("auroralogexport.dev/owner", "shop/o1")];
-    let names = vec![format!("{cluster}.o0x"), format!("{cluster}.almost")];
-    site.by_hand(|iam| plant(iam, &names[0], &[("team", "others")]))?;
-    site.by_hand(|iam| plant(iam, &names[1], &almost))?;
-    Ok(names)
+/// Policies and roles of others in the operator's own path, one with two of the three ownership tags.
+fn plant_bystanders(fixture: &Fixture<'_>) -> Result<()> {
+    let cluster = fixture.cluster();
+    let almost = [("auroralogexport.dev/managed-by", cluster), ("auroralogexport.dev/owner", "shop/o1")];
+    for (object, held) in [("o0x", &[("team", "others")][..]), ("almost", &almost)] {
+        let (name, path) = (fixture.name(object), PATH.to_owned());
+        let bystander = Bystander { name, path, tags: tags(held), trusts_rds: true };
+        fixture.by_hand(|iam| iam.plant_bystander(&bystander))?;
+    }
+    Ok(())
 }

@@ -18,7 +18,8 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
 
-use super::stage::{ACCOUNT, FULL_ACCESS, OTHER_DOCUMENT, OTHER_TRUST, READ_ONLY, Stage, tags};
+use super::start;
+use crate::fixture::{ACCOUNT, FULL_ACCESS, Fixture, OTHER_DOCUMENT, OTHER_TRUST, PATH, READ_ONLY, condition, tags};
 
 const STEPS: u64 = 6;
 const LIMIT: Duration = Duration::from_secs(150);
@@ -32,55 +33,53 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 async fn a_hundred_random_lives_end_as_the_spec_says_and_leave_nothing() -> Result<()> {
     let seed = number("LIFECYCLE_SEED", 4);
     let lives = number("LIFECYCLE_SEQUENCES", 100);
-    let stage = Stage::start().await?;
-    let uid = stage.cluster_uid().await?;
-    let before = stage.iam().snapshot();
-    // Restarts need the stage for themselves, everything else shares it.
-    let stage = Arc::new(RwLock::new(stage));
+    let fixture = start().await?;
+    let uid = fixture.cluster_uid().await?;
+    let before = fixture.iam().snapshot();
+    // A restart needs exclusive access.
+    let fixture = Arc::new(RwLock::new(fixture));
     let all = (0..lives).map(|life| {
-        let (stage, uid) = (stage.clone(), uid.clone());
+        let (fixture, uid) = (fixture.clone(), uid.clone());
         async move {
             let told = format!("life {life} of LIFECYCLE_SEED={seed}");
-            Life::new(stage, uid, seed, life).run().await.with_context(|| told)
+            Life::new(fixture, uid, seed, life).run().await.with_context(|| told)
         }
     });
-    let restarts = restart_now_and_then(stage.clone(), Rng::new(seed));
+    let restarts = restart_now_and_then(fixture.clone(), Rng::new(seed));
     tokio::select! {
         ended = try_join_all(all) => { ended?; }
         failed = restarts => failed?,
     }
-    let stage = Arc::into_inner(stage).context("still in use")?.into_inner();
-    assert_eq!(stage.iam().snapshot(), before, "LIFECYCLE_SEED={seed}: something is left over");
-    stage.finish().await
+    let fixture = Arc::into_inner(fixture).context("still in use")?.into_inner();
+    assert_eq!(fixture.iam().snapshot(), before, "LIFECYCLE_SEED={seed}: something is left over");
+    fixture.finish().await
 }
 
-/// Kills the operator, or ends it politely, once every so many calls; never ends by itself.
-async fn restart_now_and_then(stage: Arc<RwLock<Stage>>, mut rng: Rng) -> Result<()> {
+/// Kills or stops the operator, and starts it again, once every so many calls; never returns.
+async fn restart_now_and_then(fixture: Arc<RwLock<Fixture<'static>>>, mut rng: Rng) -> Result<()> {
     loop {
         let until = {
-            let stage = stage.read().await;
-            stage.mark() + 300 + rng.below(1500)
+            let fixture = fixture.read().await;
+            fixture.mark() + 300 + rng.below(1500)
         };
         loop {
-            if stage.read().await.mark() >= until {
+            if fixture.read().await.mark() >= until {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let mut stage = stage.write().await;
+        let mut fixture = fixture.write().await;
         if rng.chance(0.5) {
-            if let Some(operator) = stage.operator.take() {
-                operator.kill()?;
-            }
+            fixture.kill_operator()?;
         } else {
-            stage.stop_operator().await?;
+            fixture.stop_operator().await?;
         }
-        stage.start_operator().await?;
+        fixture.start_operator().await?;
     }
 }
 
 struct Life {
-    stage: Arc<RwLock<Stage>>,
+    fixture: Arc<RwLock<Fixture<'static>>>,
     uid: String,
     rng: Rng,
     name: String,
@@ -88,9 +87,9 @@ struct Life {
 }
 
 impl Life {
-    fn new(stage: Arc<RwLock<Stage>>, uid: String, seed: u64, life: u64) -> Self {
+    fn new(fixture: Arc<RwLock<Fixture<'static>>>, uid: String, seed: u64, life: u64) -> Self {
         Self {
-            stage,
+            fixture,
             uid,
             rng: Rng::new(seed.wrapping_mul(1_000_003).wrapping_add(life)),
             name: format!("life-{life}"),
@@ -108,7 +107,7 @@ impl Life {
                 }
                 4..=7 => self.edit_by_hand().await,
                 8 => {
-                    // Deleted at whatever moment this is, and made anew under the same name.
+                    // Deleted at any moment, and created again under the same name.
                     self.delete().await?;
                     self.apply().await?;
                 }
@@ -117,26 +116,26 @@ impl Life {
         }
         self.as_the_spec_says().await?;
         self.delete().await?;
-        let stage = self.stage.read().await;
-        stage.nothing_left(&self.name)
+        let fixture = self.fixture.read().await;
+        fixture.nothing_left(&self.name)
     }
 
     async fn apply(&self) -> Result<()> {
-        self.stage.read().await.apply(&self.name, self.spec.clone()).await.map(drop)
+        self.fixture.read().await.apply(&self.name, self.spec.clone()).await.map(drop)
     }
 
     async fn delete(&self) -> Result<()> {
         {
-            let stage = self.stage.read().await;
-            // What others attached would rightly hold it.
-            let role = stage.name(&self.name);
-            let _ = stage.by_hand(|iam| iam.detach_role_policy(&role, READ_ONLY));
-            let _ = stage.by_hand(|iam| iam.delete_role_policy(&role, "mine"));
-            stage.delete(&self.name).await?;
+            let fixture = self.fixture.read().await;
+            // Attachments of others would block it.
+            let role = fixture.name(&self.name);
+            let _ = fixture.by_hand(|iam| iam.detach_role_policy(&role, READ_ONLY));
+            let _ = fixture.by_hand(|iam| iam.delete_role_policy(&role, "mine"));
+            fixture.delete(&self.name).await?;
         }
         wait_for(&format!("{} to go", self.name), LIMIT, async || {
-            let stage = self.stage.read().await;
-            let left = stage.api().get_opt(&self.name).await?;
+            let fixture = self.fixture.read().await;
+            let left = fixture.api().get_opt(&self.name).await?;
             ensure!(left.is_none(), "{}", left.map(|it| it.data).unwrap_or_default());
             Ok(())
         })
@@ -174,10 +173,10 @@ impl Life {
         spec
     }
 
-    /// One change by hand; refusals (the role may not exist at this moment) are part of life.
+    /// One change by hand, which fails if the role does not exist at this moment.
     async fn edit_by_hand(&mut self) {
-        let stage = self.stage.read().await;
-        let (role, arn) = (stage.name(&self.name), stage.policy_arn(&self.name));
+        let fixture = self.fixture.read().await;
+        let (role, arn) = (fixture.name(&self.name), fixture.policy_arn(&self.name));
         let choice = self.rng.below(11);
         let edit = |iam: &mut Iam| -> std::result::Result<(), ApiError> {
             match choice {
@@ -203,18 +202,18 @@ impl Life {
                 _ => iam.detach_role_policy(&role, &arn),
             }
         };
-        let _ = stage.by_hand(edit);
+        let _ = fixture.by_hand(edit);
     }
 
-    /// Waits until IAM is what the spec says, judged by what stands in IAM and not by what the operator says of it.
+    /// Waits until IAM is as the spec says; the resources in IAM are compared, not only the status.
     async fn as_the_spec_says(&self) -> Result<()> {
         let spec: AuroraLogExportPolicySpec = serde_json::from_value(self.spec.clone())?;
         wait_for(&format!("{} as {}", self.name, self.spec), LIMIT, async || {
-            let stage = self.stage.read().await;
-            self.compare(&stage, &spec)?;
-            let object = stage.api().get(&self.name).await?;
+            let fixture = self.fixture.read().await;
+            self.compare(&fixture, &spec)?;
+            let object = fixture.api().get(&self.name).await?;
             let status = &object.data["status"];
-            let ready = super::stage::condition(status, "Ready").is_some_and(|ready| ready["status"] == "True");
+            let ready = condition(status, "Ready").is_some_and(|ready| ready["status"] == "True");
             let current = status["observedGeneration"] == json!(object.metadata.generation);
             ensure!(ready && current, "not ready: {status}");
             Ok(())
@@ -222,30 +221,30 @@ impl Life {
         .await
     }
 
-    fn compare(&self, stage: &Stage, spec: &AuroraLogExportPolicySpec) -> Result<()> {
+    fn compare(&self, fixture: &Fixture<'_>, spec: &AuroraLogExportPolicySpec) -> Result<()> {
         let wanted = desired(
-            &Owner::new(stage.namespace.clone(), self.name.clone()),
+            &Owner::new(fixture.namespace(), self.name.clone()),
             spec,
-            &settings(stage, &self.uid)?,
+            &settings(fixture, &self.uid)?,
             &AccountFacts { id: AccountId::parse(ACCOUNT)?, partition: Partition::parse("aws")?, binding: None },
         )?;
-        let role = stage.role(&self.name)?;
+        let role = fixture.role(&self.name)?;
         ensure!(Meaning::of(role.trust.as_str()) == wanted.trust.meaning(), "trust {:?}", role.trust);
         ensure!(role.boundary == wanted.boundary, "boundary {:?}", role.boundary);
         ensure!(role.description.unwrap_or_default() == wanted.description, "description");
         has_tags(&role.tags, &wanted.tags)?;
-        let attached = stage.attached(&self.name);
+        let attached = fixture.attached(&self.name);
         ensure!(attached.iter().any(|arn| arn == wanted.attachment().as_str()), "{attached:?}");
         ensure!(!attached.iter().any(|arn| arn == wanted.superseded_attachment().as_str()), "{attached:?}");
         if wanted.attachments == AttachmentPolicy::Exclusive {
-            let inline = stage.iam().list_role_policies(&stage.name(&self.name), &PageRequest::default())?.items;
+            let inline = fixture.iam().list_role_policies(&fixture.name(&self.name), &PageRequest::default())?.items;
             ensure!(attached.len() == 1 && inline.is_empty(), "others' policies: {attached:?}, {inline:?}");
         }
         match &wanted.policy {
-            None => ensure!(stage.policy(&self.name).is_err(), "a policy that FullAccess does not manage"),
+            None => ensure!(fixture.policy(&self.name).is_err(), "a policy that FullAccess does not manage"),
             Some(policy) => {
-                has_tags(&stage.policy(&self.name)?.tags, &wanted.tags)?;
-                let document = stage.document(&self.name)?;
+                has_tags(&fixture.policy(&self.name)?.tags, &wanted.tags)?;
+                let document = fixture.document(&self.name)?;
                 ensure!(Meaning::of(&document) == policy.document.meaning(), "{document}");
             }
         }
@@ -266,12 +265,12 @@ fn has_tags(
     Ok(())
 }
 
-fn settings(stage: &Stage, uid: &str) -> Result<Settings> {
+fn settings(fixture: &Fixture<'_>, uid: &str) -> Result<Settings> {
     Ok(Settings {
         allow_adopt_existing: false,
         ..Settings::lenient(
-            Cluster { name: ClusterName::parse(stage.cluster())?, uid: uid.to_owned(), previous_uids: Vec::new() },
-            IamPath::parse(super::stage::PATH)?,
+            Cluster { name: ClusterName::parse(fixture.cluster())?, uid: uid.to_owned(), previous_uids: Vec::new() },
+            IamPath::parse(PATH)?,
         )
     })
 }

@@ -1,12 +1,11 @@
 //! What may be wrong in the cluster: leader, API server, objects, rights, CRDs.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use aurora_test_support::controlplane::{ControlPlane, ControlPlaneOptions};
 use aurora_test_support::paths::RunDir;
-use aurora_test_support::ports::free_port;
 use serde_json::json;
 
-use super::super::directory;
+use super::super::{directory, kubeconfig_of_closed_port};
 use super::Stage;
 
 #[tokio::test]
@@ -24,12 +23,8 @@ async fn what_is_wrong_in_the_cluster_is_found() -> Result<()> {
     let report = lost.json(&["doctor", "-o", "json"]).await?;
     assert_eq!(report["findings"][0]["check"], "api-server", "{report}");
 
-    let text = std::fs::read_to_string(env.kubeconfig())?;
-    let server = text.lines().find_map(|line| line.trim().strip_prefix("server: ")).context("no server")?;
-    let closed = format!("https://127.0.0.1:{}", free_port()?);
-    let file = directory(env, namespace)?.join("closed.kubeconfig");
-    std::fs::write(&file, text.replace(server.trim_matches('"'), &closed))?;
-    let unreachable = stage.cli.clone().env("KUBECONFIG", &file.display().to_string());
+    let closed = kubeconfig_of_closed_port(env, &directory(env, namespace)?)?;
+    let unreachable = stage.cli.clone().env("KUBECONFIG", &closed);
     stage.finds(&unreachable, "api-server", "cannot be reached", "--context").await?;
 
     stage.object("stuck", "{}").await?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::apiserver_proxy::{ApiserverProxy, Fault, Rule as ApiRule, Verb};
+use aurora_test_support::apply::manifest;
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::Tags;
 use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
@@ -16,6 +17,7 @@ use serde_json::Value;
 
 use super::{Cli, directory, iam};
 use crate::environment;
+use crate::fixture::tags;
 
 const CLUSTER: &str = "doctored";
 
@@ -52,11 +54,7 @@ impl Stage {
     }
 
     async fn object(&self, name: &str, spec: &str) -> Result<()> {
-        let yaml = format!(
-            "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata: {{name: {name}, namespace: {}}}\nspec: {spec}\n",
-            self.namespace
-        );
-        self.env.apply_yaml(&yaml).await.map(drop)
+        self.env.apply_yaml(&manifest(&self.namespace, name, spec)).await.map(drop)
     }
 
     /// The one finding that there must be: check, and parts of message and fix.
@@ -86,13 +84,11 @@ impl Stage {
     }
 
     fn ownership(&self, owner: &str, uid: &str) -> Tags {
-        [
-            ("auroralogexport.dev/managed-by", CLUSTER.to_owned()),
-            ("auroralogexport.dev/cluster-uid", uid.to_owned()),
-            ("auroralogexport.dev/owner", format!("{}/{owner}", self.namespace)),
-        ]
-        .map(|(key, value)| (key.to_owned(), value))
-        .into()
+        tags(&[
+            ("auroralogexport.dev/managed-by", CLUSTER),
+            ("auroralogexport.dev/cluster-uid", uid),
+            ("auroralogexport.dev/owner", &format!("{}/{owner}", self.namespace)),
+        ])
     }
 }
 
@@ -119,12 +115,8 @@ async fn a_clock_that_is_wrong_is_found_from_either_side() -> Result<()> {
     stage.server.gate().clear_faults();
 
     let proxy = ApiserverProxy::before(stage.env.kubeconfig()).await?;
-    let mut config = kubeconfig::read(stage.env.kubeconfig())?;
-    for cluster in config.clusters.iter_mut().filter_map(|entry| entry.cluster.as_mut()) {
-        cluster.server = Some(proxy.url());
-    }
     let file = directory(stage.env, &stage.namespace)?.join("skewed.kubeconfig");
-    kubeconfig::write(&config, &file)?;
+    let file = kubeconfig::redirect(stage.env.kubeconfig(), &proxy.url(), file)?;
     let skewed = stage.cli.clone().env("KUBECONFIG", &file.display().to_string());
     let dated = |seconds| proxy.set_rules(vec![ApiRule::new(Fault::ClockAhead(seconds), Verb::List, "")]);
     dated(600);
