@@ -1,4 +1,5 @@
--- Health of an AuroraLogExportPolicy. `Healthy` only if the operator has reported the current generation.
+-- Health of an AuroraLogExportPolicy or an AwsAccount. It is `Healthy` only if the operator has reconciled the current
+-- generation.
 local function condition(kind)
   if obj.status ~= nil and obj.status.conditions ~= nil then
     for _, candidate in ipairs(obj.status.conditions) do
@@ -17,21 +18,21 @@ end
 local ready = condition("Ready")
 local message = ready ~= nil and ready.message or nil
 
--- Argo CD handles deletion before it runs a script; this branch is for other users of the script.
+-- Argo CD reports objects that are being deleted without running a script; this is for other callers.
 if obj.metadata.deletionTimestamp ~= nil then
-  if ready ~= nil and ready.reason == "DeletionBlocked" then
+  if ready ~= nil and (ready.reason == "DeletionBlocked" or ready.reason == "InUse") then
     return health("Progressing", message)
+  end
+  if obj.kind == "AwsAccount" then
+    return health("Progressing", "Waiting for policies that refer to this account")
   end
   return health("Progressing", "Policy and role are being removed from AWS")
 end
 
--- A new object has observedGeneration -1, by the default in the schema.
-if obj.status == nil or obj.status.observedGeneration ~= obj.metadata.generation or ready == nil then
-  return health("Progressing", "Waiting for the operator to observe this generation")
-end
--- A condition of an older generation does not apply.
-if ready.observedGeneration ~= nil and ready.observedGeneration ~= obj.metadata.generation then
-  return health("Progressing", "Waiting for the operator to observe this generation")
+-- The schema gives a new object observedGeneration -1. A condition of an older generation does not count.
+if obj.status == nil or obj.status.observedGeneration ~= obj.metadata.generation or ready == nil
+  or (ready.observedGeneration ~= nil and ready.observedGeneration ~= obj.metadata.generation) then
+  return health("Progressing", "Waiting for the operator to reconcile this generation")
 end
 
 if ready.reason == "Suspended" then

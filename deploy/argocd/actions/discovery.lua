@@ -5,6 +5,6 @@ local deleting = obj.metadata.deletionTimestamp ~= nil
 return {
   ["suspend"] = { ["disabled"] = suspended or deleting },
   ["resume"] = { ["disabled"] = not suspended or deleting },
-  -- For a suspended object the operator makes no AWS calls.
+  -- A suspended object is not reconciled.
   ["reconcile"] = { ["disabled"] = suspended },
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"auroralogexport.dev/argolua"
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -81,7 +82,7 @@ func (f facts) argo() string {
 }
 
 // judge names everything that is wrong with one recorded object.
-func judge(object map[string]any, health scripts) (facts, []string) {
+func judge(object map[string]any, script *argolua.Script) (facts, []string) {
 	found, err := read(object)
 	if err != nil {
 		return found, []string{err.Error()}
@@ -103,7 +104,7 @@ func judge(object map[string]any, health scripts) (facts, []string) {
 	if found.is("Reconciling") && found.is("Stalled") {
 		complain("Reconciling and Stalled are both true")
 	}
-	if got, err := health.run(found.kind, object); err != nil {
+	if got, err := health(script, object); err != nil {
 		complain("health.lua: %v", err)
 	} else if want := found.argo(); got != want {
 		complain("health.lua says %s, want %s", got, want)

@@ -5,10 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"auroralogexport.dev/argolua"
 	"k8s.io/apimachinery/pkg/util/json"
 )
-
-const scriptsDir = "../../../deploy/argocd"
 
 func object(t *testing.T, text string) map[string]any {
 	t.Helper()
@@ -22,12 +21,12 @@ func object(t *testing.T, text string) map[string]any {
 // status is that of an object of generation 2.
 func judged(t *testing.T, status string) (facts, []string) {
 	t.Helper()
-	health, err := load(scriptsDir)
+	script, err := argolua.Load("../../../deploy/argocd/health.lua")
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := `{"apiVersion":"auroralogexport.dev/v1alpha1","kind":"AuroraLogExportPolicy","metadata":{"name":"a","generation":2},"spec":{},"status":` + status + `}`
-	return judge(object(t, text), health)
+	return judge(object(t, text), script)
 }
 
 func TestStatusesAreExpectedAsDocumented(t *testing.T) {

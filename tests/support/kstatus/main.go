@@ -1,6 +1,6 @@
-// Kstatus judges recorded objects by the library that Flux and Helm wait with, and by the health scripts for Argo CD:
+// Kstatus judges recorded objects by the library that Flux and Helm wait with, and by the health script for Argo CD:
 //
-//	go run . -scripts DIR -reference FILE RECORDING
+//	go run . -health FILE -reference FILE RECORDING
 //
 // A recording holds one object a line, as the API server sent it. The library is github.com/fluxcd/cli-utils: Flux's
 // fork of sigs.k8s.io/cli-utils, where kstatus comes from, and what Helm 4 uses too.
@@ -13,7 +13,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sort"
 	"strings"
 
@@ -35,36 +34,17 @@ var reasons = map[string][]string{
 const shown = 10
 
 func main() {
-	dir := flag.String("scripts", "", "directory of the health scripts")
+	script := flag.String("health", "", "the health script")
 	reference := flag.String("reference", "", "the page with the table of all reasons")
 	flag.Parse()
-	if err := check(flag.Arg(0), *dir, *reference); err != nil {
+	if err := check(flag.Arg(0), *script, *reference); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-// scripts are the health scripts of deploy/argocd by kind.
-type scripts map[string]*argolua.Script
-
-func load(dir string) (scripts, error) {
-	loaded := scripts{}
-	for kind, name := range map[string]string{"AuroraLogExportPolicy": "health.lua", "AwsAccount": "awsaccount/health.lua"} {
-		script, err := argolua.Load(filepath.Join(dir, name))
-		if err != nil {
-			return nil, err
-		}
-		loaded[kind] = script
-	}
-	return loaded, nil
-}
-
-// run gives the status that the script of this kind returns.
-func (s scripts) run(kind string, object map[string]any) (any, error) {
-	script, ok := s[kind]
-	if !ok {
-		return "", fmt.Errorf("no script for kind %q", kind)
-	}
+// health gives the status that the health script returns.
+func health(script *argolua.Script, object map[string]any) (any, error) {
 	answer, err := script.Run(object)
 	if err != nil {
 		return "", err
@@ -94,8 +74,8 @@ func vocabulary(page string) ([]string, error) {
 	return names, nil
 }
 
-func check(recording, dir, reference string) error {
-	health, err := load(dir)
+func check(recording, health, reference string) error {
+	script, err := argolua.Load(health)
 	if err != nil {
 		return err
 	}
@@ -123,7 +103,7 @@ func check(recording, dir, reference string) error {
 			broken = fmt.Errorf("line %d is no object: %w", tally.objects+1, err)
 			continue
 		}
-		found, wrong := judge(object, health)
+		found, wrong := judge(object, script)
 		tally.add(found, wrong, lines.Text())
 	}
 	if err := lines.Err(); err != nil {

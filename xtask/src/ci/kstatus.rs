@@ -22,7 +22,7 @@ pub(super) async fn check() -> Result<()> {
         supervisor::run_in_sight("the judge's own tests", go(&module, arguments)).await?;
     }
     let mut command = go(&module, &["run", "."]);
-    command.arg("-scripts").arg(workspace().join("deploy/argocd"));
+    command.arg("-health").arg(workspace().join("deploy/argocd/health.lua"));
     command.arg("-reference").arg(workspace().join("docs/reference.md")).arg(recording::path());
     supervisor::run_in_sight("kstatus over the recording", command).await
 }

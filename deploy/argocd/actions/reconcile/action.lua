@@ -1,5 +1,5 @@
--- Requests a resync. Any new value of the annotation does; a counter gives a new one at every
--- click, also twice within a second.
+-- Requests a reconcile. Any new value of the annotation does; a counter gives a new one for each click, also for two
+-- within a second.
 local key = "auroralogexport.dev/reconcile-at"
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}

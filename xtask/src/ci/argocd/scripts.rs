@@ -1,4 +1,4 @@
-//! Our scripts in Argo CD's own Lua machine, over the samples that lie beside them.
+//! The scripts in Argo CD's own Lua interpreter, with the samples beside them.
 
 use std::path::Path;
 
@@ -6,31 +6,31 @@ use anyhow::{Context, Result, ensure};
 use aurora_test_support::paths::workspace;
 use serde_json::Value;
 
+use super::super::process;
 use super::stage::Stage;
 
-/// Health of every sample, and of every script that has samples.
+/// The health of every sample.
 pub(super) async fn health(stage: &Stage) -> Result<()> {
-    let mut checked = 0;
-    for dir in ["deploy/argocd", "deploy/argocd/awsaccount"].map(|dir| workspace().join(dir)) {
-        let tests = read(&dir.join("health_test.yaml"))?;
-        for test in list(&tests["tests"]) {
-            let sample = dir.join(text(&test["inputPath"]));
-            let printed = stage.overrides(&["health", &shown(&sample)]).await?;
-            let status = text(&test["healthStatus"]["status"]);
-            // Argo CD answers for objects that are being deleted itself, and asks no script.
-            let deleting = read(&sample)?["metadata"]["deletionTimestamp"].is_string();
-            let message = if deleting { "Pending deletion".to_owned() } else { text(&test["healthStatus"]["message"]) };
-            let expected = format!("STATUS: {status}\nMESSAGE: {message}\n");
-            ensure!(printed == expected, "{}: Argo CD says\n{printed}expected\n{expected}", sample.display());
-            checked += 1;
-        }
+    let dir = workspace().join("deploy/argocd");
+    let tests = read(&dir.join("health_test.yaml"))?;
+    let tests = list(&tests["tests"]);
+    for test in tests {
+        let sample = dir.join(text(&test["inputPath"]));
+        let printed = stage.overrides(&["health", &shown(&sample)]).await?;
+        let status = text(&test["healthStatus"]["status"]);
+        // Argo CD reports objects that are being deleted without running a script.
+        let deleting = read(&sample)?["metadata"]["deletionTimestamp"].is_string();
+        let message = if deleting { "Pending deletion".to_owned() } else { text(&test["healthStatus"]["message"]) };
+        let expected = format!("STATUS: {status}\nMESSAGE: {message}\n");
+        ensure!(printed == expected, "{}: Argo CD says\n{printed}expected\n{expected}", sample.display());
     }
+    let checked = tests.len();
     ensure!(checked >= 15, "only {checked} samples");
-    stage.say(&format!("6. health.lua in Argo CD's Lua machine: {checked} samples as documented"));
+    stage.say(&format!("6. health.lua in Argo CD's Lua interpreter: {checked} samples as documented"));
     Ok(())
 }
 
-/// Which actions each sample offers, and what they make of it.
+/// The actions of each sample, and their results.
 pub(super) async fn actions(stage: &Stage) -> Result<()> {
     let dir = workspace().join("deploy/argocd/actions");
     let tests = read(&dir.join("action_test.yaml"))?;
@@ -57,13 +57,12 @@ pub(super) async fn actions(stage: &Stage) -> Result<()> {
         ensure!(after == expected, "{action} of {}: Argo CD makes {after}, expected {expected}", sample.display());
     }
     let (offers, runs) = (offers.len(), runs.len());
-    stage.say(&format!("6. actions in Argo CD's Lua machine: {offers} offers and {runs} results as documented"));
+    stage.say(&format!("6. actions in Argo CD's Lua interpreter: {offers} offers and {runs} results as documented"));
     Ok(())
 }
 
 fn read(path: &Path) -> Result<Value> {
-    let yaml = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_saphyr::from_str(&yaml).with_context(|| format!("cannot parse {}", path.display()))
+    serde_saphyr::from_str(&process::read(path)?).with_context(|| format!("cannot parse {}", path.display()))
 }
 
 fn list(value: &Value) -> &[Value] {
