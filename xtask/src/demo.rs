@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::aws_query::QueryClient;
 use aurora_test_support::controlplane::ControlPlaneOptions;
-use aurora_test_support::environment::Environment;
+use aurora_test_support::environment::{Environment, FIELD_MANAGER};
 use aurora_test_support::operator::{Operator, OperatorOptions};
-use aurora_test_support::paths::workspace;
+use aurora_test_support::paths::{files, workspace};
 use aurora_test_support::wait::wait_for;
 use aurora_test_support::{apply, moto};
 use kube::ResourceExt;
@@ -50,7 +50,7 @@ impl Demo {
         env.install_crds().await?;
         env.install_rbac().await?;
         say("starting the operator");
-        // A short interval, so that whoever edits IAM by hand sees the repair.
+        // A short interval, so that the repair of a manual edit can be seen.
         let options = OperatorOptions::new(binary).arguments(["--cluster-name=demo", "--drift-check-interval=10s"]);
         let mut operator = Operator::start(&env, options).await?;
         say("applying examples/");
@@ -70,14 +70,9 @@ impl Demo {
 
 async fn apply_examples(env: &Environment) -> Result<Vec<DynamicObject>> {
     let dir = workspace().join("examples");
-    let entries = std::fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-    paths.sort();
-    let mut applied = Vec::new();
-    for path in paths {
-        let yaml = std::fs::read_to_string(&path)?;
-        applied.extend(env.apply_yaml(&yaml).await.with_context(|| format!("cannot apply {}", path.display()))?);
+    let (client, mut applied) = (env.client().await?, Vec::new());
+    for path in files(&dir, "yaml")? {
+        applied.extend(apply::apply(&client, FIELD_MANAGER, &apply::parse_file(&path)?).await?);
     }
     // A namespace or a ConfigMap beside them has no condition to wait for.
     applied.retain(|object| object.types.as_ref().is_some_and(|types| types.api_version.starts_with(GROUP)));
@@ -186,13 +181,13 @@ fn invite(env: &Environment, operator: &Operator) {
 /// Until Ctrl-C or SIGTERM; an error if the operator ends before.
 async fn stay(operator: &mut Operator) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut look = tokio::time::interval(Duration::from_secs(1));
+    let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             result = &mut interrupt => break result?,
             _ = terminate.recv() => break,
-            _ = look.tick() => operator.check_alive()?,
+            _ = second.tick() => operator.check_alive()?,
         }
     }
     println!("\nstopping");

@@ -1,4 +1,4 @@
-//! What a phase of a run took: calls, requests, and the memory and processor time of another process, as Linux accounts for
+//! What a phase of a run took: calls, requests, and the memory and CPU time of another process, as Linux accounts for
 //! them.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use nix::time::ClockId;
 use nix::unistd::Pid;
 
-/// Memory in MiB and processor seconds so far.
+/// Memory in MiB and CPU seconds so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Usage {
     /// Resident now.
@@ -16,7 +16,7 @@ pub(super) struct Usage {
     /// The most that was ever resident.
     pub(super) peak: f64,
     /// User and system time, in seconds.
-    pub(super) processor: f64,
+    pub(super) cpu: f64,
 }
 
 pub(super) fn usage(pid: u32) -> Result<Usage> {
@@ -30,7 +30,7 @@ pub(super) fn usage(pid: u32) -> Result<Usage> {
     Ok(Usage {
         resident: kibibytes("VmRSS:").unwrap_or_default() / 1024.0,
         peak: kibibytes("VmHWM:").unwrap_or_default() / 1024.0,
-        processor: Duration::from(clock.now()?).as_secs_f64(),
+        cpu: Duration::from(clock.now()?).as_secs_f64(),
     })
 }
 
@@ -43,8 +43,8 @@ pub(super) struct Phase {
     pub(super) requests: BTreeMap<String, u64>,
     /// Wall-clock time.
     pub(super) took: Duration,
-    /// Processor seconds of the operator.
-    pub(super) processor: f64,
+    /// CPU seconds of the operator.
+    pub(super) cpu: f64,
     /// Reconciles that ended.
     pub(super) reconciles: f64,
     /// Memory after the phase.

@@ -15,8 +15,8 @@ use rig::Rig;
 
 /// Up to so many objects are created within seconds.
 const FEW: usize = 1000;
-/// That is done so often, each time from nothing, and the run in the middle by processor time counts: the host's speed
-/// changes from one minute to the next.
+/// They are created so often, each time in a new cluster, and the median run by CPU time counts: the host's speed changes from
+/// one minute to the next.
 const ROUNDS: usize = 5;
 
 /// Counts calls, writes, time and memory for a number of objects, and prints a table. Takes the operator's release build
@@ -29,9 +29,6 @@ pub(crate) struct Bench {
     /// The operator to measure, instead of target/release.
     #[arg(long, value_name = "PATH")]
     operator: Option<PathBuf>,
-    /// Items on a page of the model of IAM.
-    #[arg(long, default_value_t = 100)]
-    page: usize,
     /// Also write the table and the plots into docs/.
     #[arg(long)]
     write: bool,
@@ -45,36 +42,36 @@ impl Bench {
         let mut rows = Vec::new();
         for objects in self.objects {
             println!("── {objects} objects ──");
-            let row = measure_one(&binary, objects, self.page).await.with_context(|| format!("{objects} objects"))?;
+            let row = measure_one(&binary, objects).await.with_context(|| format!("{objects} objects"))?;
             println!("{}", report::table(std::slice::from_ref(&row)));
             rows.push(row);
         }
         println!("{}", report::table(&rows));
         if self.write {
-            report::write(&workspace().join("docs"), &rows, self.page)?;
+            report::write(&workspace().join("docs"), &rows)?;
         }
         Ok(())
     }
 }
 
-async fn measure_one(binary: &Path, objects: usize, page: usize) -> Result<Row> {
+async fn measure_one(binary: &Path, objects: usize) -> Result<Row> {
     let rounds = if objects > FEW { 1 } else { ROUNDS };
     let mut creations = Vec::new();
     for _ in 1..rounds {
-        let mut rig = Rig::start(binary, objects, page).await?;
+        let mut rig = Rig::start(binary, objects).await?;
         rig.idle().await?;
         creations.push(create(&mut rig).await?);
         rig.stop_operator().await?;
     }
-    let mut rig = Rig::start(binary, objects, page).await?;
+    let mut rig = Rig::start(binary, objects).await?;
     let idle = rig.idle().await?;
     creations.push(create(&mut rig).await?);
     let steady = rig.steady().await?;
     println!("steady: {steady:?}");
     let (restart, first_call) = rig.restart().await?;
     println!("restart: {restart:?}, first call after {first_call:?}");
-    let looks = rig.looks().await?;
-    println!("looks: {looks:?}");
+    let resyncs = rig.resyncs().await?;
+    println!("resyncs: {resyncs:?}");
     let drift = rig.drift_everywhere().await?;
     println!("drift: {drift:?}");
     let edit = rig.one_edit().await?;
@@ -83,7 +80,7 @@ async fn measure_one(binary: &Path, objects: usize, page: usize) -> Result<Row> 
     println!("deleted: {delete:?}");
     rig.stop_operator().await?;
     let create = middle(creations).context("nothing was created")?;
-    Ok(Row { objects, idle, create, steady, restart, first_call, looks, drift, edit, delete })
+    Ok(Row { objects, idle, create, steady, restart, first_call, resyncs, drift, edit, delete })
 }
 
 async fn create(rig: &mut Rig) -> Result<Phase> {
@@ -92,9 +89,9 @@ async fn create(rig: &mut Rig) -> Result<Phase> {
     Ok(phase)
 }
 
-/// By processor time.
+/// By CPU time.
 fn middle(mut phases: Vec<Phase>) -> Option<Phase> {
-    phases.sort_by(|one, other| one.processor.total_cmp(&other.processor));
+    phases.sort_by(|one, other| one.cpu.total_cmp(&other.cpu));
     let middle = phases.len() / 2;
     (middle < phases.len()).then(|| phases.swap_remove(middle))
 }
@@ -104,10 +101,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_run_in_the_middle_by_processor_time_counts() {
+    fn the_run_in_the_middle_by_cpu_time_counts() {
         let of = |seconds: &[f64]| {
-            let runs = seconds.iter().map(|processor| Phase { processor: *processor, ..Phase::default() });
-            middle(runs.collect()).map(|phase| phase.processor)
+            let runs = seconds.iter().map(|cpu| Phase { cpu: *cpu, ..Phase::default() });
+            middle(runs.collect()).map(|phase| phase.cpu)
         };
         assert_eq!(of(&[0.9, 1.4, 0.8, 1.0, 0.7]), Some(0.9));
         assert_eq!(of(&[1.2]), Some(1.2));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::measure::{Phase, Usage};
-use super::rig::SWEEP;
+use super::rig::{PAGE, SWEEP};
 
 /// One run.
 pub(super) struct Row {
@@ -17,7 +17,7 @@ pub(super) struct Row {
     pub(super) steady: Phase,
     pub(super) restart: Phase,
     pub(super) first_call: Duration,
-    pub(super) looks: Phase,
+    pub(super) resyncs: Phase,
     pub(super) drift: Phase,
     pub(super) edit: Duration,
     pub(super) delete: Phase,
@@ -36,8 +36,8 @@ impl Row {
     #[allow(clippy::cast_precision_loss)] // counts far below 2^52
     fn figures(&self) -> Vec<(&'static str, String)> {
         let calls = |phase: &Phase| format!("{:.3}", self.per_object(phase.total()));
-        let per_reconcile = |phase: &Phase| format!("{:.2} ms", phase.processor * 1000.0 / phase.reconciles.max(1.0));
-        let share = |phase: &Phase| format!("{:.0} %", phase.processor * 100.0 / phase.took.as_secs_f64());
+        let per_reconcile = |phase: &Phase| format!("{:.2} ms", phase.cpu * 1000.0 / phase.reconciles.max(1.0));
+        let share = |phase: &Phase| format!("{:.0} %", phase.cpu * 100.0 / phase.took.as_secs_f64());
         let sweep =
             || format!("{:.0}", self.steady.calls.get(SWEEP).copied().unwrap_or_default() as f64 / STEADY_SWEEPS);
         vec![
@@ -58,10 +58,10 @@ impl Row {
             ("time, start of the process to its first call of IAM", seconds(self.first_call)),
             ("time, delete", seconds(self.delete.took)),
             ("share of one CPU while creating", share(&self.create)),
-            ("CPU time per reconcile that finds everything in sync, by four reads", per_reconcile(&self.looks)),
+            ("CPU time per reconcile that finds everything in sync, by four reads", per_reconcile(&self.resyncs)),
             ("CPU time per reconcile that creates a pair", per_reconcile(&self.create)),
             ("CPU time per reconcile that repairs a document", per_reconcile(&self.drift)),
-            ("CPU time of one steady sweep", format!("{:.2} s", self.steady.processor / STEADY_SWEEPS)),
+            ("CPU time of one steady sweep", format!("{:.2} s", self.steady.cpu / STEADY_SWEEPS)),
             ("resident memory, idle", mebibytes(self.idle.resident)),
             ("resident memory, steady", mebibytes(self.steady.usage.resident)),
             ("resident memory, after a restart", mebibytes(self.restart.usage.resident)),
@@ -98,10 +98,10 @@ pub(super) fn table(rows: &[Row]) -> String {
 }
 
 /// Writes `benchmarks-table.md` and the plots into `docs/`.
-pub(super) fn write(docs: &Path, rows: &[Row], page: usize) -> Result<()> {
+pub(super) fn write(docs: &Path, rows: &[Row]) -> Result<()> {
     let cores = std::thread::available_parallelism()?;
     let heading = format!(
-        "<!-- Written by `cargo xtask bench --write`. -->\nMeasured on {cores} cores; the model of IAM serves pages of {page} in the \
+        "<!-- Written by `cargo xtask bench --write`. -->\nMeasured on {cores} cores; the model of IAM serves pages of {PAGE} in the \
          same machine.\n\n"
     );
     std::fs::write(docs.join("benchmarks-table.md"), heading + &table(rows))?;

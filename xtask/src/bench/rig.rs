@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use aurora_test_support::controlplane::ControlPlaneOptions;
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::handle::Shared;
@@ -18,6 +18,8 @@ use super::measure::{Phase, Usage, usage};
 
 const ACCOUNT: &str = "111122223333";
 pub(super) const SWEEP: &str = "GetAccountAuthorizationDetails";
+/// Items on a page of the model of IAM.
+pub(super) const PAGE: usize = 100;
 const NAMESPACES: usize = 10;
 const SWEEPS: u64 = 3;
 /// Between sweeps by default.
@@ -38,7 +40,7 @@ pub(super) struct Rig {
 /// Flags of the operator.
 #[derive(Clone, Copy)]
 enum Flags {
-    /// The budget is not what is measured: the emulator answers at once.
+    /// The rate limit is not what is measured: the emulator answers at once.
     Unbound,
     /// Sweeps follow quickly, too.
     Quick,
@@ -53,19 +55,19 @@ struct Mark {
     calls: BTreeMap<String, u64>,
     requests: BTreeMap<String, u64>,
     at: Instant,
-    processor: f64,
+    cpu: f64,
     reconciles: f64,
 }
 
 impl Rig {
-    pub(super) async fn start(binary: &Path, objects: usize, page: usize) -> Result<Self> {
+    pub(super) async fn start(binary: &Path, objects: usize) -> Result<Self> {
         let env = Environment::start(ControlPlaneOptions { controller_manager: false, audit: true }).await?;
         env.install_crds().await?;
         env.install_rbac().await?;
         let aws = Server::start(ServerOptions { log_capacity: 0, ..ServerOptions::default() })?;
         aws.world().add_key("test", ACCOUNT);
         aws.world().configure(ACCOUNT, |settings, quotas| {
-            settings.page_cap = Some(page);
+            settings.page_cap = Some(PAGE);
             *quotas = Quotas::without_entity_limits();
         });
         let mut namespaces = Vec::new();
@@ -106,7 +108,7 @@ impl Rig {
             calls: self.aws.gate().counts(),
             requests: self.requests()?,
             reconciles: self.reconciles().await?,
-            processor: usage(self.operator()?.id())?.processor,
+            cpu: usage(self.operator()?.id())?.cpu,
             at: Instant::now(),
         })
     }
@@ -118,7 +120,7 @@ impl Rig {
             reconciles: self.reconciles().await? - mark.reconciles,
             calls: difference(&self.aws.gate().counts(), &mark.calls),
             requests: difference(&self.requests()?, &mark.requests),
-            processor: usage.processor - mark.processor,
+            cpu: usage.cpu - mark.cpu,
             usage,
         })
     }
@@ -206,8 +208,7 @@ impl Rig {
 
     /// So many sweeps since there were so many calls for them. A sweep has pages of roles and policies.
     async fn wait_sweeps_since(&self, before: u64, more: u64) -> Result<()> {
-        let page = self.iam().lock().settings.page_cap.unwrap_or(1000);
-        let pages = (2 * self.objects).div_ceil(page).max(1) as u64;
+        let pages = (2 * self.objects).div_ceil(PAGE).max(1) as u64;
         let until = before + more * pages;
         wait_for("sweeps", LIMIT, async || {
             ensure!(self.sweeps() >= until, "{} of {until} pages", self.sweeps());
@@ -248,15 +249,15 @@ impl Rig {
             at.elapsed()
         });
         self.start_operator(flags).await?;
-        Ok((first_call.await?, Mark { calls, requests, at, processor: 0.0, reconciles: 0.0 }))
+        Ok((first_call.await?, Mark { calls, requests, at, cpu: 0.0, reconciles: 0.0 }))
     }
 
     /// Every object is read by itself and found in sync, once.
-    pub(super) async fn looks(&mut self) -> Result<Phase> {
+    pub(super) async fn resyncs(&mut self) -> Result<Phase> {
         // No sweep to wait for.
         self.stop_operator().await?;
         self.start_operator(Flags::OneByOne).await?;
-        // The first look at each reads more: the documents of versions are not known yet.
+        // The first resync of each reads more: the documents of versions are not cached yet.
         self.wait_reconciles(self.objects).await?;
         let mark = self.mark().await?;
         self.wait_reconciles(2 * self.objects).await?;
@@ -281,11 +282,7 @@ impl Rig {
     pub(super) async fn drift_everywhere(&mut self) -> Result<Phase> {
         let mark = self.mark().await?;
         let arns = self.policy_arns();
-        let document = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
-        for arn in &arns {
-            let edited = self.iam().lock().create_policy_version(arn, document, true);
-            edited.map_err(|error| anyhow!("{error:?}"))?;
-        }
+        self.edit_by_hand(&arns, "s3:*")?;
         self.wait_repaired(&arns).await?;
         self.since(&mark).await
     }
@@ -299,14 +296,21 @@ impl Rig {
         // The last page has been asked for, and is still to be judged.
         tokio::time::sleep(Duration::from_secs(3)).await;
         let arns: Vec<String> = self.policy_arns().into_iter().take(1).collect();
-        let document = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"ec2:*","Resource":"*"}]}"#;
         let began = Instant::now();
-        for arn in &arns {
-            let edited = self.iam().lock().create_policy_version(arn, document, true);
-            edited.map_err(|error| anyhow!("{error:?}"))?;
-        }
+        self.edit_by_hand(&arns, "ec2:*")?;
         self.wait_repaired(&arns).await?;
         Ok(began.elapsed())
+    }
+
+    /// A new default version of each policy, which allows this action.
+    fn edit_by_hand(&self, arns: &[String], action: &str) -> Result<()> {
+        let document = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"{action}","Resource":"*"}}]}}"#
+        );
+        for arn in arns {
+            self.iam().lock().create_policy_version(arn, &document, true)?;
+        }
+        Ok(())
     }
 
     fn policy_arns(&self) -> Vec<String> {

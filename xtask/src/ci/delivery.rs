@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use aurora_test_support::apply;
 use aurora_test_support::controlplane::ControlPlaneOptions;
 use aurora_test_support::environment::Environment;
-use aurora_test_support::paths::workspace;
+use aurora_test_support::paths::{files, workspace};
 
 use super::process::{self, fresh_dir, read};
 use super::say;
@@ -39,15 +39,6 @@ pub(super) async fn check() -> Result<()> {
 /// The files of values that the chart is checked with, beside its defaults.
 fn values() -> Result<Vec<PathBuf>> {
     files(&workspace().join("tests/support/delivery/values"), "yaml")
-}
-
-pub(super) fn files(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
-    paths.retain(|path| path.extension().is_some_and(|found| found == extension));
-    paths.sort();
-    ensure!(!paths.is_empty(), "{} holds no .{extension}", dir.display());
-    Ok(paths)
 }
 
 /// The overlays of `deploy/kustomize`.

@@ -32,7 +32,7 @@ pub(super) async fn check() -> Result<()> {
         operator_binary::remove_package_variables(command);
     })
     .await?;
-    // Where it was made is nobody's business, and differs from one machine to the next.
+    // The path of the sources differs from one machine to the next.
     let bom = read(&sources.join("bom.json"))?.replace(&sources.display().to_string(), "/");
     let target = target_dir().join(format!("sbom/{OPERATOR}.cdx.json"));
     process::write(&target, &bom)?;

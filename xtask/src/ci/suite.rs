@@ -32,7 +32,7 @@ fn is_of(tests: &Path) -> Result<bool> {
 async fn tests_binary() -> Result<PathBuf> {
     let arguments = ["test", "--test", "it", "--no-run"];
     supervisor::run_in_sight("cargo test --test it --no-run", cargo(supervisor::command, &arguments)).await?;
-    // Nothing is left to build, so this one needs nobody to end it.
+    // Nothing is left to build, so this one ends at once.
     let mut command = cargo(Command::new, &[&arguments[..], &["--message-format=json"]].concat());
     let output = tokio::task::spawn_blocking(move || command.output()).await?.context("cannot run cargo")?;
     let messages = String::from_utf8_lossy(&output.stdout);
@@ -45,7 +45,7 @@ async fn tests_binary() -> Result<PathBuf> {
 
 /// The cargo that runs us, told to use the same directory.
 fn cargo(run: impl Fn(OsString) -> Command, arguments: &[&str]) -> Command {
-    let mut command = run(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = run(operator_binary::cargo());
     command.current_dir(workspace()).args(arguments).arg("--target-dir").arg(target_dir());
     operator_binary::remove_package_variables(&mut command);
     command

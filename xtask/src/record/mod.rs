@@ -7,7 +7,6 @@ mod prometheus;
 mod scenario;
 mod terminal;
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -25,12 +24,6 @@ pub(crate) struct Record {
     /// Which picture.
     #[arg(value_enum)]
     what: What,
-    /// Where to write it, instead of docs/pictures/.
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Run this operator instead of building it.
-    #[arg(long, value_name = "PATH")]
-    operator: Option<PathBuf>,
     /// How long the dashboard's operator is watched, in seconds.
     #[arg(long, default_value_t = 300)]
     seconds: u64,
@@ -46,15 +39,12 @@ enum What {
 
 impl Record {
     pub(crate) async fn run(self) -> Result<()> {
-        let binary = match &self.operator {
-            Some(binary) => std::path::absolute(binary)?,
-            None => operator_binary::build().await?,
-        };
+        let binary = operator_binary::build().await?;
         let (name, svg) = match self.what {
             What::Demo => ("demo.svg", demo(&binary).await?),
             What::Dashboard => ("dashboard.svg", dashboard::record(binary, self.seconds).await?),
         };
-        let path = self.out.unwrap_or_else(|| workspace().join("docs/pictures").join(name));
+        let path = workspace().join("docs/pictures").join(name);
         std::fs::write(&path, svg).with_context(|| format!("cannot write {}", path.display()))?;
         println!("wrote {}", path.display());
         Ok(())

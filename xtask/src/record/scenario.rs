@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
+use aurora_test_support::apply::manifest;
 use aurora_test_support::controlplane::ControlPlaneOptions;
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::Tags;
@@ -23,14 +24,6 @@ pub(super) struct Scene {
     pub(super) operator: Operator,
     aws: Server,
     began: Instant,
-}
-
-/// An object's manifest.
-fn manifest(namespace: &str, name: &str, spec: &str) -> String {
-    format!(
-        "---\napiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\n\
-         metadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
-    )
 }
 
 impl Scene {
@@ -74,7 +67,7 @@ impl Scene {
         );
         self.apply(&account).await?;
         self.team("payments", 12, "{accountRef: {name: prod}}").await?;
-        self.until(seconds, 32, "somebody edits roles in the console").await;
+        self.until(seconds, 32, "roles are edited in the console").await;
         self.edit("shop")?;
         self.until(seconds, 50, "another tool uses up the account's calls").await;
         let throttled = Rule::new(Effect::Throttle, &["*"]).in_account(OWN).with_probability(0.6);

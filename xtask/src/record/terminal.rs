@@ -84,7 +84,7 @@ fn cut(line: &str) -> String {
     line.chars().take(COLUMNS - 1).chain(['…']).collect()
 }
 
-/// What the eye looks for.
+/// Highlights times, headings and results.
 fn colored(line: &str) -> String {
     let text = escaped(line);
     if line.starts_with("$ ") {

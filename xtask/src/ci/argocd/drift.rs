@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use aurora_test_support::apply::manifest;
 use aurora_test_support::iam_model::{Iam, Tags};
 use aurora_test_support::wait::wait_for;
 use serde_json::Value;
 
-use super::stage::{LIMIT, Stage, Variant, complete, iam_name, manifest};
+use super::stage::{LIMIT, Stage, Variant, complete, iam_name};
 
 const ROUNDS: usize = 20;
 /// Fewer comparisons than this while repairs went on would prove little.
@@ -25,7 +26,7 @@ const APPS: [(&str, Variant); 3] = [
     ("drift-server-side-both", Variant { server_side_apply: true, server_side_diff: true }),
 ];
 
-/// Twenty repairs of each object: Synced and Healthy in every look.
+/// Twenty repairs of each object: Synced and Healthy in every seen.
 pub(super) async fn synced_through_repairs(stage: &mut Stage) -> Result<()> {
     ensure!(
         !stage
@@ -35,7 +36,8 @@ pub(super) async fn synced_through_repairs(stage: &mut Stage) -> Result<()> {
             .contains("ignoreDifferences"),
         "argocd-cm ignores differences"
     );
-    let files: Vec<_> = APPS.iter().map(|(app, _)| (format!("{app}/{OBJECT}.yaml"), manifest(OBJECT, SPEC))).collect();
+    let files: Vec<_> =
+        APPS.iter().map(|(app, _)| (format!("{app}/{OBJECT}.yaml"), manifest(app, OBJECT, SPEC))).collect();
     let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
     let commit = stage.git.push("Three ways to sync", &files)?;
     for (app, variant) in APPS {
@@ -64,17 +66,17 @@ pub(super) async fn synced_through_repairs(stage: &mut Stage) -> Result<()> {
     ensure!(repaired >= expected, "{repaired} repairs were counted, {expected} were to be made");
     for (app, _) in APPS {
         stage.until_compared_again(app, 1).await?;
-        let looks = stage.history.of(app, began);
-        if let Some(look) = looks.iter().find(|look| look.state() != "Synced Healthy") {
-            anyhow::bail!("{app} was {} amid repairs: {}", look.state(), look.message);
+        let observations = stage.history.of(app, began);
+        if let Some(seen) = observations.iter().find(|seen| seen.state() != "Synced Healthy") {
+            anyhow::bail!("{app} was {} amid repairs: {}", seen.state(), seen.message);
         }
-        let mut compared: Vec<_> = looks.iter().map(|look| &look.compared).collect();
+        let mut compared: Vec<_> = observations.iter().map(|seen| &seen.compared).collect();
         compared.dedup();
         ensure!(compared.len() >= COMPARISONS, "{app} was compared {} times only", compared.len());
         stage.no_diff(app).await?;
-        let (looks, compared) = (looks.len(), compared.len());
+        let (observations, compared) = (observations.len(), compared.len());
         stage.say(&format!(
-            "4. {app}: {ROUNDS} repairs in {took:.0} s, Synced and Healthy in all {looks} looks ({compared} comparisons)"
+            "4. {app}: {ROUNDS} repairs in {took:.0} s, Synced and Healthy in all {observations} observations ({compared} comparisons)"
         ));
     }
     Ok(())
@@ -102,8 +104,8 @@ pub(super) async fn synced_through_actions(stage: &mut Stage) -> Result<()> {
         ensure!(live["spec"]["suspend"] == false, "resume left spec.suspend {}", live["spec"]["suspend"]);
         let asked = live["metadata"]["annotations"]["auroralogexport.dev/reconcile-at"].as_str();
         ensure!(asked.is_some(), "reconcile set no annotation");
-        let looks = stage.history.of(app, began);
-        let out = looks.iter().find(|look| look.sync != "Synced");
+        let observations = stage.history.of(app, began);
+        let out = observations.iter().find(|seen| seen.sync != "Synced");
         ensure!(out.is_none(), "{app} was not Synced: {out:?}");
         stage.no_diff(app).await?;
     }

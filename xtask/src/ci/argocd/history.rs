@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 /// An Application as one event of the watch showed it.
 #[derive(Clone, Debug)]
-pub(super) struct Look {
+pub(super) struct Observation {
     pub(super) app: String,
     pub(super) at: Instant,
     /// `Synced`, `OutOfSync`, `Unknown`; empty before the first comparison.
@@ -32,7 +32,7 @@ pub(super) struct Look {
     pub(super) iam: Value,
 }
 
-impl Look {
+impl Observation {
     fn new(object: &DynamicObject, iam: Value) -> Self {
         let status = &object.data["status"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -59,42 +59,42 @@ impl Look {
     }
 }
 
-/// The looks so far, oldest first.
+/// The observations so far, oldest first.
 #[derive(Debug)]
 pub(super) struct History {
-    looks: Arc<Mutex<Vec<Look>>>,
+    observations: Arc<Mutex<Vec<Observation>>>,
     task: JoinHandle<()>,
 }
 
 impl History {
     /// Watches all Applications from now on.
     pub(super) fn start(client: kube::Client, account: Shared) -> Self {
-        let looks = Arc::new(Mutex::new(Vec::new()));
+        let observations = Arc::new(Mutex::new(Vec::new()));
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("argoproj.io", "v1alpha1", "Application"));
         let api: Api<DynamicObject> = Api::namespaced_with(client, super::server::NAMESPACE, &kind);
-        let seen = Arc::clone(&looks);
+        let seen = Arc::clone(&observations);
         let task = tokio::spawn(async move {
             let mut events = watcher(api, watcher::Config::default()).default_backoff().applied_objects().boxed();
             while let Some(event) = events.next().await {
                 if let Ok(object) = event {
                     let iam = account.lock().snapshot();
-                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(Look::new(&object, iam));
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).push(Observation::new(&object, iam));
                 }
             }
         });
-        Self { looks, task }
+        Self { observations, task }
     }
 
     /// Of one Application, since a moment.
-    pub(super) fn of(&self, app: &str, since: Instant) -> Vec<Look> {
-        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.iter().filter(|look| look.app == app && look.at >= since).cloned().collect()
+    pub(super) fn of(&self, app: &str, since: Instant) -> Vec<Observation> {
+        let observations = self.observations.lock().unwrap_or_else(PoisonError::into_inner);
+        observations.iter().filter(|seen| seen.app == app && seen.at >= since).cloned().collect()
     }
 
     /// The newest of one Application.
-    pub(super) fn last(&self, app: &str) -> Option<Look> {
-        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
-        looks.iter().rev().find(|look| look.app == app).cloned()
+    pub(super) fn last(&self, app: &str) -> Option<Observation> {
+        let observations = self.observations.lock().unwrap_or_else(PoisonError::into_inner);
+        observations.iter().rev().find(|seen| seen.app == app).cloned()
     }
 }
 

@@ -3,9 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::apply;
 use aurora_test_support::environment::Environment;
-use aurora_test_support::paths::workspace;
+use aurora_test_support::paths::{files, workspace};
 
-use super::super::delivery::files;
 use super::super::process::read;
 use super::super::say;
 

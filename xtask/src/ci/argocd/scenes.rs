@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use aurora_test_support::apply::manifest;
 use aurora_test_support::iam_model::CreateRole;
 use aurora_test_support::iam_model::faults::{Effect, Rule};
 use aurora_test_support::wait::wait_for;
 
-use super::stage::{LIMIT, Stage, Variant, complete, iam_name, manifest};
+use super::stage::{LIMIT, Stage, Variant, complete, iam_name};
 
 const SETTINGS: &str =
     "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\ndata:\n  purpose: there before the policies\n";
@@ -24,7 +25,8 @@ pub(super) async fn healthy_only_when_iam_is_right(stage: &mut Stage) -> Result<
 
     stage.refuse(vec![Rule::new(Effect::ServiceFailure, &["write"])]);
     let pushed = Instant::now();
-    let commit = stage.git.push("Export orders' logs", &[("orders/audit.yaml", Some(&manifest("audit", "{}")))])?;
+    let commit =
+        stage.git.push("Export orders' logs", &[("orders/audit.yaml", Some(&manifest(ORDERS, "audit", "{}")))])?;
     stage.until_state(ORDERS, &commit, "Synced Progressing").await?;
     stage.until_compared_again(ORDERS, 3).await?;
     ensure!(stage.iam().get_role(&name).is_err(), "IAM refused all writes, and yet has role {name}");
@@ -45,20 +47,20 @@ pub(super) async fn healthy_only_when_iam_is_right(stage: &mut Stage) -> Result<
 
     stage.aws.gate().clear_faults();
     let healthy = stage.until_state(ORDERS, &commit, "Synced Healthy").await?;
-    let looks = stage.history.of(ORDERS, pushed);
+    let observations = stage.history.of(ORDERS, pushed);
     // What the next scenes do not want to see, the watch can show.
-    ensure!(looks.iter().any(|look| look.sync == "OutOfSync"), "never OutOfSync between push and sync");
-    for look in looks.iter().filter(|look| look.revision == commit && look.health == "Healthy") {
-        ensure!(complete(&look.iam, &name), "Healthy while IAM had {}", look.iam["roles"][&name]);
+    ensure!(observations.iter().any(|seen| seen.sync == "OutOfSync"), "never OutOfSync between push and sync");
+    for seen in observations.iter().filter(|seen| seen.revision == commit && seen.health == "Healthy") {
+        ensure!(complete(&seen.iam, &name), "Healthy while IAM had {}", seen.iam["roles"][&name]);
     }
     ensure!(healthy.syncs == before.syncs + 1, "{} syncs, {} before", healthy.syncs, before.syncs);
     stage.no_diff(ORDERS).await?;
     let before =
-        looks.iter().filter(|look| look.revision == commit).take_while(|look| look.health != "Healthy").count();
-    stage.say(&format!("1. IAM complete: Healthy after one sync, and in none of {before} looks before that"));
+        observations.iter().filter(|seen| seen.revision == commit).take_while(|seen| seen.health != "Healthy").count();
+    stage.say(&format!("1. IAM complete: Healthy after one sync, and in none of {before} observations before that"));
 
     let pushed = Instant::now();
-    let second = manifest("invoices", "{}");
+    let second = manifest(ORDERS, "invoices", "{}");
     let commit = stage.git.push("Export invoices' logs", &[("orders/invoices.yaml", Some(&second))])?;
     let last = stage.until_state(ORDERS, &commit, "Synced Healthy").await?;
     ensure!(complete(&last.iam, &iam_name(ORDERS, "invoices")), "Healthy without IAM's being complete");
@@ -80,7 +82,10 @@ pub(super) async fn degraded_on_a_terminal_error(stage: &mut Stage) -> Result<()
     };
     stage.by_hand(|iam| iam.create_role(&foreign))?;
     stage.refuse(vec![Rule::new(Effect::AccessDenied, &["CreateRole"]).about(&denied)]);
-    let files = [("mistakes/taken.yaml", manifest("taken", "{}")), ("mistakes/denied.yaml", manifest("denied", "{}"))];
+    let files = [
+        ("mistakes/taken.yaml", manifest(APP, "taken", "{}")),
+        ("mistakes/denied.yaml", manifest(APP, "denied", "{}")),
+    ];
     let files: Vec<_> = files.iter().map(|(path, text)| (*path, Some(text.as_str()))).collect();
     let commit = stage.git.push("Two mistakes", &files)?;
     stage.create_app(APP, Variant::default()).await?;
@@ -110,7 +115,7 @@ pub(super) async fn degraded_on_a_terminal_error(stage: &mut Stage) -> Result<()
 /// `spec.suspend` in git, and the actions on a live object.
 pub(super) async fn suspended_when_suspended(stage: &mut Stage) -> Result<()> {
     let push = |stage: &Stage, spec: &str| {
-        stage.git.push(&format!("spec: {spec}"), &[("orders/audit.yaml", Some(&manifest("audit", spec)))])
+        stage.git.push(&format!("spec: {spec}"), &[("orders/audit.yaml", Some(&manifest(ORDERS, "audit", spec)))])
     };
     let commit = push(stage, "{suspend: true}")?;
     stage.until_state(ORDERS, &commit, "Synced Suspended").await?;

@@ -19,7 +19,7 @@ use super::programs::Programs;
 pub(super) const NAMESPACE: &str = "argocd";
 const START_LIMIT: Duration = Duration::from_mins(2);
 const COMMAND_LIMIT: Duration = Duration::from_mins(1);
-/// How often git is polled, where production uses minutes or webhooks; and so the pace of comparisons.
+/// The interval in seconds of polling git, and so of comparisons; production uses minutes or webhooks.
 const POLL: &str = "3";
 
 const PROJECT: &str = "

@@ -15,7 +15,7 @@ use aurora_test_support::{apply, moto};
 use kube::api::{DeleteParams, DynamicObject};
 use serde_json::{Value, json};
 
-use super::history::{History, Look};
+use super::history::{History, Observation};
 use super::programs::Programs;
 use super::repository::Repository;
 use super::server::ArgoCd;
@@ -127,29 +127,34 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until the newest look at an Application is as wanted, and gives it.
-    pub(super) async fn until(&mut self, app: &str, what: &str, wanted: impl Fn(&Look) -> bool) -> Result<Look> {
+    /// Waits until the newest seen at an Application is as wanted, and gives it.
+    pub(super) async fn until(
+        &mut self,
+        app: &str,
+        what: &str,
+        wanted: impl Fn(&Observation) -> bool,
+    ) -> Result<Observation> {
         wait_for(&format!("{app} to be {what}"), LIMIT, async || {
             self.argocd.check_alive()?;
             self.operator.check_alive()?;
-            let look = self.history.last(app).context("not seen yet")?;
-            ensure!(wanted(&look), "{} at {}: {}", look.state(), look.revision, look.message);
-            Ok(look)
+            let seen = self.history.last(app).context("not seen yet")?;
+            ensure!(wanted(&seen), "{} at {}: {}", seen.state(), seen.revision, seen.message);
+            Ok(seen)
         })
         .await
         .with_context(|| format!("logs are in {}", self.env.dir().display()))
     }
 
     /// Waits until an Application has compared with a commit and is in this state, such as `Synced Healthy`.
-    pub(super) async fn until_state(&mut self, app: &str, commit: &str, state: &str) -> Result<Look> {
-        self.until(app, state, |look| look.revision == commit && look.state() == state).await
+    pub(super) async fn until_state(&mut self, app: &str, commit: &str, state: &str) -> Result<Observation> {
+        self.until(app, state, |seen| seen.revision == commit && seen.state() == state).await
     }
 
     /// Waits until Argo CD has compared an Application again, so often, from now on.
     pub(super) async fn until_compared_again(&mut self, app: &str, times: usize) -> Result<()> {
         for _ in 0..times {
             let before = self.history.last(app).context("not seen yet")?.compared;
-            self.until(app, "compared again", |look| look.compared != before).await?;
+            self.until(app, "compared again", |seen| seen.compared != before).await?;
         }
         Ok(())
     }
@@ -195,13 +200,6 @@ impl Stage {
 /// The default name of policy and role.
 pub(super) fn iam_name(namespace: &str, object: &str) -> String {
     format!("{namespace}.{object}")
-}
-
-/// A manifest with this spec.
-pub(super) fn manifest(name: &str, spec: &str) -> String {
-    format!(
-        "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata:\n  name: {name}\nspec: {spec}\n"
-    )
 }
 
 /// Has IAM (as a snapshot) policy, role and attachment of this name?

@@ -34,7 +34,7 @@ pub(super) async fn account_before_policies(stage: &mut Stage) -> Result<()> {
     let commit = stage.git.push("An account and its policy", &[("waves/all.yaml", Some(MANIFESTS))])?;
     stage.create_app(APP, Variant::default()).await?;
     stage
-        .until(APP, "waiting for its account", |look| look.revision == commit && look.message.contains("AwsAccount"))
+        .until(APP, "waiting for its account", |seen| seen.revision == commit && seen.message.contains("AwsAccount"))
         .await?;
     stage.until_compared_again(APP, 2).await?;
     let policies = stage.env.kubectl(&["-n", APP, "get", "alep", "-o", "name"]).await?;
@@ -42,7 +42,7 @@ pub(super) async fn account_before_policies(stage: &mut Stage) -> Result<()> {
     stage.say("7. AwsAccount in wave -1 not yet Healthy: the policy of wave 0 is not applied");
     stage.aws.gate().clear_faults();
     stage.until_state(APP, &commit, "Synced Healthy").await?;
-    let account = stage.aws.world().existing(ACCOUNT).context("nobody used the account")?;
+    let account = stage.aws.world().existing(ACCOUNT).context("the account was not used")?;
     ensure!(complete(&account.lock().snapshot(), &iam_name(APP, "audit")), "Healthy without IAM's being complete");
     stage.say("7. account reachable: both waves applied, Synced, Healthy");
     Ok(())

@@ -1,5 +1,5 @@
-//! Do the Pods pass the API server's own pod security admission? A Deployment is never refused by it: the ReplicaSet
-//! controller's Pods are the proof, and a variant of the same template with `SYS_ADMIN` is refused.
+//! Pod security admission of the real API server. It never refuses a Deployment, so the Pods of the ReplicaSet controller are
+//! checked; a variant of the same template with `SYS_ADMIN` is refused.
 
 use anyhow::{Context, Result, bail, ensure};
 use aurora_test_support::environment::Environment;
@@ -42,12 +42,12 @@ pub(super) async fn pods_of(env: &Environment, namespace: &str, deployment: &Val
     let owned_by = |object: &Value, uid: &Value| {
         object["metadata"]["ownerReferences"].as_array().into_iter().flatten().any(|owner| owner["uid"] == *uid)
     };
-    // Read anew: the caller's copy may be of before the controller's first look.
+    // Read again: the caller's copy may be older than the controller's first status.
     let current = list(env, "deployments", namespace).await?;
     let current = current.iter().find(|it| it["metadata"]["name"] == name).context("the Deployment is gone")?;
     ensure!(
         current["status"]["observedGeneration"] == current["metadata"]["generation"],
-        "the Deployment controller has not looked yet"
+        "the Deployment controller has written no status yet"
     );
     let newest = sets
         .iter()

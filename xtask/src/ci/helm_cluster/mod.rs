@@ -59,11 +59,7 @@ impl Sample {
     }
 
     async fn apply(&self, site: &Site, spec: &str) -> Result<()> {
-        let Self { namespace, name } = self;
-        let yaml = format!(
-            "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n"
-        );
-        site.env.apply_yaml(&yaml).await.map(|_| ())
+        site.env.apply_yaml(&apply::manifest(&self.namespace, &self.name, spec)).await.map(drop)
     }
 
     async fn get(&self, site: &Site) -> Result<DynamicObject> {

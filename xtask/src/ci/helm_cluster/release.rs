@@ -7,10 +7,11 @@ use anyhow::{Context, Result, bail, ensure};
 use aurora_test_support::apply;
 use aurora_test_support::paths::workspace;
 use aurora_test_support::wait::wait_for;
+use kube::ResourceExt;
 use serde_json::Value;
 
-use super::super::delivery::{CHART, NAMESPACE, RELEASE, files};
-use super::super::process::{self, fresh_dir, read};
+use super::super::delivery::{CHART, NAMESPACE, RELEASE};
+use super::super::process::{self, fresh_dir};
 use super::super::{SHORT, say};
 use super::deployed::Deployed;
 use super::{Sample, Site, admission, previous, restricted_namespace};
@@ -89,17 +90,13 @@ async fn succeeded(site: &Site, old: Deployed, sample: &Sample, team: &str) -> R
 
 /// What the API server stores is what `crds/` says.
 async fn crds_are_current(site: &Site) -> Result<()> {
-    for path in files(&workspace().join("crds"), "yaml")? {
-        for wanted in apply::parse(&read(&path)?)? {
-            let Some(name) = wanted.metadata.name.filter(|_| wanted.data["spec"]["versions"].is_array()) else {
-                continue;
-            };
-            let stored = site.env.kubectl(&["get", "crd", &name, "--output=json"]).await?;
-            let stored: Value = serde_json::from_str(&stored)?;
-            let schema = |spec: &Value| spec["versions"][0]["schema"].clone();
-            if let Some(place) = first_difference(&schema(&stored["spec"]), &schema(&wanted.data["spec"]), "") {
-                bail!("the CRD {name} in the cluster differs from {} at {place}", path.display());
-            }
+    for wanted in apply::shipped_crds()? {
+        let name = wanted.name_any();
+        let stored = site.env.kubectl(&["get", "crd", &name, "--output=json"]).await?;
+        let stored: Value = serde_json::from_str(&stored)?;
+        let schema = |spec: &Value| spec["versions"][0]["schema"].clone();
+        if let Some(place) = first_difference(&schema(&stored["spec"]), &schema(&wanted.data["spec"]), "") {
+            bail!("the CRD {name} in the cluster differs from crds/ at {place}");
         }
     }
     Ok(())

@@ -42,7 +42,7 @@ impl NameServer {
         Ok(Self { asked, task })
     }
 
-    /// The names that somebody asked for.
+    /// The names in the queries so far.
     pub(super) fn asked(&self) -> BTreeSet<String> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use aurora_test_support::apply::manifest;
 use aurora_test_support::controlplane::ControlPlaneOptions;
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::http::{Server, ServerOptions};
@@ -13,7 +14,6 @@ use aurora_test_support::ports::free_port;
 use aurora_test_support::supervisor::{self, Supervised, tail};
 use aurora_test_support::wait::wait_for;
 use kube::api::DynamicObject;
-use serde_json::Value;
 
 use super::super::process::{read, write};
 use super::super::{SHORT, say, tools};
@@ -47,7 +47,7 @@ pub(super) async fn check(root: &Path) -> Result<()> {
     let state = wait_for("the operator to turn away from an unknown authority", SHORT, async || {
         ensure!(!front.handshakes().refused.is_empty(), "no handshake has failed yet");
         let (ready, state) = demo::readiness(&get(&env, "stranger").await?);
-        ensure!(!ready, "ready behind a certificate that nobody vouches for");
+        ensure!(!ready, "ready behind a certificate of an unknown authority");
         ensure!(state.contains("Ready=False"), "{state}");
         Ok(state)
     })
@@ -74,7 +74,7 @@ pub(super) async fn check(root: &Path) -> Result<()> {
     for name in [BY_HOSTS, BY_DNS] {
         ensure!(accepted.iter().any(|accepted| accepted == name), "no handshake for {name}, only {accepted:?}");
     }
-    ensure!(names.asked().contains(BY_DNS), "nobody asked DNS for {BY_DNS}, only for {:?}", names.asked());
+    ensure!(names.asked().contains(BY_DNS), "DNS was not asked for {BY_DNS}, only for {:?}", names.asked());
     let calls = aws.gate().counts();
     for action in ["GetCallerIdentity", "CreatePolicy", "CreateRole", "AttachRolePolicy"] {
         ensure!(calls.contains_key(action), "no {action} arrived, only {calls:?}");
@@ -128,16 +128,12 @@ impl Inside {
 }
 
 async fn sample(env: &Environment, name: &str) -> Result<()> {
-    let yaml = format!(
-        "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nmetadata: {{name: {name}, namespace: default}}\nspec: {{}}\n"
-    );
-    env.apply_yaml(&yaml).await.map(|_| ())
+    env.apply_yaml(&manifest("default", name, "{}")).await.map(drop)
 }
 
 async fn get(env: &Environment, name: &str) -> Result<DynamicObject> {
     let text = env.kubectl(&["get", "alep", name, "--namespace=default", "--output=json"]).await?;
-    let value: Value = serde_json::from_str(&text)?;
-    Ok(serde_json::from_value(value)?)
+    Ok(serde_json::from_str(&text)?)
 }
 
 fn log_end(operator: &Supervised) -> String {

@@ -95,7 +95,7 @@ fn collect(root: &Path, dir: &Path, files: &mut Vec<(String, u64)>) -> Result<()
     Ok(())
 }
 
-/// buildah with a store of its own: nobody's images are touched, and nothing is left in root's.
+/// buildah with a store of its own, so that no other images are changed and nothing is left in root's store.
 struct Buildah {
     program: PathBuf,
     store: PathBuf,

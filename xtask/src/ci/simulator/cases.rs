@@ -46,7 +46,7 @@ impl Category {
             Self::OwnPath => {
                 "paths of an object's own outside of the operator's: denied, and allowed to who is given that path"
             }
-            Self::Gone => "writes to what somebody else had just deleted: denied, instead of answered NoSuchEntity",
+            Self::Gone => "writes to resources that others had just deleted: denied, instead of answered NoSuchEntity",
             Self::OtherRole => "a role of another name than the one to assume: denied",
             Self::CommandLine => "commands run by a person, with that person's rights: reads, each of them",
         }
@@ -110,7 +110,7 @@ fn classify<'a>(recording: &'a Recording, call: &Call) -> Result<Classified<'a>,
             Err("a command writes".into())
         };
     }
-    let run = recording.runs.get(&call.run).ok_or("made by nobody that a test started")?;
+    let run = recording.runs.get(&call.run).ok_or("not made by an operator of a test")?;
     let test = run.test.as_str();
     let both = |category, setting: &Setting<'_>| {
         (category, vec![setting.case(&[WITH], true), setting.case(&[WITHOUT], true)], test)
@@ -136,7 +136,7 @@ fn classify<'a>(recording: &'a Recording, call: &Call) -> Result<Classified<'a>,
         let found = declared.iter().find(|it| path(it)).map_or(run.iam_path(), |it| &it.iam_path);
         return Ok(both(Category::Read, &Setting { path: found, ..Setting::of(run, call, "") }));
     }
-    let Some(first) = declared.first() else { return Err("nobody declared what it is for".into()) };
+    let Some(first) = declared.first() else { return Err("no object declares it".into()) };
     let boundaries: BTreeSet<_> = declared.iter().map(|it| it.boundary.clone()).collect();
     let one = boundaries.iter().flatten().next().cloned().unwrap_or_default();
     let (category, policy) = match (boundaries.len(), boundaries.contains(&None)) {
@@ -162,7 +162,7 @@ fn classify<'a>(recording: &'a Recording, call: &Call) -> Result<Classified<'a>,
         return Ok((category, made, test));
     }
     let own = declared.iter().flat_map(|it| &it.own_paths).find(|path| below(&call.resource, path));
-    let Some(own) = own else { return Err("below no path that anybody declared".into()) };
+    let Some(own) = own else { return Err("below no declared path".into()) };
     let denied = Setting { path: &first.iam_path, ..Setting::of(run, call, &one) };
     let allowed = Setting { path: own, ..Setting::of(run, call, &one) };
     Ok((Category::OwnPath, vec![denied.case(&files, false), allowed.case(&files, true)], test))
@@ -173,8 +173,8 @@ fn below(arn: &str, path: &str) -> bool {
     [":role", ":policy"].iter().any(|kind| arn.split_once(kind).is_some_and(|(_, rest)| rest.starts_with(path)))
 }
 
-/// What was declared for the object that a call is for; where the call does not say which: for all that its operator
-/// looks after in that account.
+/// The declarations for the object of a call; if the call does not name it, those for all objects of its operator in that
+/// account.
 fn declared(recording: &Recording, run: &Run, call: &Call) -> Vec<Declared> {
     let owner = ["RequestTag", "ResourceTag"].iter().find_map(|of| call.tag(of, "owner"));
     let owner = owner.and_then(|owner| owner.split_once('/')).map(|(ns, name)| (ns.to_owned(), name.to_owned()));

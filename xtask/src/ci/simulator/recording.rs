@@ -41,7 +41,7 @@ pub(super) struct Call {
     pub(super) partition: String,
     pub(super) action: String,
     pub(super) resource: String,
-    /// Did what it is about exist?
+    /// Whether the role or policy existed.
     pub(super) exists: bool,
     pub(super) context: Map<String, Value>,
 }
@@ -66,7 +66,7 @@ impl Run {
         self.flag("--cluster-name").unwrap_or(&self.cluster_uid)
     }
 
-    /// Does it look after objects of this namespace?
+    /// True if it watches objects of this namespace.
     pub(super) fn watches(&self, namespace: &str) -> bool {
         let mut watched = self.values("--watch-namespace").peekable();
         watched.peek().is_none() || watched.any(|it| it == namespace)
@@ -79,7 +79,7 @@ impl Call {
         self.context.get(&format!("aws:{of}/auroralogexport.dev/{name}"))?.as_str()
     }
 
-    /// Does it change something?
+    /// True if it changes IAM.
     pub(super) fn is_write(&self) -> bool {
         let name = self.action.split_once(':').map_or("", |(_, name)| name);
         !["Get", "List", "Simulate", "Assume", "TagSession"].iter().any(|prefix| name.starts_with(prefix))
