@@ -9,7 +9,6 @@ use anyhow::{Context as _, anyhow};
 use clap::ArgAction;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, ResourceExt};
 
 use super::run::{deletion_policy, rate};
@@ -17,7 +16,9 @@ use crate::api::policy::DeletionPolicy;
 use crate::aws::rate_limit::Rates;
 use crate::aws::registry::{Accounts, GateConfig};
 use crate::aws::sdk;
+use crate::kubernetes::client;
 use crate::model::names::{AccountId, ClusterName, IamPath};
+use crate::model::proxies::ProxyError;
 use crate::model::settings::{Cluster, Settings};
 use crate::model::stored::AccountObject;
 use crate::model::stored::PolicyObject;
@@ -49,7 +50,7 @@ pub(super) struct KubeArgs {
 /// Access to the API server.
 pub(super) struct Kube {
     pub(super) client: Client,
-    /// URL of the API server, from the configuration.
+    /// URL of the API server, and the proxy to it, from the configuration.
     pub(super) url: String,
     /// Namespace of objects that name none.
     pub(super) namespace: String,
@@ -59,26 +60,23 @@ impl KubeArgs {
     /// Creates a client. Sends no request yet.
     pub(super) async fn connect(&self) -> anyhow::Result<Kube> {
         // Without `{:#}`: the text of the error already contains its sources.
-        let mut config = self.config().await.map_err(|error| {
-            anyhow!(
+        let config = client::config(self.kubeconfig.as_deref(), self.context.as_deref()).await;
+        let (mut config, proxy) = config.map_err(|error| match error.downcast::<ProxyError>() {
+            Ok(error) => anyhow!(error),
+            Err(error) => anyhow!(
                 "cannot load the Kubernetes configuration ({error}): set KUBECONFIG, or use --kubeconfig and --context"
-            )
+            ),
         })?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.read_timeout = Some(READ_TIMEOUT);
-        let url = config.cluster_url.to_string();
+        config.reset_reader_on_write = true;
+        let url = match proxy {
+            Some(proxy) => format!("{} (through the proxy {proxy})", config.cluster_url),
+            None => config.cluster_url.to_string(),
+        };
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("cannot create a Kubernetes client; check the kubeconfig")?;
         Ok(Kube { client, url, namespace })
-    }
-
-    async fn config(&self) -> anyhow::Result<kube::Config> {
-        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        Ok(match &self.kubeconfig {
-            Some(path) => kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
-            None if self.context.is_some() => kube::Config::from_kubeconfig(&options).await?,
-            None => kube::Config::infer().await?,
-        })
     }
 }
 
@@ -163,7 +161,7 @@ impl OperatorArgs {
         let rates = Rates { reads_per_second: self.iam_reads_per_second, writes_per_second: 1.0 };
         let gates = GateConfig::new(rates, Arc::new(|_| false), Metrics::new());
         let accounts =
-            Accounts::new(sdk::config().await, self.account_id.clone(), settings.cluster.name.clone(), gates);
+            Accounts::new(sdk::config().await?, self.account_id.clone(), settings.cluster.name.clone(), gates);
         Ok(State { settings, accounts, namespaces: Namespaces::default(), index: Index::default(), notes: Vec::new() })
     }
 }

@@ -19,7 +19,7 @@ use crate::aws::rate_limit::Rates;
 use crate::aws::registry::{Accounts, GateConfig};
 use crate::aws::sdk;
 use crate::kubernetes::Kubernetes;
-use crate::kubernetes::client::{ApiServer, Connections};
+use crate::kubernetes::client::ApiServer;
 use crate::kubernetes::lease::{Election, Fence, LeaseConfig};
 use crate::model::names::{AccountId, ClusterName, IamPath};
 use crate::model::settings::{Cluster, Settings};
@@ -258,13 +258,13 @@ async fn operate(
     let api_server = health.check("api-server");
     api_server.failing("no answer yet");
     let cluster = ApiServer::infer(args.api_server_silence).await?;
-    let client = cluster.client(Connections::Shared)?;
+    let client = cluster.client()?;
     let namespace = args.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let instance = args.pod_name.clone().unwrap_or_else(|| format!("{FIELD_MANAGER}-{}", std::process::id()));
 
     let (election, fence, leadership) = if args.leader_elect {
-        // A client of its own, because the read timeout of the shared one is too long for the lease.
-        let client = cluster.client(Connections::Own)?;
+        // A client of its own, because the pool of the shared one may hold dead connections.
+        let client = cluster.client()?;
         let (election, leadership) = Election::start(client, LeaseConfig::new(&namespace, &instance));
         let fence = election.fence();
         (Some(election), fence, leadership)
@@ -276,6 +276,7 @@ async fn operate(
     // The AWS configuration is loaded while the API server answers.
     let (uid, config) = tokio::join!(cluster_uid(&kubernetes, stopped.clone()), sdk::config());
     let Some(uid) = uid else { return Ok(()) };
+    let config = config?;
     api_server.ok();
 
     let settings = settings(&args, uid)?;

@@ -1,147 +1,130 @@
-//! The client for the API server: by which protocol, for how long silence is borne, and that it is asked again only when it
-//! says.
+//! Clients for the Kubernetes API server: kube's own, with a read timeout, proxies and respect for `Retry-After`.
 
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use http_body_util::Either;
+use anyhow::{Context as _, anyhow};
 use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use kube::client::{Body, ConfigExt};
+use hyper::{Request, Response, StatusCode};
+use kube::client::ClientBuilder;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tower::Service;
 use tower::layer::layer_fn;
-use tower::timeout::TimeoutLayer;
-use tower::{BoxError, Service, ServiceBuilder};
-use tower_http::timeout::TimeoutBody;
 
-/// The API server's own limit to what it asks for, with priority and fairness.
+use crate::model::proxies::{Proxies, Proxy, ProxyError};
+
+/// The longest pause that a `Retry-After` header may ask for; API priority and fairness asks for no longer one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
-/// TCP and TLS; as kube's own client has it.
+/// TCP and TLS, and the proxy if there is one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A shared connection that nothing has come from for this part of the longest silence is pinged, and is dead if as much
-/// again passes without an answer. The requests that share it fail one by one without closing it.
-const PINGS: u32 = 12;
-
-/// How the API server that the environment names is spoken to.
-pub struct ApiServer {
-    config: kube::Config,
-    silence: Duration,
+/// The configuration of a client and the proxy that it uses. `file` and `context` choose a kubeconfig and a context in it;
+/// without both, the Pod's service account serves where there is no kubeconfig.
+///
+/// A `proxy-url` in the kubeconfig decides, as with kubectl. Otherwise the environment does, in a Pod too. kube itself
+/// compares `NO_PROXY` with the proxy's own address, and ignores the variables in a Pod.
+///
+/// # Errors
+/// If there is no access to Kubernetes, or a proxy's URL is not valid.
+pub async fn config(file: Option<&Path>, context: Option<&str>) -> anyhow::Result<(kube::Config, Option<Proxy>)> {
+    // Before kube, whose errors name no variable.
+    let proxies = Proxies::from_env()?;
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let kubeconfig = file.map_or_else(Kubeconfig::read, Kubeconfig::read_from);
+    let own_proxy = kubeconfig.as_ref().ok().and_then(|kubeconfig| proxy_url(kubeconfig, context)).map(str::to_owned);
+    let mut config = match (file, context) {
+        (None, None) => kube::Config::infer().await?,
+        _ => kube::Config::from_custom_kubeconfig(kubeconfig?, &options).await?,
+    };
+    let proxy = match own_proxy {
+        Some(url) => Some(Proxy::parse("proxy-url in the kubeconfig", &url)?),
+        None => proxies.of(&config.cluster_url).cloned(),
+    };
+    config.proxy_url = proxy.as_ref().map(|proxy| proxy.url().clone());
+    Ok((config, proxy))
 }
 
-/// What requests have their connections for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Connections {
-    /// All of them share one, by HTTP/2, if the API server speaks that.
-    Shared,
-    /// Each has one while it lasts, by HTTP/1: a request that is given up closes it, and the next begins anew at once.
-    Own,
+/// `proxy-url` of the cluster that a context names.
+fn proxy_url<'k>(kubeconfig: &'k Kubeconfig, context: Option<&str>) -> Option<&'k str> {
+    let context = context.or(kubeconfig.current_context.as_deref())?;
+    let context = kubeconfig.contexts.iter().find(|named| named.name == context)?.context.as_ref()?;
+    let cluster = kubeconfig.clusters.iter().find(|named| named.name == context.cluster)?.cluster.as_ref()?;
+    cluster.proxy_url.as_deref().filter(|url| !url.is_empty())
 }
+
+/// How the operator reaches the API server.
+pub struct ApiServer(kube::Config);
 
 impl ApiServer {
-    /// Of the kubeconfig, or of the Pod's service account; nothing is asked of it yet. A list or watch that
-    /// nothing comes of for `silence`, an answer or the next part of it, fails.
+    /// Reads the kubeconfig, or the Pod's service account, and sends nothing yet. `read_timeout`: a connection on which a
+    /// request or a watch waits for longer than this without a byte is closed.
     ///
     /// # Errors
-    /// If the environment names none, or nothing that makes sense.
-    pub async fn infer(silence: Duration) -> anyhow::Result<Self> {
-        let mut config = kube::Config::infer()
-            .await
-            .context("no access to Kubernetes: run in a Pod with a service account, or set KUBECONFIG")?;
-        ensure!(
-            config.proxy_url.is_none(),
-            "`run` cannot reach the API server by a proxy, which the kubeconfig (`proxy-url`) or HTTPS_PROXY asks for: remove it, \
-             or run in a Pod"
-        );
+    /// Those of [`config`].
+    pub async fn infer(read_timeout: Duration) -> anyhow::Result<Self> {
+        let (mut config, proxy) = config(None, None).await.map_err(|error| match error.downcast::<ProxyError>() {
+            Ok(error) => anyhow!(error),
+            Err(error) => {
+                error.context("no access to Kubernetes: run in a Pod with a service account, or set KUBECONFIG")
+            }
+        })?;
+        if let Some(proxy) = proxy {
+            tracing::info!(%proxy, api_server = %config.cluster_url, "the API server is reached through a proxy");
+        }
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.read_timeout = Some(read_timeout);
+        // Otherwise the time that a connection was idle before a request would count.
+        config.reset_reader_on_write = true;
+        // kube would repeat a refused request up to 15 times. Watches, reconciles and the lease have their own backoff.
+        config.default_retry = false;
         let agent = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
         config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
-        Ok(Self { config, silence })
+        Ok(Self(config))
     }
 
-    /// A client. It does not repeat what is refused: kube's own would, up to 15 times, a few milliseconds later at first and
-    /// minutes later at last; watches, reconciles and the lease have pauses of their own.
+    /// A client with a connection pool of its own.
     ///
     /// # Errors
-    /// If certificates, keys or names in the configuration make no sense.
-    pub fn client(&self, connections: Connections) -> anyhow::Result<kube::Client> {
-        self.stack(connections).context("Kubernetes' client cannot be made from its configuration")
-    }
-
-    /// kube's stack knows HTTP/1 only; this is put together from its parts.
-    fn stack(&self, connections: Connections) -> anyhow::Result<kube::Client> {
-        let config = &self.config;
-        let mut tls = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_or_http();
-        if let Some(name) = &config.tls_server_name {
-            tls = tls.with_server_name_resolver(FixedServerNameResolver::new(name.clone().try_into()?));
-        }
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let connector = match connections {
-            Connections::Shared => tls.enable_all_versions().wrap_connector(tcp),
-            Connections::Own => tls.enable_http1().wrap_connector(tcp),
-        };
-        let within = ServiceBuilder::new().map_future(Box::pin).layer(TimeoutLayer::new(CONNECT_TIMEOUT));
-        let pool: Pool<_, Body> = Pool::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .http2_keep_alive_interval(self.silence / PINGS)
-            .http2_keep_alive_timeout(self.silence / PINGS)
-            .build(within.service(connector));
-        let service = ServiceBuilder::new()
-            .layer(layer_fn(|inner| Patient { inner, silence: self.silence }))
-            .layer(config.base_uri_layer())
-            .option_layer(config.auth_layer()?)
-            .layer(config.extra_headers_layer()?)
-            .map_err(BoxError::from)
-            .service(pool);
-        Ok(kube::Client::new(service, config.default_namespace.clone()))
+    /// If certificates, keys or names in the configuration are not valid.
+    pub fn client(&self) -> anyhow::Result<kube::Client> {
+        let builder = ClientBuilder::try_from(self.0.clone());
+        let builder = builder.context("the Kubernetes client cannot be created from its configuration")?;
+        Ok(builder.with_layer(&layer_fn(|inner| RetryAfter { inner })).build())
     }
 }
 
-/// Gives up lists and watches that stay silent: whatever else is asked has shorter limits of its own. Holds an answer back
-/// that says when to ask again, until then: whoever asked asks again later than that.
-struct Patient<S> {
+/// Holds back an answer that says when to try again (429 or 503 with `Retry-After`) until then: the caller, which tries
+/// again with a backoff of its own, cannot be too early.
+struct RetryAfter<S> {
     inner: S,
-    silence: Duration,
 }
 
-impl<S, Q, A> Service<Request<Q>> for Patient<S>
+impl<S, Q, A> Service<Request<Q>> for RetryAfter<S>
 where
     S: Service<Request<Q>, Response = Response<A>>,
     S::Future: Send + 'static,
-    S::Error: Into<BoxError> + Send,
+    S::Error: Send,
     A: Send,
 {
-    type Response = Response<Either<Pin<Box<TimeoutBody<A>>>, A>>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(context).map_err(Into::into)
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
-        let silence = (request.method() == Method::GET).then_some(self.silence);
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = match silence {
-                Some(silence) => tokio::time::timeout(silence, answer).await?,
-                None => answer.await,
-            };
-            let answer = answer.map_err(Into::into)?;
+            let answer = answer.await?;
             if let Some(pause) = pause(answer.status(), answer.headers()) {
                 tokio::time::sleep(pause).await;
             }
-            Ok(answer.map(|body| match silence {
-                Some(silence) => Either::Left(Box::pin(TimeoutBody::new(silence, body))),
-                None => Either::Right(body),
-            }))
+            Ok(answer)
         })
     }
 }
@@ -155,6 +138,7 @@ fn pause(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
 
@@ -177,5 +161,24 @@ mod tests {
         ] {
             assert_eq!(asked(status, header), expected, "{status} {header:?}");
         }
+    }
+
+    #[test]
+    fn the_proxy_is_that_of_the_contexts_cluster() {
+        let kubeconfig: Kubeconfig = serde_json::from_value(serde_json::json!({
+            "current-context": "b",
+            "clusters": [
+                { "name": "one", "cluster": { "server": "https://one", "proxy-url": "http://proxy:3128" } },
+                { "name": "two", "cluster": { "server": "https://two" } },
+            ],
+            "contexts": [
+                { "name": "a", "context": { "cluster": "one", "user": "u" } },
+                { "name": "b", "context": { "cluster": "two", "user": "u" } },
+            ],
+        }))
+        .unwrap();
+        assert_eq!(proxy_url(&kubeconfig, Some("a")), Some("http://proxy:3128"));
+        assert_eq!(proxy_url(&kubeconfig, None), None);
+        assert_eq!(proxy_url(&kubeconfig, Some("lost")), None);
     }
 }

@@ -4,5 +4,6 @@ pub mod account_key;
 pub mod documents;
 pub mod names;
 pub mod ownership;
+pub mod proxies;
 pub mod settings;
 pub mod stored;

@@ -108,8 +108,8 @@ fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter =
-        EnvFilter::try_new(filter).map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
+    let filter = EnvFilter::try_new(with_defaults(filter))
+        .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
     // The hint is needed: without one, `and` would have none either, and every callsite would be looked at.
     let not_for_traces =
         filter_fn(|metadata| metadata.target() != trace::TARGET).with_max_level_hint(LevelFilter::TRACE);
@@ -121,6 +121,17 @@ where
         LogFormat::Json => JsonLayer::new(writer).with_filter(filter).boxed(),
     });
     Ok(tracing_subscriber::registry().with(layers))
+}
+
+/// kube logs every failed request as an error, and the caller reports it as well. Its own line appears only if the filter
+/// names kube's client.
+fn with_defaults(filter: &str) -> String {
+    match filter.trim() {
+        filter if filter.contains("kube_client") => filter.to_owned(),
+        // What an empty filter means to the parser.
+        "" => with_defaults("error"),
+        filter => format!("{filter},kube_client::client::builder=off"),
+    }
 }
 
 #[cfg(test)]

@@ -140,3 +140,27 @@ fn an_exporter_has_its_own_filter() {
     })]));
     assert_eq!(flushed.load(Ordering::SeqCst), 1);
 }
+
+#[test]
+fn a_failed_request_is_not_logged_by_kube_as_well() {
+    let kube = "kube_client::client::builder";
+    let lines = |filter: &str| {
+        logged(LogFormat::Text, filter, || {
+            error!(target: "kube_client::client::builder", "failed with status 503");
+            error!("from the caller");
+        })
+    };
+    for (filter, shown) in [
+        ("info", false),
+        ("trace,aurora_log_export_operator=debug", false),
+        ("info,kube=debug", false),
+        ("", false),
+        (&format!("info,{kube}=error"), true),
+        ("info,kube_client=debug", true),
+        ("kube_client=off,info", false),
+    ] {
+        let lines = lines(filter);
+        assert_eq!(lines.contains("failed with status 503"), shown, "{filter}: {lines}");
+        assert!(lines.contains("from the caller"), "{filter}: {lines}");
+    }
+}

@@ -29,6 +29,7 @@ mod laws;
 mod lifecycle;
 mod panics;
 mod pipeline;
+mod proxies;
 mod restore;
 mod smoke;
 mod status_limits;

@@ -5,9 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use aurora_test_support::iam_model::faults::{Effect, Rule};
 use aurora_test_support::wait::wait_for;
-use serde_json::json;
 
-use crate::fixture::{ACCOUNT, Fixture, LIMIT, OTHER_TRUST, actions, tags};
+use crate::fixture::{ACCOUNT, Fixture, LIMIT, OTHER_TRUST};
 
 /// Once in sixty sweeps an object is read by itself, which finds everything, too.
 const BEFORE_THE_FULL_RESYNC: Duration = Duration::from_secs(20);
@@ -50,13 +49,6 @@ impl Fixture<'_> {
         let counts = self.aws.gate().counts();
         let other = counts.iter().filter(|(action, _)| !["GetCallerIdentity", SWEEP].contains(&action.as_str()));
         other.map(|(action, count)| format!("{action}: {count}")).collect()
-    }
-
-    /// What was called about an object's own policy and role, in order.
-    fn calls_about(&self, object: &str) -> Vec<String> {
-        let mut calls = self.calls(0);
-        calls.retain(|call| call.resource.ends_with(&self.name(object)));
-        actions(calls)
     }
 
     /// One edit of each kind that a sweep can see, each to another object.
@@ -113,40 +105,6 @@ async fn a_restart_in_sync_costs_no_read_per_object() -> Result<()> {
     assert!(calls.is_empty(), "{calls:?}");
     let written = fixture.metric("auroralogexport_status_writes_total", &[]).await.unwrap_or_default();
     assert!(written < 0.5, "{written} status writes");
-    fixture.finish().await
-}
-
-/// What a sweep has seen is not read again; a resource that it cannot have seen is found by the attempt to create it.
-#[tokio::test]
-async fn a_new_object_of_a_swept_account_is_made_without_a_read_and_touches_nothing_of_others() -> Result<()> {
-    let mut fixture = swept().await?;
-    fixture.start_operator().await?;
-    fixture.applied("first", json!({})).await?;
-    let before = fixture.foreign_role("before", OTHER_TRUST, &tags(&[]))?;
-    fixture.sweeps(1).await?;
-    for object in ["new", "before"] {
-        fixture.apply(object, json!({})).await?;
-    }
-    fixture.ready("new").await?;
-    let made = fixture.calls_about("new");
-    assert_eq!(made[..3], ["CreatePolicy", "CreateRole", "AttachRolePolicy"], "{made:?}");
-    // The taken name is known, so nothing is created beside it.
-    fixture.not_ready("before", "Conflict").await?;
-    let refused = fixture.calls_about("before");
-    ensure!(!refused.is_empty() && refused.iter().all(|action| action.starts_with("Get")), "{refused:?}");
-
-    // No sweep from now on: the last one still counts, and does not show this role.
-    fixture.set_faults([Rule::new(Effect::AccessDenied, &[SWEEP])]);
-    let since = fixture.foreign_role("since", OTHER_TRUST, &tags(&[]))?;
-    fixture.apply("since", json!({})).await?;
-    fixture.not_ready("since", "Conflict").await?;
-    let tried = fixture.calls_about("since");
-    assert_eq!(tried[..2], ["CreatePolicy", "CreateRole"], "{tried:?}");
-    for (object, role) in [("before", before), ("since", since)] {
-        fixture.deleted(object).await?;
-        assert_eq!(fixture.role(object)?, role);
-        ensure!(fixture.policy(object).is_err(), "the policy of {object} is left");
-    }
     fixture.finish().await
 }
 

@@ -296,7 +296,7 @@ mod tests {
             let in_group = groups.iter().any(|name| if starred { group.starts_with(name) } else { group == *name });
             let on_stream = format!("{arn}:log-stream:{stream}");
             for action in ["logs:CreateLogGroup", "logs:DescribeLogStreams", "logs:PutRetentionPolicy"] {
-                proptest::prop_assert_eq!(allows(&document, action, &format!("{}:*", arn)), in_group, "{}", action);
+                proptest::prop_assert_eq!(allows(&document, action, &format!("{arn}:*")), in_group, "{}", action);
             }
             proptest::prop_assert_eq!(allows(&document, "logs:CreateLogStream", &on_stream), in_group);
             let in_stream = in_group && streams.contains(&stream);

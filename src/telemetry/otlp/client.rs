@@ -1,61 +1,39 @@
-//! The exporter's HTTP client: hyper, and rustls with ring, as for everything else that the operator calls.
+//! The exporter's HTTP client: the AWS SDK's, which supports proxies, and rustls with ring.
+//!
+//! The exporter offers reqwest, whose rustls brings a second crypto library, and hyper without TLS and proxies.
 
-use std::fmt;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use async_trait::async_trait;
-use http_body_util::{BodyExt, Full, Limited};
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::{Connector, tls};
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::{BodyExt, Limited};
 use hyper::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::{Connect, HttpConnector};
-use hyper_util::rt::TokioExecutor;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use tokio::runtime::Handle;
 
 use super::EXPORT_TIMEOUT;
 
-/// An answer says what was rejected; more than this is no answer of a collector.
+/// The largest answer that is read.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Sends exports from the exporter's thread by way of the operator's runtime, and says when that begins to fail.
-pub(super) struct Client<C> {
-    pool: Pool<C, Full<Bytes>>,
+/// Sends exports from the exporter's thread on the operator's runtime, and logs when exporting begins to fail.
+#[derive(Debug)]
+pub(super) struct Client {
+    connector: Connector,
     runtime: Handle,
     collector: Uri,
     failing: AtomicBool,
 }
 
-impl<C> fmt::Debug for Client<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("collector", &self.collector).finish_non_exhaustive()
-    }
-}
-
-impl Client<HttpConnector> {
-    /// Without TLS, and without a need for root certificates.
-    pub(super) fn http(collector: &Uri, runtime: &Handle) -> Self {
-        Self::new(HttpConnector::new(), collector, runtime)
-    }
-}
-
-impl Client<HttpsConnector<HttpConnector>> {
-    /// With TLS and the system's root certificates.
-    pub(super) fn https(collector: &Uri, runtime: &Handle) -> io::Result<Self> {
-        let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
-        Ok(Self::new(connector, collector, runtime))
-    }
-}
-
-impl<C> Client<C>
-where
-    C: Connect + Clone + Send + Sync + 'static,
-{
-    fn new(connector: C, collector: &Uri, runtime: &Handle) -> Self {
+impl Client {
+    pub(super) fn new(collector: &Uri, proxy: ProxyConfig, runtime: &Handle) -> Self {
+        let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
         Self {
-            pool: Pool::builder(TokioExecutor::new()).build(connector),
+            connector: Connector::builder().proxy_config(proxy).tls_provider(tls).build(),
             runtime: runtime.clone(),
             collector: collector.clone(),
             failing: AtomicBool::new(false),
@@ -84,36 +62,28 @@ where
 }
 
 #[async_trait]
-impl<C> HttpClient for Client<C>
-where
-    C: Connect + Clone + Send + Sync + 'static,
-{
+impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         // The exporter's thread has no runtime.
-        let exchange = self.runtime.spawn(exchange(self.pool.clone(), request));
-        let result = match exchange.await {
-            Ok(result) => result,
-            // The runtime has ended: nobody is left to tell.
-            Err(error) => return Err(error.into()),
+        let answer = {
+            let _runtime = self.runtime.enter();
+            self.connector.call(request.map(SdkBody::from).try_into()?)
         };
+        let exchange = self.runtime.spawn(async {
+            let whole = async {
+                let (head, body) = answer.await?.try_into_http1x()?.into_parts();
+                let body = Limited::new(body, MAX_ANSWER).collect().await;
+                let body = body.map_err(anyhow::Error::from_boxed).context("its answer cannot be read")?;
+                Ok(Response::from_parts(head, body.to_bytes()))
+            };
+            match tokio::time::timeout(EXPORT_TIMEOUT, whole).await {
+                Ok(result) => result,
+                Err(_) => bail!("no answer within {} s", EXPORT_TIMEOUT.as_secs()),
+            }
+        });
+        // An error: the runtime has ended, and with it the log.
+        let result = exchange.await?;
         self.report(&result);
         Ok(result?)
-    }
-}
-
-async fn exchange<C>(pool: Pool<C, Full<Bytes>>, request: Request<Bytes>) -> anyhow::Result<Response<Bytes>>
-where
-    C: Connect + Clone + Send + Sync + 'static,
-{
-    let whole = async {
-        let answer = pool.request(request.map(Full::new)).await?;
-        let (head, body) = answer.into_parts();
-        let body = Limited::new(body, MAX_ANSWER).collect().await;
-        let body = body.map_err(anyhow::Error::from_boxed).context("its answer cannot be read")?;
-        Ok(Response::from_parts(head, body.to_bytes()))
-    };
-    match tokio::time::timeout(EXPORT_TIMEOUT, whole).await {
-        Ok(result) => result,
-        Err(_) => bail!("no answer within {} s", EXPORT_TIMEOUT.as_secs()),
     }
 }

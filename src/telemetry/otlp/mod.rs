@@ -8,11 +8,11 @@ mod client;
 
 use std::time::Duration;
 
+use aws_smithy_http_client::proxy::ProxyConfig;
 use hyper::Uri;
 use hyper::http::uri::Scheme;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_http::HttpClient;
 use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
@@ -23,6 +23,7 @@ use tracing_subscriber::filter::{LevelFilter, filter_fn};
 
 use super::Exporter;
 use super::trace::TARGET;
+use crate::model::proxies::{Proxies, ProxyError};
 use client::Client;
 
 /// The flag's standard sibling (OpenTelemetry, "OTLP exporter configuration").
@@ -46,9 +47,9 @@ pub enum OtlpError {
     /// User and password in the URL, which would end up in logs and is not sent.
     #[error("a collector's URL has no user or password: set OTEL_EXPORTER_OTLP_HEADERS instead")]
     UserInfo,
-    /// No root certificates for `https`.
-    #[error("no root certificates to verify the collector with: set SSL_CERT_FILE, or use http://")]
-    Roots(#[source] std::io::Error),
+    /// The proxy that the environment names cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// The SDK refuses its variables.
     #[error("the exporter of traces refuses its OTEL_* variables: {0}")]
     Exporter(#[from] ExporterBuildError),
@@ -91,21 +92,17 @@ impl Endpoint {
 /// An exporter of the spans of [`super::trace`], whose requests run on `runtime`: flush it before that ends.
 ///
 /// # Errors
-/// If there are no root certificates for `https`, or a variable of the SDK is wrong.
+/// If the proxy for the collector cannot be used, or a variable of the SDK is wrong.
 pub fn exporter(endpoint: &Endpoint, instance: Option<&str>, runtime: &Handle) -> Result<Exporter, OtlpError> {
+    let proxies = Proxies::from_env()?;
     let uri = &endpoint.0;
-    if uri.scheme() == Some(&Scheme::HTTPS) {
-        let client = Client::https(uri, runtime).map_err(OtlpError::Roots)?;
-        layer(uri, client, instance)
-    } else {
-        layer(uri, Client::http(uri, runtime), instance)
-    }
-}
-
-fn layer(uri: &Uri, client: impl HttpClient + 'static, instance: Option<&str>) -> Result<Exporter, OtlpError> {
+    let proxy = match proxies.of(uri) {
+        Some(proxy) => ProxyConfig::all(proxy.http_url()?.clone()).map_err(|_| ProxyError::Url(proxy.to_string()))?,
+        None => ProxyConfig::disabled(),
+    };
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(client)
+        .with_http_client(Client::new(uri, proxy, runtime))
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(uri.to_string())
         .with_timeout(EXPORT_TIMEOUT)

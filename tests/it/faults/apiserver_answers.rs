@@ -294,8 +294,7 @@ async fn history_that_etcd_has_compacted_away_is_made_up_for_by_a_list() -> Resu
 
 #[tokio::test]
 async fn a_connection_that_died_without_a_word_is_replaced() -> Result<()> {
-    // Only pings detect this in time: the read timeout is a minute, and closes no connection.
-    let mut fixture = Fixture::with(&[RARELY, "--api-server-silence=1m"]).prepare().await?;
+    let mut fixture = Fixture::with(&[RARELY, "--api-server-silence=15s"]).prepare().await?;
     let link = fixture.start_behind_link().await?;
     fixture.applied("before", json!({})).await?;
     link.kill_connections();

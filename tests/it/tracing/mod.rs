@@ -5,6 +5,7 @@ mod collector;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use aurora_test_support::connect_proxy::ConnectProxy;
 use aurora_test_support::iam_model::faults::{Effect, Rule};
 use aurora_test_support::operator::Operator;
 use aurora_test_support::wait::wait_for;
@@ -230,6 +231,24 @@ async fn a_collector_with_tls_is_verified() -> Result<()> {
         .await?;
         fixture.stop_operator().await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn traces_go_through_the_proxy() -> Result<()> {
+    let (mut fixture, collector) = (prepare().await?, Collector::start().await?);
+    let address = collector.url.trim_start_matches("http://").parse()?;
+    let proxy = ConnectProxy::start(&[("collector.test", address)], Some("Basic bWU6czNjckB0")).await?;
+    let url = format!("http://me:s3cr%40t@{}", proxy.addr());
+    let variables = [("HTTP_PROXY", url.as_str()), ("NO_PROXY", "127.0.0.1")];
+    start(&mut fixture, &["--otlp-endpoint=http://collector.test:4318"], &variables).await?;
+    fixture.applied("orders", json!({})).await?;
+    let log = fixture.operator()?.log().to_owned();
+    fixture.stop_operator().await?;
+    creation(&collector.spans())?;
+    assert_eq!(proxy.forwarded(), ["POST collector.test:4318"]);
+    let log = std::fs::read_to_string(log)?;
+    assert!(!log.contains("s3cr") && !log.contains("bWU6"), "{log}");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ pub mod apiserver_proxy;
 pub mod apply;
 pub mod aws_query;
 pub mod calls;
+pub mod connect_proxy;
 pub mod controlplane;
 pub mod environment;
 pub mod http;
