@@ -19,7 +19,11 @@ pub(super) fn client(proxies: Proxies) -> Result<SharedHttpClient, ProxyError> {
     Ok(if through.is_empty() { direct } else { SharedHttpClient::new(Routes { proxies, direct, through }) })
 }
 
-fn proxy_config(proxy: &Proxy) -> Result<ProxyConfig, ProxyError> {
+/// The SDK's configuration of a proxy for everything.
+///
+/// # Errors
+/// If it is a SOCKS proxy.
+pub fn proxy_config(proxy: &Proxy) -> Result<ProxyConfig, ProxyError> {
     ProxyConfig::all(proxy.http_url()?.clone()).map_err(|_| ProxyError::Url(proxy.to_string()))
 }
 

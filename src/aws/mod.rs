@@ -4,7 +4,7 @@ pub mod account;
 pub mod credentials;
 pub mod details;
 pub mod gate;
-mod http;
+pub mod http;
 pub mod iam;
 pub mod inventory;
 pub mod rate_limit;

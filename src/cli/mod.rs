@@ -13,6 +13,7 @@ mod explain;
 mod import;
 mod key;
 mod manifests;
+mod otlp;
 mod output;
 mod paint;
 mod plan;

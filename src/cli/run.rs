@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::otlp;
 use crate::api::account::DriftScan;
 use crate::api::policy::DeletionPolicy;
 use crate::api::{ConditionType, FIELD_MANAGER, Reason};
@@ -31,7 +32,7 @@ use crate::operator::modes::Modes;
 use crate::operator::reconcile_state::ReconcileStates;
 use crate::telemetry::http::{self, Health};
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{self, LogFormat, otlp, panics};
+use crate::telemetry::{self, LogFormat, panics};
 
 /// Without a heartbeat for this long, the process counts as stuck.
 const LIVE_LIMIT: Duration = Duration::from_secs(30);
@@ -199,15 +200,7 @@ pub(super) fn main(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn start_telemetry(args: &RunArgs, runtime: &Handle) -> anyhow::Result<telemetry::Guard> {
-    let standard = std::env::var(otlp::STANDARD_VARIABLE).ok();
-    let exporter = || match otlp::Endpoint::choose(args.otlp_endpoint.as_deref(), standard.as_deref())? {
-        Some(endpoint) => otlp::exporter(&endpoint, args.pod_name.as_deref(), runtime).map(Some),
-        None => Ok(None),
-    };
-    let exporter = exporter().with_context(|| match &args.otlp_endpoint {
-        Some(_) => "--otlp-endpoint",
-        None => otlp::STANDARD_VARIABLE,
-    })?;
+    let exporter = otlp::exporter(args.otlp_endpoint.as_deref(), args.pod_name.as_deref(), runtime)?;
     telemetry::init(args.log_format, &args.log_filter, exporter.into_iter().collect()).context("--log-filter")
 }
 

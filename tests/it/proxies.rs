@@ -254,6 +254,7 @@ async fn the_endpoints_of_aws_and_its_web_identity_are_reached_through_the_proxy
         ("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/operator"),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", token.as_str()),
     ];
+    fixture.apply("orders", json!({})).await?;
     fixture.command(&["plan", "--all"], api, Some(AWS_URL), &variables).await?;
     let calls = fixture.aws.gate().calls_since(0);
     ensure!(calls.iter().any(|call| call.action == "AssumeRoleWithWebIdentity"), "{calls:?}");

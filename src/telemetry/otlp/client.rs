@@ -3,6 +3,7 @@
 //! The exporter offers reqwest, whose rustls brings a second crypto library, and hyper without TLS and proxies.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use async_trait::async_trait;
@@ -15,8 +16,6 @@ use hyper::Uri;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use tokio::runtime::Handle;
 
-use super::EXPORT_TIMEOUT;
-
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 64 * 1024;
 
@@ -26,16 +25,18 @@ pub(super) struct Client {
     connector: Connector,
     runtime: Handle,
     collector: Uri,
+    timeout: Duration,
     failing: AtomicBool,
 }
 
 impl Client {
-    pub(super) fn new(collector: &Uri, proxy: ProxyConfig, runtime: &Handle) -> Self {
+    pub(super) fn new(collector: &Uri, proxy: ProxyConfig, timeout: Duration, runtime: &Handle) -> Self {
         let tls = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
         Self {
             connector: Connector::builder().proxy_config(proxy).tls_provider(tls).build(),
             runtime: runtime.clone(),
             collector: collector.clone(),
+            timeout,
             failing: AtomicBool::new(false),
         }
     }
@@ -69,16 +70,17 @@ impl HttpClient for Client {
             let _runtime = self.runtime.enter();
             self.connector.call(request.map(SdkBody::from).try_into()?)
         };
-        let exchange = self.runtime.spawn(async {
+        let timeout = self.timeout;
+        let exchange = self.runtime.spawn(async move {
             let whole = async {
                 let (head, body) = answer.await?.try_into_http1x()?.into_parts();
                 let body = Limited::new(body, MAX_ANSWER).collect().await;
                 let body = body.map_err(anyhow::Error::from_boxed).context("its answer cannot be read")?;
                 Ok(Response::from_parts(head, body.to_bytes()))
             };
-            match tokio::time::timeout(EXPORT_TIMEOUT, whole).await {
+            match tokio::time::timeout(timeout, whole).await {
                 Ok(result) => result,
-                Err(_) => bail!("no answer within {} s", EXPORT_TIMEOUT.as_secs()),
+                Err(_) => bail!("no answer within {} s", timeout.as_secs()),
             }
         });
         // An error: the runtime has ended, and with it the log.

@@ -23,14 +23,13 @@ use tracing_subscriber::filter::{LevelFilter, filter_fn};
 
 use super::Exporter;
 use super::trace::TARGET;
-use crate::model::proxies::{Proxies, ProxyError};
 use client::Client;
 
 /// The flag's standard sibling (OpenTelemetry, "OTLP exporter configuration").
 pub const STANDARD_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// Where an OTLP/HTTP collector takes traces, below its base URL (OTLP specification 1.x, "OTLP/HTTP Request").
 const PATH: &str = "/v1/traces";
-/// One export, tries of it included, takes no longer.
+/// One export, including its retries, takes no longer.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is still held back at the end has this long.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,9 +46,6 @@ pub enum OtlpError {
     /// User and password in the URL, which would end up in logs and is not sent.
     #[error("a collector's URL has no user or password: set OTEL_EXPORTER_OTLP_HEADERS instead")]
     UserInfo,
-    /// The proxy that the environment names cannot be used.
-    #[error(transparent)]
-    Proxy(#[from] ProxyError),
     /// The SDK refuses its variables.
     #[error("the exporter of traces refuses its OTEL_* variables: {0}")]
     Exporter(#[from] ExporterBuildError),
@@ -79,6 +75,11 @@ impl Endpoint {
         format!("{base}{PATH}").parse().map(Self).map_err(|_| wrong())
     }
 
+    /// Where exports are sent.
+    pub fn url(&self) -> &Uri {
+        &self.0
+    }
+
     /// The flag decides if it is given, and says no if it is empty; otherwise the standard variable, in which empty
     /// means unset.
     ///
@@ -89,20 +90,21 @@ impl Endpoint {
     }
 }
 
-/// An exporter of the spans of [`super::trace`], whose requests run on `runtime`: flush it before that ends.
+/// An exporter of the spans of [`super::trace`]. Its requests run on `runtime`: flush it before that ends. `proxy` is how
+/// they reach the collector.
 ///
 /// # Errors
-/// If the proxy for the collector cannot be used, or a variable of the SDK is wrong.
-pub fn exporter(endpoint: &Endpoint, instance: Option<&str>, runtime: &Handle) -> Result<Exporter, OtlpError> {
-    let proxies = Proxies::from_env()?;
+/// If a variable of the SDK is wrong.
+pub fn exporter(
+    endpoint: &Endpoint,
+    instance: Option<&str>,
+    proxy: ProxyConfig,
+    runtime: &Handle,
+) -> Result<Exporter, OtlpError> {
     let uri = &endpoint.0;
-    let proxy = match proxies.of(uri) {
-        Some(proxy) => ProxyConfig::all(proxy.http_url()?.clone()).map_err(|_| ProxyError::Url(proxy.to_string()))?,
-        None => ProxyConfig::disabled(),
-    };
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Client::new(uri, proxy, runtime))
+        .with_http_client(Client::new(uri, proxy, EXPORT_TIMEOUT, runtime))
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(uri.to_string())
         .with_timeout(EXPORT_TIMEOUT)

@@ -75,7 +75,7 @@ async fn an_account_that_vanished_by_force_stops_its_policies_until_it_is_back()
     fixture.delete("orders").await?;
     let message = wait_for("the deletion to say what it waits for", LIMIT, async || {
         let message = message(&fixture.status("orders").await?);
-        ensure!(message.contains("make the account again"), "{message}");
+        ensure!(message.contains("create the account again"), "{message}");
         Ok(message)
     })
     .await?;
@@ -104,7 +104,7 @@ async fn an_account_name_that_comes_to_mean_another_account_gets_no_writes_there
     fixture.account_ready(&account).await?;
     let message = wait_for("the policy to say where it lives", LIMIT, async || {
         let message = fixture.refusal("orders", "AccountNotReady").await?;
-        ensure!(message.contains(&format!("lives in account {ID}")), "{message}");
+        ensure!(message.contains(&format!("are in account {ID}")), "{message}");
         Ok(message)
     })
     .await?;
