@@ -72,14 +72,14 @@ impl Kubernetes {
         self.patch_json(object, operations).await
     }
 
-    /// Removes our finalizer.
+    /// Removes our finalizer. `false`: the object is gone already.
     ///
     /// # Errors
     /// A conflict if the finalizers have changed since.
-    pub async fn remove_finalizer<K: Managed>(&self, object: &K) -> Result<()> {
+    pub async fn remove_finalizer(&self, object: &impl Managed) -> Result<bool> {
         let finalizers = object.meta().finalizers.as_deref().unwrap_or_default();
         let Some(index) = finalizers.iter().position(|finalizer| finalizer == FINALIZER) else {
-            return Ok(());
+            return Ok(true);
         };
         let path = format!("/metadata/finalizers/{index}");
         let operations = vec![
@@ -88,8 +88,8 @@ impl Kubernetes {
             json!({ "op": "remove", "path": path }),
         ];
         match self.patch_json(object, operations).await {
-            Err(error) if error.is_not_found() => Ok(()),
-            result => result.map(drop),
+            Err(error) if error.is_not_found() => Ok(false),
+            result => result.map(|_| true),
         }
     }
 

@@ -146,11 +146,15 @@ fn wait_for_second_read(state: &mut ReconcileState) -> Option<Duration> {
     (waited < SECOND_READ).then(|| SECOND_READ.saturating_sub(waited))
 }
 
-/// Removes the finalizer. The event comes afterwards, because the release may have to be retried.
 async fn release(context: &Context, object: &PolicyObject, reason: EventReason, note: &str) -> Result<Conclusion> {
-    context.kubernetes.remove_finalizer(object).await?;
-    tracing::info!(reason = reason.as_str(), "{note}");
-    context.kubernetes.event(object, false, reason.as_str(), "Delete", note).await;
+    // The event comes afterwards: the release may have to be tried again.
+    if context.kubernetes.remove_finalizer(object).await? {
+        tracing::info!(reason = reason.as_str(), "{note}");
+        context.kubernetes.event(object, false, reason.as_str(), "Delete", note).await;
+    } else {
+        // An earlier reconcile published the event; the watch has not reported the removal yet.
+        tracing::debug!(reason = reason.as_str(), "the object is gone: {note}");
+    }
     Ok(Conclusion::unchanged(Requeue::OnChange, ReconcileResult::Success))
 }
 

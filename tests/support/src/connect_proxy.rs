@@ -93,8 +93,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn forward(mut client: TcpStream, shared: &Shared) -> Result<()> {
     let head = head(&mut client).await?;
-    let text = std::str::from_utf8(&head)?;
-    let mut lines = text.split("\r\n");
+    let text = String::from_utf8_lossy(&head);
+    let mut lines = text.split("\r\n").take_while(|line| !line.is_empty());
     let mut words = lines.next().unwrap_or_default().split(' ');
     let (method, url) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let target = match url.strip_prefix("http://") {
