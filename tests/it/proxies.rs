@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use aurora_test_support::calls;
 use aurora_test_support::connect_proxy::ConnectProxy;
 use aurora_test_support::kubeconfig;
 use aurora_test_support::ports::free_port;
@@ -80,6 +81,7 @@ impl Fixture<'_> {
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_REGION", "us-east-1")
             .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env(calls::APPLICATION_ID, calls::COMMAND_LINE)
             .envs(aws.map(|url| ("AWS_ENDPOINT_URL", url)))
             .env("ALEP_CLUSTER_NAME", self.cluster())
             .env("ALEP_NAMESPACE", self.namespace())
