@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::ArgAction;
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -220,7 +219,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
     let metrics = Metrics::new();
     let health = Health::new(LIVE_LIMIT);
-    let listener = TcpListener::bind(args.http_addr)
+    let listener = http::listen(args.http_addr)
         .await
         .with_context(|| format!("cannot listen on --http-addr={}; choose a free address", args.http_addr))?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");

@@ -103,6 +103,11 @@ impl<Spec, Status> Stored<Spec, Status> {
         self.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
     }
 
+    /// True if the operator has released the object: it waits for the finalizers of others only.
+    pub fn is_released(&self) -> bool {
+        self.is_deleting() && !self.has_finalizer()
+    }
+
     /// True if the `abandon` annotation allows a deletion without AWS calls.
     pub fn is_abandoned(&self) -> bool {
         self.annotation(ABANDON) == Some("true")

@@ -211,6 +211,7 @@ impl Controller {
 
     fn changed(&mut self, object: PolicyObject) {
         let (key, account, deleting) = (object.key(), object.account_key(), object.is_deleting());
+        let released = object.is_released();
         let prefix = self.context.accounts.name_prefix(object.account_ref());
         let asked = self.context.states.reconcile_at_due(&object);
         let old = self.context.index.get(&key);
@@ -232,6 +233,12 @@ impl Controller {
         }
         if self.leads {
             self.sweeps.follow(&account);
+        }
+        if released {
+            // Its names are free, also while finalizers of others hold it.
+            for rival in self.context.index.sharing_names(&key) {
+                self.enqueue(&rival.key(), Priority::Change);
+            }
         }
         let now = Instant::now();
         let at = if only_asked { asked.unwrap_or(now).max(now) } else { now };

@@ -1,6 +1,6 @@
 //! Decides from a page of a sweep whether an object is in sync. Pure.
 
-use crate::api::policy::AttachmentPolicy;
+use crate::api::policy::{AttachmentPolicy, ManagementPolicy};
 use crate::api::{AuroraLogExportPolicyStatus, DriftEntry, Field};
 use crate::model::documents::Meaning;
 use crate::model::documents::meaning::Fingerprint;
@@ -11,9 +11,12 @@ use crate::pipeline::plan::{Repair, role_differences};
 use crate::pipeline::port::ObservedRole;
 use crate::pipeline::status::is_ready;
 
-/// True if a sweep can check the object: according to its status, AWS matches this generation of its spec.
+/// True if a sweep can check the object: according to its status, AWS matches this generation of its spec, and it has the
+/// finalizer that it needs. A restore or a person may have removed that one; only a reconcile puts it back.
 pub fn is_checked_by_sweeps(object: &PolicyObject) -> bool {
-    !object.is_deleting() && object.spec.is_ok() && is_ready(&object.status, object.generation())
+    let Ok(spec) = &object.spec else { return false };
+    let held = object.has_finalizer() || spec.management_policy == Some(ManagementPolicy::Observe);
+    held && !object.is_deleting() && is_ready(&object.status, object.generation())
 }
 
 /// True if the role matches the spec and the status, as far as a page shows it.

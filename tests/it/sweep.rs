@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use aurora_test_support::iam_model::faults::{Effect, Rule};
 use aurora_test_support::wait::wait_for;
+use serde_json::json;
 
 use crate::fixture::{ACCOUNT, Fixture, LIMIT, OTHER_TRUST};
 
@@ -105,6 +106,26 @@ async fn a_restart_in_sync_costs_no_read_per_object() -> Result<()> {
     assert!(calls.is_empty(), "{calls:?}");
     let written = fixture.metric("auroralogexport_status_writes_total", &[]).await.unwrap_or_default();
     assert!(written < 0.5, "{written} status writes");
+    fixture.finish().await
+}
+
+/// Without it, deleting the object would leave its policy and role in AWS.
+#[tokio::test]
+async fn a_finalizer_that_was_lost_while_the_operator_was_away_is_put_back() -> Result<()> {
+    let mut fixture = swept().await?;
+    fixture.start_operator().await?;
+    fixture.applied("orders", json!({})).await?;
+    fixture.stop_operator().await?;
+    fixture.kubectl(&["patch", "alep/orders", "--type=merge", "-p", r#"{"metadata":{"finalizers":null}}"#]).await?;
+    fixture.start_operator().await?;
+    wait_for("the finalizer to be back", BEFORE_THE_FULL_RESYNC, async || {
+        let finalizers = fixture.object("orders").await?.metadata.finalizers;
+        ensure!(finalizers.is_some(), "there is none");
+        Ok(())
+    })
+    .await?;
+    fixture.deleted("orders").await?;
+    fixture.nothing_left("orders")?;
     fixture.finish().await
 }
 

@@ -163,6 +163,7 @@ const ON_ROLES: &[Operation] = &[
     Operation::PutRolePermissionsBoundary,
     Operation::AttachRolePolicy,
     Operation::DetachRolePolicy,
+    Operation::DeleteRolePolicy,
     Operation::DeleteRole,
 ];
 

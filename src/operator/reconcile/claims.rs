@@ -11,7 +11,7 @@ use crate::pipeline::plan::EarlierClaims;
 
 /// Earlier objects of the same account that claim the policy's or the role's name, case and path ignored.
 ///
-/// Only admitted, enforcing, unsuspended objects claim. Earlier is by creation time, then namespace, then name.
+/// Only admitted, enforcing, unsuspended objects claim, and only until they are released. Earlier is by creation time, then namespace, then name.
 pub(super) fn earlier_claims(
     view: View<'_>,
     object: &PolicyObject,
@@ -44,14 +44,14 @@ fn rank(object: &PolicyObject) -> (Option<jiff::Timestamp>, Owner) {
     (object.metadata.creation_timestamp.as_ref().map(|time| time.0), object.key())
 }
 
-/// What another object claims in the account of `caller`, if it is admitted there, enforcing and unsuspended.
+/// What another object claims in the account of `caller`, if it claims anything there.
 fn claim<'a>(
     view: View<'_>,
     other: &'a PolicyObject,
     caller: &CallerIdentity,
 ) -> Option<(&'a AuroraLogExportPolicySpec, Identity)> {
     let spec = other.spec.as_ref().ok()?;
-    if spec.suspend == Some(true) || spec.management_policy == Some(ManagementPolicy::Observe) {
+    if other.is_released() || spec.suspend == Some(true) || spec.management_policy == Some(ManagementPolicy::Observe) {
         return None;
     }
     let resolved = view.namespaces.resolve(view.accounts, other.account_ref(), other.namespace(), false).ok()?;

@@ -6,6 +6,8 @@
 mod health;
 
 use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +37,34 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Pause after a failed accept (for example without free file descriptors), to prevent a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Linux's error number for "address family not supported"; `io::ErrorKind` has no name for it.
+const EAFNOSUPPORT: i32 = 97;
+
 const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// Listens on this address; on a node without IPv6, on all IPv4 addresses if it is `[::]`.
+///
+/// # Errors
+/// If the address is taken or not one of this node's.
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Err(error) => match instead(address, &error) {
+            Some(ipv4) => {
+                tracing::info!(%error, "this node has no IPv6; listening on {ipv4} instead of {address}");
+                TcpListener::bind(ipv4).await
+            }
+            None => Err(error),
+        },
+        listener => listener,
+    }
+}
+
+/// The IPv4 address to use where `[::]` fails because there is no IPv6: a kernel without it refuses the socket
+/// (`EAFNOSUPPORT`), one where it is disabled may refuse the address (`EADDRNOTAVAIL`).
+fn instead(address: SocketAddr, error: &io::Error) -> Option<SocketAddr> {
+    let no_ipv6 = error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable;
+    (address.ip() == Ipv6Addr::UNSPECIFIED && no_ipv6).then(|| (Ipv4Addr::UNSPECIFIED, address.port()).into())
+}
 
 /// Serves until `shutdown` is ready, then closes open connections within 2 s.
 pub async fn serve<S: Future>(listener: TcpListener, metrics: Metrics, health: Health, shutdown: S) {

@@ -128,3 +128,26 @@ fn a_shutdown_ends_idle_connections_at_once() {
         assert!(TcpStream::connect(server.address).await.is_err());
     });
 }
+
+#[test]
+fn only_a_node_without_ipv6_gets_ipv4_instead() {
+    let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let failed = |number| io::Error::from_raw_os_error(number);
+    let (in_use, not_available) = (98, 99);
+    for (given, error, used) in [
+        ("[::]:8080", EAFNOSUPPORT, Some("0.0.0.0:8080")),
+        ("[::]:8080", not_available, Some("0.0.0.0:8080")),
+        ("[::]:8080", in_use, None),
+        ("[::1]:8080", EAFNOSUPPORT, None),
+        ("10.0.0.1:8080", not_available, None),
+    ] {
+        assert_eq!(instead(address(given), &failed(error)), used.map(address), "{given} {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_default_address_is_reached_by_ipv4() {
+    let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+}

@@ -30,6 +30,27 @@ async fn of_two_objects_with_one_name_the_earlier_wins_and_the_other_takes_over_
 }
 
 #[tokio::test]
+async fn a_deleted_object_that_others_hold_gives_its_names_free() -> Result<()> {
+    let fixture = start().await?;
+    let name = format!("{}-shared", fixture.namespace());
+    let spec = json!({ "roleName": name, "policyName": name });
+    fixture.applied("first", spec.clone()).await?;
+    fixture.apply("second", spec).await?;
+    fixture.refusal("second", "Conflict").await?;
+    let hold = r#"[{"op":"add","path":"/metadata/finalizers/-","value":"example.com/hold"}]"#;
+    fixture.kubectl(&["patch", "alep/first", "--type=json", "-p", hold]).await?;
+    fixture.delete("first").await?;
+    fixture.ready("second").await?;
+    let owner = fixture.iam().get_role(&name)?.tags["auroralogexport.dev/owner"].clone();
+    assert_eq!(owner, format!("{}/second", fixture.namespace()));
+    let release = r#"{"metadata":{"finalizers":null}}"#;
+    fixture.kubectl(&["patch", "alep/first", "--type=merge", "-p", release]).await?;
+    fixture.gone("first").await?;
+    fixture.ready("second").await?;
+    fixture.finish().await
+}
+
+#[tokio::test]
 async fn an_observing_a_suspended_and_a_refused_object_claim_nothing_and_the_tags_decide_from_then_on() -> Result<()> {
     let mut fixture = contested(&[]).prepare().await?;
     let kinds = [
