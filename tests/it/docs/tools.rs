@@ -201,7 +201,6 @@ fn cargo(arguments: &[String]) -> Result<()> {
     };
     match command {
         "build" | "test" | "fmt" | "clippy" | "run" | "doc" | "update" => return Ok(()),
-        "bench" => return exists("benches"),
         "mutants" => return exists(".cargo/mutants.toml"),
         "install" => {
             let pinned = arguments.last().is_some_and(|package| package.contains('@'));

@@ -64,7 +64,7 @@ async fn generator() -> Result<PathBuf> {
 /// The generator writes beside each Cargo.toml: not into the source tree.
 fn copy_of_sources() -> Result<PathBuf> {
     let target = fresh_dir("sbom")?;
-    for name in ["Cargo.toml", "Cargo.lock", "README.md", "src", "benches", "xtask", "tests/support"] {
+    for name in ["Cargo.toml", "Cargo.lock", "README.md", "src", "xtask", "tests/support"] {
         process::copy(&workspace().join(name), &target.join(name))?;
     }
     Ok(target)
