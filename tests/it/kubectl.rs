@@ -186,7 +186,7 @@ async fn creating_one_object_costs_three_iam_writes_one_finalizer_and_two_status
 }
 
 #[tokio::test]
-async fn looking_again_at_an_unchanged_object_writes_nothing_anywhere() -> Result<()> {
+async fn a_resync_of_an_unchanged_object_writes_nothing() -> Result<()> {
     let fixture = Fixture::with(&["--log-filter=info"]).start().await?;
     let spec = "{tags: {team: a}, scope: {regions: [eu-west-1]}, description: for the audit}";
     fixture.env.apply_yaml(&manifest(&fixture, "{app: shop}", spec)).await?;

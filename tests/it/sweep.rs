@@ -104,7 +104,7 @@ async fn a_restart_in_sync_costs_no_read_per_object() -> Result<()> {
     fixture.sweeps(2).await?;
     let calls = fixture.calls_beside_sweeps();
     assert!(calls.is_empty(), "{calls:?}");
-    let written = fixture.metric("auroralogexport_status_writes_total", &[]).await.unwrap_or_default();
+    let written = fixture.metric("auroralogexport_status_writes_total", &[]).await?;
     assert!(written < 0.5, "{written} status writes");
     fixture.finish().await
 }

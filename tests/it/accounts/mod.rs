@@ -13,4 +13,4 @@ mod rbac;
 mod roles;
 mod selection;
 mod sessions;
-mod shared_looks;
+mod sweeps;

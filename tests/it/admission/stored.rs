@@ -126,7 +126,8 @@ async fn an_object_stored_before_a_rule_existed_is_reported_and_disturbs_no_othe
     .await?;
     let took = began.elapsed();
     println!("a sound object beside unreadable ones was ready after {took:?}");
-    ensure!(took < Duration::from_secs(4), "{took:?}");
+    // Sooner than the backoff of those beside it.
+    ensure!(took < Duration::from_secs(30), "{took:?}");
 
     // A corrected object becomes ready.
     let objects = objects(&client);

@@ -18,7 +18,7 @@ use crate::fixture::{Fixture, says};
 const REGIONS: [&str; 3] = ["eu-central-1", "us-east-1", "ap-south-1"];
 /// The longest backoff is a minute; the rest is for a busy machine.
 const CONVERGENCE: Duration = Duration::from_mins(3);
-/// Connections: one for each object at work (16), a few more to either side.
+/// Connections: one for each object that is reconciled at the same time (24), and a few more to either side.
 const MORE_FILES: usize = 40;
 const MORE_THREADS: usize = 8;
 /// Variation of the allocator; a queue of all events would be far larger in the long form.

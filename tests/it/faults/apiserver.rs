@@ -1,4 +1,5 @@
-//! The API server restarts, forgets, refuses, or does not know our kinds yet: each is said plainly, and tried again.
+//! The API server restarts, refuses requests, or does not know our kinds yet: the log names the cause, and the operator
+//! retries.
 //!
 //! These tests have a control plane of their own: the others must not notice.
 

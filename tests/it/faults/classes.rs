@@ -179,7 +179,7 @@ fn reads_of_silent(fixture: &Fixture<'_>) -> Vec<CallRecord> {
 }
 
 #[tokio::test]
-async fn a_read_that_is_never_answered_is_given_up_told_and_made_again_with_growing_pauses() -> Result<()> {
+async fn a_read_that_is_never_answered_is_given_up_reported_and_repeated_after_a_pause() -> Result<()> {
     let fixture = never_answered().await?;
     let began = Instant::now();
     let status = fixture.not_ready("silent", "AwsUnavailable").await?;

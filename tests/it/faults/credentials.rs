@@ -86,7 +86,7 @@ async fn a_source_of_credentials_that_does_not_answer_is_told_and_asked_again() 
     fixture.start_operator_with(options).await?;
     fixture.apply("waiting", json!({})).await?;
     let status = fixture.not_ready("waiting", "AwsUnavailable").await?;
-    contains(&message(&status), &["no credentials came within 20 s"])?;
+    contains(&message(&status), &["no credentials within 20 s"])?;
     fixture.clear_faults();
     fixture.ready("waiting").await?;
     fixture.finish().await

@@ -25,7 +25,7 @@ async fn broken_objects_delay_nobody() -> Result<()> {
     let fixture = Fixture::with(&[]).start().await?;
     let denied = Rule::new(Effect::AccessDenied, &["*"]).about(&fixture.name("denied"));
     let failing = Rule::new(Effect::ServiceFailure, &["*"]).about(&fixture.name("failing"));
-    let hanging = Rule::new(Effect::Latency { ms: 4000 }, &["*"]).about(&fixture.name("hanging"));
+    let hanging = Rule::new(Effect::Latency { ms: 15_000 }, &["*"]).about(&fixture.name("hanging"));
     fixture.set_faults([denied, failing, hanging]);
     fixture.foreign_role("taken", RDS_TRUST, &tags(&[]))?;
     for broken in ["denied", "failing", "hanging", "taken"] {
@@ -47,13 +47,13 @@ async fn broken_objects_delay_nobody() -> Result<()> {
     let took = began.elapsed();
     println!("a sound object was ready after {took:?}");
     // Less than one call of the one that hangs.
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
     fixture.clear_faults();
     fixture.finish().await
 }
 
 #[tokio::test]
-async fn a_new_object_that_has_to_try_again_goes_before_looks_at_others() -> Result<()> {
+async fn a_new_object_that_is_retried_goes_before_resyncs() -> Result<()> {
     let reads = 4;
     let limit = format!("--iam-reads-per-second={reads}");
     let fixture = Fixture::with(&["--drift-scan=per-resource", &limit]).start().await?;

@@ -25,7 +25,7 @@ proptest! {
                 let pass = world.pass();
                 prop_assert!(matches!(pass, Pass::Changed(_) | Pass::InSync(_)), "{pass:?}");
             }
-            let observed = world.look().map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let observed = world.observe().map_err(|error| TestCaseError::fail(error.to_string()))?;
             let plan = world.plan(&observed).map_err(|conflict| TestCaseError::fail(conflict.message()))?;
             prop_assert!(plan.is_empty(), "{plan:#?}");
             world.assert_as_the_spec_says();
@@ -50,13 +50,13 @@ proptest! {
     }
 
     #[test]
-    fn the_same_look_gives_the_same_plan(specs in edits(2..=2)) {
+    fn the_same_observation_gives_the_same_plan(specs in edits(2..=2)) {
         let [Some(before), Some(after)] = [wanted(&specs[0]), wanted(&specs[1])] else { return Ok(()) };
         let mut world = World::new(before, &[]);
         world.first_pass();
         world.edit(after);
-        let observed = world.look().map_err(|error| TestCaseError::fail(error.to_string()))?;
-        let again = { world.restart(); world.look().map_err(|error| TestCaseError::fail(error.to_string()))? };
+        let observed = world.observe().map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let again = { world.restart(); world.observe().map_err(|error| TestCaseError::fail(error.to_string()))? };
         let (one, two) = (world.plan(&observed), world.plan(&again));
         // Who lists versions anew may know more of them; what is to be done is the same.
         prop_assert_eq!(one.map(|plan| plan.findings), two.map(|plan| plan.findings));
@@ -80,7 +80,7 @@ proptest! {
         let mut length = 0;
         loop {
             let mut world = prepared();
-            let observed = world.look().map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let observed = world.observe().map_err(|error| TestCaseError::fail(error.to_string()))?;
             let plan = world.plan(&observed).map_err(|conflict| TestCaseError::fail(conflict.message()))?;
             if length > plan.steps.len() {
                 break;

@@ -47,7 +47,7 @@ proptest! {
                     world.converge();
                     world.edit(stages[stages.len() - 1].clone());
                 }
-                let observed = world.look().map_err(|error| TestCaseError::fail(error.to_string()))?;
+                let observed = world.observe().map_err(|error| TestCaseError::fail(error.to_string()))?;
                 let plan = world.plan(&observed).map_err(|conflict| TestCaseError::fail(conflict.message()))?;
                 if length > plan.steps.len() {
                     break;
@@ -88,7 +88,7 @@ proptest! {
     }
 }
 
-/// Between a look and the write that follows from it, somebody may do by hand what was to be done.
+/// Between a read and the write that follows from it, somebody may do by hand what was to be done.
 #[test]
 fn what_is_gone_already_when_it_is_to_go_is_no_failure() {
     let spec = aurora_log_export_operator::api::AuroraLogExportPolicySpec {
@@ -107,7 +107,7 @@ fn what_is_gone_already_when_it_is_to_go_is_no_failure() {
         iam.put_role_permissions_boundary(&role, &boundary)
     };
     assert_eq!(by_hand(&mut world.iam.0.lock()), Ok(()));
-    let Ok(observed) = world.look() else { unreachable!("there is no fault") };
+    let Ok(observed) = world.observe() else { unreachable!("there is no fault") };
     let steps = world.plan(&observed).map(|plan| plan.steps).unwrap_or_default();
     assert_eq!(steps.len(), 3, "{steps:?}");
     let undone = |iam: &mut Iam| {

@@ -211,7 +211,7 @@ proptest! {
             world.converge();
         }
         let foreign_before = world.snapshot()["policies"]["boundary-a"].clone();
-        let standing = world.look().ok().and_then(|observed| world.plan(&observed).ok()).unwrap_or_default().findings;
+        let standing = world.observe().ok().and_then(|observed| world.plan(&observed).ok()).unwrap_or_default().findings;
         let mut expected = Expected::new();
         for edit in &edits {
             by_hand(&world, *edit, &mut expected).map_err(|error| TestCaseError::fail(format!("{edit:?}: {error}")))?;
@@ -220,7 +220,7 @@ proptest! {
         if restarts {
             world.restart();
         }
-        let observed = world.look().map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let observed = world.observe().map_err(|error| TestCaseError::fail(error.to_string()))?;
         let plan = world.plan(&observed).map_err(|conflict| TestCaseError::fail(conflict.message()))?;
         let exclusive = world.desired.attachments == AttachmentPolicy::Exclusive;
         let new = plan.findings.iter().filter(|finding| !standing.contains(finding));

@@ -127,7 +127,7 @@ impl World {
         self.known = KnownVersions::default();
     }
 
-    pub(super) fn look(&mut self) -> Result<Observed, IamError> {
+    pub(super) fn observe(&mut self) -> Result<Observed, IamError> {
         now(observe(&self.iam, &self.desired, &mut self.known))
     }
 
@@ -155,7 +155,7 @@ impl World {
 
     /// One reconcile.
     pub(super) fn pass(&mut self) -> Pass {
-        match self.look() {
+        match self.observe() {
             Ok(observed) => self.conclude(&observed),
             Err(error) => Pass::Failed(error),
         }

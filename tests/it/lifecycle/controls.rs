@@ -59,7 +59,7 @@ async fn reconcile_at_is_obeyed_at_once_and_then_at_most_every_ten_seconds() -> 
 }
 
 #[tokio::test]
-async fn drift_check_interval_asks_for_more_looks_at_one_object() -> Result<()> {
+async fn drift_check_interval_resyncs_one_object_more_often() -> Result<()> {
     let fixture = still().await?;
     fixture.applied("often", json!({ "driftCheckInterval": "30s" })).await?;
     fixture.applied("rarely", json!({})).await?;
@@ -74,7 +74,7 @@ async fn drift_check_interval_asks_for_more_looks_at_one_object() -> Result<()> 
 }
 
 #[tokio::test]
-async fn in_bulk_mode_it_asks_for_more_looks_and_never_for_more_account_scans() -> Result<()> {
+async fn in_bulk_mode_it_adds_resyncs_and_no_sweeps() -> Result<()> {
     const SWEEP: &str = "GetAccountAuthorizationDetails";
     let flags = ["--drift-scan=bulk", "--drift-check-interval=10m"];
     let mut fixture = contested(&flags).start().await?;

@@ -37,7 +37,7 @@ async fn the_service_linked_role_overrides_ours_and_ready_does_not_care() -> Res
 }
 
 #[tokio::test]
-async fn where_the_look_is_not_allowed_it_is_unknown_and_ready_does_not_care() -> Result<()> {
+async fn without_the_permission_to_read_it_effective_is_unknown_and_ready_stays_true() -> Result<()> {
     let mut fixture = contested(&[]).prepare().await?;
     let denied = Rule::new(Effect::AccessDenied, &["GetRole"]).about(SERVICE_LINKED);
     fixture.set_faults([denied]);

@@ -1,4 +1,4 @@
-//! The same against moto, which shares no code with the IAM model.
+//! Drift repair, adoption, deletion and the number of calls against moto, which shares no code with the IAM model.
 
 use std::collections::BTreeSet;
 

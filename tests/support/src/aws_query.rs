@@ -1,4 +1,4 @@
-//! AWS's query protocol by hand, for a look at an emulator that owes nothing to the SDK the operator uses.
+//! AWS's query protocol by hand, to read an emulator without the SDK that the operator uses.
 
 use anyhow::{Context, Result, bail};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};

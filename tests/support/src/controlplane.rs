@@ -140,7 +140,7 @@ impl ControlPlane {
         ensure!(previous.is_none(), "the API server was running already, and has been replaced");
         wait_for("the API server", START_LIMIT, async || {
             self.with_apiserver(Supervised::check_alive)?;
-            // The server writes its certificate when it starts, hence a new client for each look.
+            // The server writes its certificate when it starts, so each attempt needs a new client.
             ready(&kubeconfig::client(self.admin.clone()).await?).await
         })
         .await

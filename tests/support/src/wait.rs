@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 const POLL: Duration = Duration::from_millis(50);
-/// One look that hangs (a frozen server, say) must not outlast the whole wait by much.
-const LOOK: Duration = Duration::from_secs(10);
+/// One attempt that hangs, for example on a frozen server, must not outlast the whole wait by much.
+const ATTEMPT: Duration = Duration::from_secs(10);
 
 /// An error after which waiting makes no sense, such as the end of the process that one waits for.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl std::fmt::Display for Hopeless {
     }
 }
 
-/// Calls `look` until it gives `Ok`; an error means "not yet", and the last one is reported when `limit` is over.
+/// Calls `attempt` until it returns `Ok`; an error means "not yet", and the last one is reported when `limit` is over.
 /// [`Hopeless`] ends the wait at once.
 ///
 /// ```no_run
@@ -37,14 +37,14 @@ impl std::fmt::Display for Hopeless {
 /// .await?;
 /// # Ok(()) }
 /// ```
-pub async fn wait_for<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+pub async fn wait_for<T>(what: &str, limit: Duration, mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
-        let seen = match tokio::time::timeout(LOOK, look()).await {
+        let seen = match tokio::time::timeout(ATTEMPT, attempt()).await {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(error)) if error.is::<Hopeless>() => return Err(error.context(format!("waiting for {what}"))),
             Ok(Err(error)) => error,
-            Err(_) => anyhow!("no answer within {LOOK:?}"),
+            Err(_) => anyhow!("no answer within {ATTEMPT:?}"),
         };
         if Instant::now() > deadline {
             return Err(anyhow!("waited {limit:?} for {what}; last seen: {seen:#}"));
@@ -75,11 +75,11 @@ mod tests {
 
     #[tokio::test]
     async fn gives_the_value_once_it_is_there() {
-        let mut looks = 0;
-        let value = wait_for("the third look", Duration::from_secs(5), async || {
-            looks += 1;
-            anyhow::ensure!(looks == 3, "look {looks}");
-            Ok(looks)
+        let mut attempts = 0;
+        let value = wait_for("the third attempt", Duration::from_secs(5), async || {
+            attempts += 1;
+            anyhow::ensure!(attempts == 3, "attempt {attempts}");
+            Ok(attempts)
         })
         .await;
         assert_eq!(value.expect("in time"), 3);
@@ -95,13 +95,13 @@ mod tests {
 
     #[tokio::test]
     async fn gives_up_at_once_where_there_is_no_hope() {
-        let mut looks = 0;
+        let mut attempts = 0;
         let result: Result<()> = wait_for("the dead", Duration::from_mins(1), async || {
-            looks += 1;
-            Err(anyhow!(Hopeless(String::from("ended"))).context("look"))
+            attempts += 1;
+            Err(anyhow!(Hopeless(String::from("ended"))).context("attempt"))
         })
         .await;
-        assert_eq!(format!("{:#}", result.expect_err("hopeless")), "waiting for the dead: look: ended");
-        assert_eq!(looks, 1);
+        assert_eq!(format!("{:#}", result.expect_err("hopeless")), "waiting for the dead: attempt: ended");
+        assert_eq!(attempts, 1);
     }
 }

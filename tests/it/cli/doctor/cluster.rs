@@ -60,7 +60,7 @@ async fn what_is_wrong_in_the_cluster_is_found() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_operators_own_rights_and_token_are_enough_for_a_look() -> Result<()> {
+async fn the_operators_own_rights_and_token_are_enough_for_doctor() -> Result<()> {
     let stage = Stage::set().await?;
     let access = stage.env.install_rbac().await?;
     let shipped = format!("{}/{}", access.namespace, access.service_account);

@@ -69,19 +69,14 @@ pub struct Shared {
 impl Shared {
     /// Without faults; the records of the last 10,000 calls are kept.
     pub fn new(iam: Iam) -> Self {
-        Self::with_hook(iam, |_| Fault::None)
-    }
-
-    /// With a hook that is called before each operation.
-    pub fn with_hook(iam: Iam, hook: impl FnMut(&Call<'_>) -> Fault + Send + 'static) -> Self {
         Self {
             iam: Arc::new(Mutex::new(iam)),
-            hook: Arc::new(Mutex::new(Box::new(hook))),
+            hook: Arc::new(Mutex::new(Box::new(|_| Fault::None))),
             log: Arc::new(Mutex::new(CallLog::new(10_000))),
         }
     }
 
-    /// Replaces the hook.
+    /// Replaces the hook, which is called before each operation.
     pub fn set_hook(&self, hook: impl FnMut(&Call<'_>) -> Fault + Send + 'static) {
         *lock(&self.hook) = Box::new(hook);
     }

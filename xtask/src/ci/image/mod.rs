@@ -19,7 +19,7 @@ use crate::operator_binary;
 
 const MEGABYTE: f64 = 1e6;
 const IMAGE_LIMIT: u64 = 25_000_000;
-const BINARY_LIMIT: u64 = 14_000_000;
+const BINARY_LIMIT: u64 = 16_000_000;
 const BINARY: &str = "/aurora-log-export-operator";
 const USER: &str = "65532:65532";
 

@@ -35,7 +35,7 @@ pub(super) enum Category {
 impl Category {
     fn about(self) -> &'static str {
         match self {
-            Self::Account => "who we are, sessions, scans: allowed by both variants",
+            Self::Account => "caller identity, sessions, sweeps: allowed by both variants",
             Self::Read => "reads of roles, and of policies below the path: allowed by both variants",
             Self::Bounded => "writes where one boundary is demanded throughout: allowed by operator-policy.json",
             Self::Unbounded => {

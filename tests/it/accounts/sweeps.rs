@@ -45,7 +45,7 @@ async fn repaired_beside(effect: Effect) -> Result<Duration> {
 const PROMPT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_scan_that_hangs_in_one_account_delays_no_repair_in_another() -> Result<()> {
+async fn a_sweep_that_hangs_in_one_account_delays_no_repair_in_another() -> Result<()> {
     let took = repaired_beside(Effect::Latency { ms: 60_000 }).await?;
     println!("repaired in {took:?}");
     ensure!(took < PROMPT, "{took:?}");
@@ -53,7 +53,7 @@ async fn a_scan_that_hangs_in_one_account_delays_no_repair_in_another() -> Resul
 }
 
 #[tokio::test]
-async fn a_scan_that_is_denied_in_one_account_delays_no_repair_in_another() -> Result<()> {
+async fn a_sweep_that_is_denied_in_one_account_delays_no_repair_in_another() -> Result<()> {
     let took = repaired_beside(Effect::AccessDenied).await?;
     println!("repaired in {took:?}");
     ensure!(took < PROMPT, "{took:?}");
