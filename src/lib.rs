@@ -1,7 +1,8 @@
 //! The operator behind `AuroraLogExportPolicy`: a Kubernetes object becomes Aurora's policy and role in AWS.
 //!
-//! Eight floors, listed from the top. A module imports only from floors above its own; `kubernetes` and `aws` are
-//! siblings and do not import each other. `docs/architecture.md` has the picture, `tests/it/architecture/` holds the rule.
+//! Eight floors, in this order: `api`, `model`, `pipeline`, `telemetry`, `kubernetes`, `aws`, `operator`, `cli`. A module
+//! imports only from its own floor and from floors before it; `kubernetes` and `aws` do not import each other.
+//! `docs/architecture.md` has the picture, and `tests/it/architecture/` checks the rule.
 
 pub mod api;
 pub mod aws;

@@ -2,7 +2,7 @@
 //!
 //! Each is one enum, so that conditions, events, metric labels and the reference docs use the same names.
 
-/// Implements the name of every variant of a closed vocabulary: `as_str`, `Display`, `FromStr`, `ALL`.
+/// Implements the name of every variant of a closed vocabulary: `as_str`, `Display`, `from_name`, `ALL`.
 macro_rules! vocabulary {
     ($(#[$doc:meta])* $name:ident { $($(#[doc = $meaning:literal])+ $variant:ident),+ $(,)? }) => {
         $(#[$doc])*

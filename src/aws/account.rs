@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::credentials::{CallerIdentity, Session};
+use super::gate::Gate;
+use super::iam::AwsIam;
+use super::inventory::Inventory;
 use super::sdk;
 use super::service_linked::ServiceLinkedRole;
-use crate::aws::gate::Gate;
-use crate::aws::iam::AwsIam;
-use crate::aws::inventory::Inventory;
-use crate::model::names::RoleName;
+use crate::model::names::{AccountId, RoleName};
 use crate::pipeline::port::{ErrorClass, Iam, IamError};
 
 pub use super::service_linked::SERVICE_LINKED_ROLE;
@@ -25,7 +25,7 @@ pub struct Account {
 
 #[derive(Clone)]
 struct Open {
-    account: String,
+    account: AccountId,
     client: aws_sdk_iam::Client,
     gate: Arc<Gate>,
 }
@@ -42,7 +42,7 @@ impl Account {
     }
 
     /// The account's id, as far as it is known without a call.
-    pub fn known_id(&self) -> Option<crate::model::names::AccountId> {
+    pub fn known_id(&self) -> Option<AccountId> {
         self.session.known_id()
     }
 
@@ -74,10 +74,10 @@ impl Account {
     fn open(&self, identity: &CallerIdentity) -> Open {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match &*open {
-            Some(open) if open.account == identity.account.as_str() => open.clone(),
+            Some(open) if open.account == identity.account => open.clone(),
             _ => {
                 let opened = Open {
-                    account: identity.account.to_string(),
+                    account: identity.account.clone(),
                     client: sdk::iam(&self.session.client_config(&identity.account)),
                     gate: Arc::new((self.make_gate)(identity)),
                 };

@@ -12,7 +12,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use aws_sdk_sts::types::Tag;
 
-use super::gate::{Gate, READ_TIMEOUT};
+use super::gate::{Gate, READ_TIMEOUT, root_cause};
 use super::sdk;
 use crate::api::account::AssumeRole;
 use crate::model::names::{AccountId, Partition};
@@ -367,15 +367,7 @@ fn credentials_timeout() -> IamError {
     IamError {
         class: ErrorClass::Transient,
         code: "Timeout".into(),
-        message: format!("no credentials came within {} s", READ_TIMEOUT.as_secs()),
+        message: format!("no credentials within {} s", READ_TIMEOUT.as_secs()),
         ..no_credentials("")
     }
-}
-
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

@@ -112,9 +112,8 @@ impl Gate {
             Ok(_) => "success",
             Err(error) => error.class.label(),
         };
-        match &result {
-            Err(error) if error.class == ErrorClass::Throttled => self.rate_limit.throttled(kind),
-            _ => {}
+        if result.as_ref().is_err_and(|error| error.class == ErrorClass::Throttled) {
+            self.rate_limit.throttled(kind);
         }
         // "Not found" is a valid response.
         let failure = result.as_ref().err().filter(|error| error.class != ErrorClass::NotFound);
@@ -149,28 +148,25 @@ where
         }
         SdkError::TimeoutError(_) => (ErrorClass::Transient, "Timeout".into(), "no response in time".into()),
         SdkError::DispatchFailure(failure) => {
-            let chain = chain(error);
-            if chain.iter().any(|text| text.contains("credential") || text.contains("Credential")) {
-                let message = chain.last().map(|text| stable_message(text)).unwrap_or_default();
-                return (ErrorClass::CredentialsInvalid, "NoCredentials".into(), message);
+            if chain(error).any(|text| text.contains("credential") || text.contains("Credential")) {
+                return (ErrorClass::CredentialsInvalid, "NoCredentials".into(), stable_message(&root_cause(error)));
             }
             let code = if failure.is_timeout() { "Timeout" } else { "Connection" };
             (ErrorClass::Transient, code.into(), "AWS could not be reached".into())
         }
         SdkError::ConstructionFailure(_) => {
-            let message = chain(error).last().map(|text| stable_message(text)).unwrap_or_default();
-            (ErrorClass::InvalidInput, "Request".into(), message)
+            (ErrorClass::InvalidInput, "Request".into(), stable_message(&root_cause(error)))
         }
         _ => (ErrorClass::Transient, "Unknown".into(), String::new()),
     }
 }
 
-fn chain(error: &(dyn Error + 'static)) -> Vec<String> {
-    let mut texts = vec![error.to_string()];
-    let mut next = error.source();
-    while let Some(error) = next {
-        texts.push(error.to_string());
-        next = error.source();
-    }
-    texts
+/// The texts of an error and of its sources, the deepest last.
+fn chain<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = String> + 'e {
+    std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string)
+}
+
+/// The text of the deepest source of an error.
+pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
+    chain(error).last().unwrap_or_default()
 }

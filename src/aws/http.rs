@@ -10,8 +10,9 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
 use crate::model::proxies::{Proxies, Proxy, ProxyError};
 
-/// A client that sends each request the way that the proxy variables say. The SDK's own `ProxyConfig::from_env` knows no
-/// ports in `NO_PROXY`, and would send the token for AWS's credential endpoints on the node to the proxy.
+/// A client that sends each request through the proxy that the variables name for it. The SDK's own
+/// `ProxyConfig::from_env` ignores ports in `NO_PROXY`, and would send the token for AWS's credential endpoints on the node
+/// to the proxy.
 pub(super) fn client(proxies: Proxies) -> Result<SharedHttpClient, ProxyError> {
     let through: Result<Vec<_>, _> =
         proxies.all().map(|proxy| Ok((proxy.clone(), connect(proxy_config(proxy)?)))).collect();

@@ -61,6 +61,8 @@ macro_rules! pages {
     }};
 }
 
+pub(super) use pages;
+
 fn role_label(name: &RoleName) -> String {
     format!("role {name}")
 }
@@ -252,14 +254,13 @@ impl Iam for AwsIam {
     }
 
     async fn set_default_policy_version(&self, arn: &PolicyArn, version: &str) -> Result<()> {
-        let label = policy_label(arn);
         call!(
             self,
             SetDefaultPolicyVersion,
-            label,
+            policy_label(arn),
             set_default_policy_version().policy_arn(arn.as_str()).version_id(version)
-        )?;
-        Ok(())
+        )
+        .map(drop)
     }
 
     async fn delete_policy_version(&self, arn: &PolicyArn, version: &str) -> Result<()> {
@@ -269,21 +270,22 @@ impl Iam for AwsIam {
     }
 
     async fn tag_policy(&self, arn: &PolicyArn, tags: &Tags) -> Result<()> {
-        let label = policy_label(arn);
-        call!(self, TagPolicy, label, tag_policy().policy_arn(arn.as_str()).set_tags(Some(to_tags(tags))))?;
-        Ok(())
+        call!(self, TagPolicy, policy_label(arn), tag_policy().policy_arn(arn.as_str()).set_tags(Some(to_tags(tags))))
+            .map(drop)
     }
 
     async fn untag_policy(&self, arn: &PolicyArn, keys: &[String]) -> Result<()> {
-        let label = policy_label(arn);
-        call!(self, UntagPolicy, label, untag_policy().policy_arn(arn.as_str()).set_tag_keys(Some(keys.to_vec())))?;
-        Ok(())
+        call!(
+            self,
+            UntagPolicy,
+            policy_label(arn),
+            untag_policy().policy_arn(arn.as_str()).set_tag_keys(Some(keys.to_vec()))
+        )
+        .map(drop)
     }
 
     async fn delete_policy(&self, arn: &PolicyArn) -> Result<()> {
-        let label = policy_label(arn);
-        call!(self, DeletePolicy, label, delete_policy().policy_arn(arn.as_str()))?;
-        Ok(())
+        call!(self, DeletePolicy, policy_label(arn), delete_policy().policy_arn(arn.as_str())).map(drop)
     }
 
     async fn create_role(&self, role: &NewRole) -> Result<Role> {
@@ -305,77 +307,91 @@ impl Iam for AwsIam {
     }
 
     async fn update_trust(&self, role: &RoleName, document: &str) -> Result<()> {
-        let label = role_label(role);
         call!(
             self,
             UpdateAssumeRolePolicy,
-            label,
+            role_label(role),
             update_assume_role_policy().role_name(role.as_str()).policy_document(document)
-        )?;
-        Ok(())
+        )
+        .map(drop)
     }
 
     async fn update_role_description(&self, role: &RoleName, description: &str) -> Result<()> {
-        let label = role_label(role);
         call!(
             self,
             UpdateRoleDescription,
-            label,
+            role_label(role),
             update_role_description().role_name(role.as_str()).description(description)
-        )?;
-        Ok(())
+        )
+        .map(drop)
     }
 
     async fn put_boundary(&self, role: &RoleName, boundary: &str) -> Result<()> {
-        let label = role_label(role);
         call!(
             self,
             PutRolePermissionsBoundary,
-            label,
+            role_label(role),
             put_role_permissions_boundary().role_name(role.as_str()).permissions_boundary(boundary)
-        )?;
-        Ok(())
+        )
+        .map(drop)
     }
 
     async fn delete_boundary(&self, role: &RoleName) -> Result<()> {
-        let label = role_label(role);
-        call!(self, DeleteRolePermissionsBoundary, label, delete_role_permissions_boundary().role_name(role.as_str()))?;
-        Ok(())
+        call!(
+            self,
+            DeleteRolePermissionsBoundary,
+            role_label(role),
+            delete_role_permissions_boundary().role_name(role.as_str())
+        )
+        .map(drop)
     }
 
     async fn tag_role(&self, role: &RoleName, tags: &Tags) -> Result<()> {
-        let label = role_label(role);
-        call!(self, TagRole, label, tag_role().role_name(role.as_str()).set_tags(Some(to_tags(tags))))?;
-        Ok(())
+        call!(self, TagRole, role_label(role), tag_role().role_name(role.as_str()).set_tags(Some(to_tags(tags))))
+            .map(drop)
     }
 
     async fn untag_role(&self, role: &RoleName, keys: &[String]) -> Result<()> {
-        let label = role_label(role);
-        call!(self, UntagRole, label, untag_role().role_name(role.as_str()).set_tag_keys(Some(keys.to_vec())))?;
-        Ok(())
+        call!(
+            self,
+            UntagRole,
+            role_label(role),
+            untag_role().role_name(role.as_str()).set_tag_keys(Some(keys.to_vec()))
+        )
+        .map(drop)
     }
 
     async fn attach(&self, role: &RoleName, policy: &str) -> Result<()> {
-        let label = role_label(role);
-        call!(self, AttachRolePolicy, label, attach_role_policy().role_name(role.as_str()).policy_arn(policy))?;
-        Ok(())
+        call!(
+            self,
+            AttachRolePolicy,
+            role_label(role),
+            attach_role_policy().role_name(role.as_str()).policy_arn(policy)
+        )
+        .map(drop)
     }
 
     async fn detach(&self, role: &RoleName, policy: &str) -> Result<()> {
-        let label = role_label(role);
-        call!(self, DetachRolePolicy, label, detach_role_policy().role_name(role.as_str()).policy_arn(policy))?;
-        Ok(())
+        call!(
+            self,
+            DetachRolePolicy,
+            role_label(role),
+            detach_role_policy().role_name(role.as_str()).policy_arn(policy)
+        )
+        .map(drop)
     }
 
     async fn delete_inline_policy(&self, role: &RoleName, policy: &str) -> Result<()> {
-        let label = role_label(role);
-        call!(self, DeleteRolePolicy, label, delete_role_policy().role_name(role.as_str()).policy_name(policy))?;
-        Ok(())
+        call!(
+            self,
+            DeleteRolePolicy,
+            role_label(role),
+            delete_role_policy().role_name(role.as_str()).policy_name(policy)
+        )
+        .map(drop)
     }
 
     async fn delete_role(&self, role: &RoleName) -> Result<()> {
-        let label = role_label(role);
-        call!(self, DeleteRole, label, delete_role().role_name(role.as_str()))?;
-        Ok(())
+        call!(self, DeleteRole, role_label(role), delete_role().role_name(role.as_str())).map(drop)
     }
 }

@@ -8,6 +8,7 @@ use aws_sdk_iam::Client;
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EntityType, PolicyEvaluationDecisionType, PolicyScopeType};
 
 use super::gate::Gate;
+use super::iam::pages;
 use crate::model::documents::encoding::decode_document;
 use crate::model::ownership::Tags;
 use crate::pipeline::port::{Operation, Result};
@@ -68,25 +69,16 @@ impl Inventory {
     /// # Errors
     /// Any error of AWS, classified.
     pub async fn roles(&self) -> Result<Vec<ListedRole>> {
-        let (mut roles, mut marker) = (Vec::new(), None);
-        loop {
-            let page = self
-                .gate
-                .call(Operation::ListRoles, "the account's roles", || {
-                    self.client.list_roles().max_items(1000).set_marker(marker.clone()).send()
-                })
-                .await?;
-            marker = page.marker().filter(|_| page.is_truncated()).map(str::to_owned);
+        let mut roles = Vec::new();
+        pages!(self, ListRoles, "the account's roles", self.client.list_roles().max_items(1000), |page| {
             roles.extend(page.roles.into_iter().map(|role| ListedRole {
                 trust: decode_document(&role.assume_role_policy_document.unwrap_or_default()),
                 name: role.role_name,
                 arn: role.arn,
                 path: role.path,
             }));
-            if marker.is_none() {
-                return Ok(roles);
-            }
-        }
+        });
+        Ok(roles)
     }
 
     /// `ListPolicies` of customer-managed policies, all pages.
@@ -94,29 +86,16 @@ impl Inventory {
     /// # Errors
     /// Any error of AWS, classified.
     pub async fn policies(&self) -> Result<Vec<ListedPolicy>> {
-        let (mut policies, mut marker) = (Vec::new(), None);
-        loop {
-            let page = self
-                .gate
-                .call(Operation::ListPolicies, "the account's policies", || {
-                    self.client
-                        .list_policies()
-                        .scope(PolicyScopeType::Local)
-                        .max_items(1000)
-                        .set_marker(marker.clone())
-                        .send()
-                })
-                .await?;
-            marker = page.marker().filter(|_| page.is_truncated()).map(str::to_owned);
+        let mut policies = Vec::new();
+        let request = || self.client.list_policies().scope(PolicyScopeType::Local).max_items(1000);
+        pages!(self, ListPolicies, "the account's policies", request(), |page| {
             policies.extend(page.policies.unwrap_or_default().into_iter().map(|policy| ListedPolicy {
                 arn: policy.arn.unwrap_or_default(),
                 default_version: policy.default_version_id.unwrap_or_default(),
                 attachments: policy.attachment_count.unwrap_or_default(),
             }));
-            if marker.is_none() {
-                return Ok(policies);
-            }
-        }
+        });
+        Ok(policies)
     }
 
     /// `GetAccountAuthorizationDetails` of roles, all pages: ARN and tags.
@@ -124,28 +103,15 @@ impl Inventory {
     /// # Errors
     /// Any error of AWS, classified; the operator's permission for it is optional.
     pub async fn tagged_roles(&self) -> Result<Vec<TaggedRole>> {
-        let (mut roles, mut marker) = (Vec::new(), None);
-        loop {
-            let page = self
-                .gate
-                .call(Operation::GetAccountAuthorizationDetails, "the account", || {
-                    self.client
-                        .get_account_authorization_details()
-                        .filter(EntityType::Role)
-                        .max_items(1000)
-                        .set_marker(marker.clone())
-                        .send()
-                })
-                .await?;
-            marker = page.marker().filter(|_| page.is_truncated()).map(str::to_owned);
+        let mut roles = Vec::new();
+        let request = || self.client.get_account_authorization_details().filter(EntityType::Role).max_items(1000);
+        pages!(self, GetAccountAuthorizationDetails, "the account", request(), |page| {
             roles.extend(page.role_detail_list.unwrap_or_default().into_iter().map(|role| {
                 let tags = role.tags.unwrap_or_default().into_iter().map(|tag| (tag.key, tag.value)).collect();
                 (role.arn.unwrap_or_default(), tags)
             }));
-            if marker.is_none() {
-                return Ok(roles);
-            }
-        }
+        });
+        Ok(roles)
     }
 
     /// `GetAccountSummary`: counts and quotas, by AWS's names (`Roles`, `RolesQuota`, …).

@@ -115,7 +115,7 @@ impl Accounts {
         let entry = match (named.get(name), spec) {
             (Some(Ok(known)), Ok(spec)) if known.spec == *spec => return false,
             (Some(Err(known)), Err(error)) if known == error => return false,
-            (Some(Ok(known)), Ok(spec)) if same_credentials(&known.spec, spec) => {
+            (Some(Ok(known)), Ok(spec)) if same_account(&known.spec, spec) => {
                 Ok(Arc::new(NamedAccount { spec: spec.clone(), account: known.account.clone() }))
             }
             (_, Ok(spec)) => {
@@ -123,17 +123,23 @@ impl Accounts {
             }
             (_, Err(error)) => Err(error.clone()),
         };
-        named.insert(name.to_owned(), entry);
+        let replaced = named.insert(name.to_owned(), entry);
+        self.forget_unused(&named, replaced);
         true
     }
 
-    /// Removes an `AwsAccount` that was deleted, and the metrics of its account unless another `AwsAccount` has the
-    /// same account id.
+    /// Removes an `AwsAccount` that was deleted.
     pub fn remove(&self, name: &str) {
         let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
         let Some(removed) = named.remove(name) else { return };
         self.gates.forget(&sts_label(name));
-        let Some(id) = removed.ok().and_then(|removed| removed.account.known_id()) else { return };
+        self.forget_unused(&named, Some(removed));
+    }
+
+    /// Drops the rate limit and the metrics of an account that was replaced or removed, unless another one has its id.
+    fn forget_unused(&self, named: &BTreeMap<String, Entry>, replaced: Option<Entry>) {
+        let Some(Ok(replaced)) = replaced else { return };
+        let Some(id) = replaced.account.known_id() else { return };
         let in_use = self.own.known_id().as_ref() == Some(&id)
             || named.values().flatten().any(|other| other.account.known_id().as_ref() == Some(&id));
         if !in_use {
@@ -219,7 +225,8 @@ impl Accounts {
     }
 }
 
-fn same_credentials(old: &AwsAccountSpec, new: &AwsAccountSpec) -> bool {
+/// True if the open account can stay: nothing that its session and its gate are made of has changed.
+fn same_account(old: &AwsAccountSpec, new: &AwsAccountSpec) -> bool {
     (&old.account_id, &old.region, &old.assume_role, &old.limits)
         == (&new.account_id, &new.region, &new.assume_role, &new.limits)
 }

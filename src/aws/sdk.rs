@@ -1,5 +1,5 @@
-//! How the AWS SDK is set up: its own chain of credentials, Region and endpoints, no retries that bypass the rate limit,
-//! and a name by which CloudTrail knows the operator.
+//! Sets up the AWS SDK: its own credentials chain, Region and endpoints, no retries that bypass the rate limit, and the
+//! application name that CloudTrail shows.
 
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
@@ -9,7 +9,7 @@ use aws_smithy_types::retry::RetryConfig;
 use super::http;
 use crate::model::proxies::{Proxies, ProxyError};
 
-/// Where nothing names a Region: IAM is global in the commercial partition, and signs for this one.
+/// Used if no Region is configured: in the commercial partition, requests to IAM are signed for this Region.
 const DEFAULT_REGION: Region = Region::from_static("us-east-1");
 
 /// The configuration, with an HTTP client that all clients share.
@@ -20,13 +20,13 @@ pub async fn config() -> Result<SdkConfig, ProxyError> {
     Ok(load(http::client(Proxies::from_env()?)?).await)
 }
 
-/// The configuration anew, over the same HTTP client: the environment and profiles are read once for each.
+/// Loads the configuration, with this HTTP client. Each call reads the environment and the profiles again.
 pub(super) async fn load(http: SharedHttpClient) -> SdkConfig {
     let config = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
-        // They would bypass the rate limit.
+        // Retries by the SDK would bypass the rate limit.
         .retry_config(RetryConfig::disabled())
-        // Every call has a timeout of its own, and so has the chain of credentials.
+        // Every call has its own timeout, and so does the credentials chain.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .load()
         .await;

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-use super::run::{deletion_policy, rate};
+use super::run::{cluster, deletion_policy, rate};
 use crate::api::policy::DeletionPolicy;
 use crate::aws::rate_limit::Rates;
 use crate::aws::registry::{Accounts, GateConfig};
@@ -19,7 +19,7 @@ use crate::aws::sdk;
 use crate::kubernetes::client;
 use crate::model::names::{AccountId, ClusterName, IamPath};
 use crate::model::proxies::ProxyError;
-use crate::model::settings::{Cluster, Settings};
+use crate::model::settings::Settings;
 use crate::model::stored::AccountObject;
 use crate::model::stored::PolicyObject;
 use crate::operator::admission::Namespaces;
@@ -142,13 +142,8 @@ impl OperatorArgs {
                 ));
             }
         };
-        let name = match &self.cluster_name {
-            Some(name) => name.clone(),
-            None => ClusterName::parse(uid.clone())
-                .context("the UID of the kube-system namespace is not a valid cluster name: set --cluster-name")?,
-        };
         let settings = Settings {
-            cluster: Cluster { name, uid, previous_uids: self.previous_cluster_uid.clone() },
+            cluster: cluster(self.cluster_name.as_ref(), uid, &self.previous_cluster_uid)?,
             iam_path: self.iam_path.clone(),
             default_deletion_policy: self.default_deletion_policy,
             allow_full_access: self.allow_full_access,

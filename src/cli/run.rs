@@ -326,17 +326,22 @@ async fn cluster_uid(kubernetes: &Kubernetes, stopped: watch::Receiver<bool>) ->
     }
 }
 
-fn settings(args: &RunArgs, uid: String) -> anyhow::Result<Settings> {
-    let name = match &args.cluster_name {
+/// The cluster as ownership tags name it. Without a name, its UID is the name.
+pub(super) fn cluster(name: Option<&ClusterName>, uid: String, previous_uids: &[String]) -> anyhow::Result<Cluster> {
+    let name = match name {
         Some(name) => name.clone(),
         None => ClusterName::parse(uid.clone())
             .context("the UID of the kube-system namespace is not a valid cluster name: set --cluster-name")?,
     };
+    Ok(Cluster { name, uid, previous_uids: previous_uids.to_vec() })
+}
+
+fn settings(args: &RunArgs, uid: String) -> anyhow::Result<Settings> {
     if args.iam_path.is_reserved_for_aws() {
         bail!("--iam-path={} is reserved for AWS; choose another path", args.iam_path);
     }
     Ok(Settings {
-        cluster: Cluster { name, uid, previous_uids: args.previous_cluster_uid.clone() },
+        cluster: cluster(args.cluster_name.as_ref(), uid, &args.previous_cluster_uid)?,
         iam_path: args.iam_path.clone(),
         default_deletion_policy: args.default_deletion_policy,
         allow_full_access: args.allow_full_access,

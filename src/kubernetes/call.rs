@@ -7,7 +7,7 @@ use tracing::Instrument;
 
 use crate::telemetry::trace;
 
-/// No call to the API server takes longer.
+/// Timeout of every call to the API server.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Result of a call.
@@ -23,12 +23,12 @@ pub enum KubernetesError {
         verb: &'static str,
         /// The object.
         what: String,
-        /// The answer.
+        /// The error.
         #[source]
         source: Box<kube::Error>,
     },
-    /// No answer in time.
-    #[error("{verb} of {what}: no answer from the API server within {} s", TIMEOUT.as_secs())]
+    /// No response in time.
+    #[error("{verb} of {what}: no response from the API server within {} s", TIMEOUT.as_secs())]
     Timeout {
         /// The verb, as in RBAC rules.
         verb: &'static str,

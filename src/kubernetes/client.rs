@@ -15,14 +15,14 @@ use tower::layer::layer_fn;
 
 use crate::model::proxies::{Proxies, Proxy, ProxyError};
 
-/// The longest pause that a `Retry-After` header may ask for; API priority and fairness asks for no longer one.
+/// The longest pause that is respected; API priority and fairness never asks for more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(32);
 
-/// TCP and TLS, and the proxy if there is one.
+/// Timeout for a new connection: TCP, TLS, and the proxy if there is one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The configuration of a client and the proxy that it uses. `file` and `context` choose a kubeconfig and a context in it;
-/// without both, the Pod's service account serves where there is no kubeconfig.
+/// without both, the Pod's service account is used if there is no kubeconfig.
 ///
 /// A `proxy-url` in the kubeconfig decides, as with kubectl. Otherwise the environment does, in a Pod too. kube itself
 /// compares `NO_PROXY` with the proxy's own address, and ignores the variables in a Pod.
@@ -96,8 +96,8 @@ impl ApiServer {
     }
 }
 
-/// Holds back an answer that says when to try again (429 or 503 with `Retry-After`) until then: the caller, which tries
-/// again with a backoff of its own, cannot be too early.
+/// Delays a response that says when to try again (429 or 503 with `Retry-After`) until that time. A caller with a shorter
+/// timeout gives up first and reports a timeout.
 struct RetryAfter<S> {
     inner: S,
 }
@@ -122,6 +122,11 @@ where
         Box::pin(async move {
             let answer = answer.await?;
             if let Some(pause) = pause(answer.status(), answer.headers()) {
+                tracing::debug!(
+                    status = answer.status().as_u16(),
+                    ?pause,
+                    "the API server is busy; waiting as long as Retry-After says"
+                );
                 tokio::time::sleep(pause).await;
             }
             Ok(answer)
@@ -143,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_busy_server_that_says_when_is_waited_for() {
+    fn retry_after_is_respected_for_429_and_503_only() {
         let asked = |status: u16, header: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             headers.extend(header.map(|text| (RETRY_AFTER, HeaderValue::from_static(text))));

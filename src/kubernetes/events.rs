@@ -1,4 +1,4 @@
-//! Events about the objects, published beside the work: a repair in AWS does not wait for the API server to store them.
+//! Events about the objects, published in the background: a repair in AWS does not wait for the API server to store them.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ use crate::api::FIELD_MANAGER;
 
 /// Events in flight at once. With more, the work waits; no event is lost.
 const IN_FLIGHT: u32 = 32;
-/// Bytes of a note that the API server takes (Kubernetes API reference, events.k8s.io/v1).
+/// Longest note that the API server accepts, in bytes (Kubernetes API reference, events.k8s.io/v1).
 const MAX_NOTE: usize = 1024;
-/// How often an event is sent to an API server that is busy.
+/// Attempts to publish an event while the API server is busy.
 const TRIES: usize = 2;
 
 /// Publishes events for this replica.

@@ -72,7 +72,7 @@ impl Kubernetes {
         self.patch_json(object, operations).await
     }
 
-    /// Removes our finalizer. `false`: the object is gone already.
+    /// Removes our finalizer. Returns false if the object no longer exists.
     ///
     /// # Errors
     /// A conflict if the finalizers have changed since.
@@ -93,13 +93,12 @@ impl Kubernetes {
         }
     }
 
-    /// Writes the complete status by server-side apply, so that nothing of an older one remains. Returns the object as
-    /// it is then.
+    /// Writes the complete status by server-side apply, so that nothing of an older one remains. Returns the updated
+    /// object.
     ///
     /// # Errors
-    /// A conflict if the object is another one by now.
+    /// A conflict if the object has been replaced by another one.
     pub async fn write_status<K: Managed>(&self, object: &K, status: &K::Status) -> Result<K> {
-        self.check_fence()?;
         let body = Applied {
             api_version: K::api_version(&()),
             kind: K::kind(&()),
@@ -112,7 +111,7 @@ impl Kubernetes {
             // The API server cannot apply to an object whose spec was stored under another schema than today's
             // ("failed to create typed live object"). That is when its owner needs the status most.
             Err(error) if error.status() == Some(500) => self.replace_status(object, status).await?,
-            // An apply leaves in place what such a replacement, or anybody else, wrote.
+            // Server-side apply keeps what a JSON Patch or another field manager wrote.
             Ok(written) if written.status() != status => self.replace_status(&written, status).await?,
             applied => applied?,
         };
@@ -133,7 +132,7 @@ impl Kubernetes {
             .map_err(|error| failed_test(error, object))
     }
 
-    /// Publishes an event beside the work. Never fails: an event that cannot be published is logged.
+    /// Publishes an event in the background. Never fails: an event that cannot be published is logged.
     pub async fn event<K: Managed>(&self, object: &K, warning: bool, reason: &str, action: &str, note: &str) {
         self.events.publish(object, warning, reason, action, note).await;
     }
@@ -143,7 +142,7 @@ impl Kubernetes {
         self.events.published().await;
     }
 
-    /// Errors unless this replica holds the lease. To be called right before a write.
+    /// Returns an error unless this replica holds the lease. Call it right before a write.
     ///
     /// # Errors
     /// [`KubernetesError::NotLeader`].
@@ -152,7 +151,6 @@ impl Kubernetes {
     }
 
     async fn patch_json<K: Managed>(&self, object: &K, operations: Vec<Value>) -> Result<K> {
-        self.check_fence()?;
         let patch = json_patch(object, operations)?;
         let request = object.request().patch(&object.name_any(), &patch_params(), &patch);
         self.patch(&object.describe(), request).await.map_err(|error| failed_test(error, object))
@@ -163,6 +161,7 @@ impl Kubernetes {
         what: &str,
         request: std::result::Result<hyper::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> Result<K> {
+        self.check_fence()?;
         let patch = async { self.client.request(request.map_err(kube::Error::BuildRequest)?).await };
         bounded("patch", what, patch).await
     }

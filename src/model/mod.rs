@@ -1,4 +1,5 @@
-//! Values: names, documents, tags, and objects as the operator keeps them. No I/O and no clock.
+//! Values: names, documents, ownership, settings, proxies, and objects as the operator keeps them. No clock and no I/O,
+//! except that `proxies` reads environment variables.
 
 pub mod account_key;
 pub mod documents;

@@ -18,7 +18,7 @@ pub enum ProxyError {
     #[error("{0} is not the URL of a proxy: write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT")]
     Url(String),
     /// A SOCKS proxy where only HTTP proxies are supported.
-    #[error("{0} is a SOCKS proxy, which only the Kubernetes API server is reached through: use an http:// proxy")]
+    #[error("{0} is a SOCKS proxy, which is supported only for the Kubernetes API server: use an http:// proxy")]
     Socks(Proxy),
 }
 
@@ -27,7 +27,7 @@ pub enum ProxyError {
 pub struct Proxy(Uri);
 
 impl Proxy {
-    /// Reads a URL; `http://` is assumed where it names no scheme. `source` names the variable or field in errors.
+    /// Parses a URL; without a scheme, `http://` is assumed. `source` names the variable or field in errors.
     ///
     /// # Errors
     /// If it is not an `http`, `https` or `socks5` URL with a host.
@@ -99,7 +99,7 @@ impl Proxies {
         Self::read(|name| std::env::var(name).ok())
     }
 
-    /// Reads variables. The upper-case name goes before the lower-case one; empty means unset.
+    /// Reads variables. The upper-case name takes precedence over the lower-case one; empty means unset.
     fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ProxyError> {
         let first = |names: [&'static str; 2]| {
             names.into_iter().find_map(|name| Some((name, variable(name).filter(|value| !value.trim().is_empty())?)))
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_of_the_url_decides_and_upper_case_goes_first() {
+    fn the_scheme_of_the_url_decides_and_upper_case_takes_precedence() {
         let both =
             proxies(&[("HTTPS_PROXY", "http://secure:1"), ("http_proxy", "plain:2"), ("https_proxy", "lower:3")]);
         assert_eq!(shown(&both, "https://x"), Some("http://secure:1".into()));

@@ -17,6 +17,13 @@ pub struct Cluster {
     pub previous_uids: Vec<String>,
 }
 
+impl Cluster {
+    /// True for the UID of this cluster and of the clusters that it was restored from.
+    pub fn has_uid(&self, uid: &str) -> bool {
+        self.uid == uid || self.previous_uids.iter().any(|previous| previous == uid)
+    }
+}
+
 /// The operator's flags that affect how a spec is interpreted.
 // Each flag is one independent switch of the command line.
 #[allow(clippy::struct_excessive_bools)]

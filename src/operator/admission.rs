@@ -51,6 +51,11 @@ impl Namespaces {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
+    /// Forgets the namespaces that are not in a new list.
+    pub fn retain(&self, listed: impl Fn(&str) -> bool) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|name, _| listed(name));
+    }
+
     /// True if the `AwsAccount` of this name admits objects of the namespace.
     pub fn admitted(&self, accounts: &Accounts, account: &str, namespace: &str) -> bool {
         match accounts.lookup(account) {

@@ -53,7 +53,7 @@ impl Context {
         self.watched.is_empty() || self.watched.iter().any(|watched| watched == namespace)
     }
 
-    /// The part that decides, without the effects.
+    /// What a plan depends on, without the Kubernetes client and the states.
     pub fn view(&self) -> View<'_> {
         View { settings: &self.settings, accounts: &self.accounts, namespaces: &self.namespaces, index: &self.index }
     }

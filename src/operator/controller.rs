@@ -15,9 +15,10 @@ use tracing::Instrument;
 
 use super::accounts::AwsAccounts;
 use super::context::Context;
+use super::lists::{Lists, Progress};
 use super::reconcile::{Next, reconcile};
 use super::sweep::{SweepReport, Sweeps};
-use super::watches::{Progress, Source, WatchEvent, report_failure, watch_all};
+use super::watches::{Source, WatchEvent, report_failure, watch_all};
 use super::workqueue::{Priority, Workqueue};
 use crate::model::account_key::AccountKey;
 use crate::model::names::Owner;
@@ -37,11 +38,7 @@ pub struct Controller {
     running: JoinSet<Option<Next>>,
     tasks: HashMap<Id, Owner>,
     accounts: AwsAccounts,
-    /// How far each watch has come. While a first list is incomplete it is not known which object claimed a name first,
-    /// which accounts there are, and what a sweep can judge.
-    progress: BTreeMap<Source, Progress>,
-    /// Objects seen since a watch began to list again.
-    listed: BTreeMap<Source, BTreeSet<Owner>>,
+    lists: Lists,
     /// UIDs of objects that are gone and still have resources in AWS.
     removed_before_cleanup: BTreeMap<Owner, String>,
     sweeps: Sweeps,
@@ -68,8 +65,7 @@ pub async fn run(
         running: JoinSet::new(),
         tasks: HashMap::new(),
         accounts,
-        progress: sources.into_iter().map(|source| (source, Progress::Listing)).collect(),
-        listed: BTreeMap::new(),
+        lists: Lists::new(sources),
         removed_before_cleanup: BTreeMap::new(),
         leads: *leadership.borrow_and_update(),
         accounts_active,
@@ -102,18 +98,12 @@ pub async fn run(
 impl Controller {
     /// True while objects are reconciled: this replica leads, and the first lists are complete.
     fn works(&self) -> bool {
-        self.leads && !self.is_listing()
-    }
-
-    fn is_listing(&self) -> bool {
-        self.progress.values().any(|progress| *progress == Progress::Listing)
+        self.leads && !self.lists.are_incomplete()
     }
 
     fn start_reconciles(&mut self) {
         while self.works() {
-            let Some((key, priority)) = self.workqueue.pop(Instant::now()) else {
-                break;
-            };
+            let Some((key, priority)) = self.workqueue.pop(Instant::now()) else { break };
             let context = self.context.clone();
             let span = tracing::error_span!("reconcile", object = %key);
             let task = {
@@ -140,22 +130,20 @@ impl Controller {
         match event {
             Err(error) => {
                 // A list that the API server refuses holds up only what needs it.
-                if report_failure(&error) && self.progress.get(&source) == Some(&Progress::Listing) {
+                if report_failure(&error) && self.lists.is_incomplete(&source) {
                     self.progressed(source, Progress::Refused);
                 }
             }
             Ok(
                 WatchEvent::Policy(Event::Init) | WatchEvent::Account(Event::Init) | WatchEvent::Namespace(Event::Init),
-            ) => {
-                self.listed.insert(source, BTreeSet::new());
-            }
+            ) => self.lists.begin(source),
             Ok(WatchEvent::Policy(Event::InitApply(object))) => {
-                self.listed.entry(source).or_default().insert(object.key());
+                self.lists.add(source, object.key());
                 self.changed(object);
             }
             Ok(WatchEvent::Policy(Event::InitDone)) => {
                 let Source::Policies(namespace) = &source else { return };
-                let seen = self.listed.remove(&source).unwrap_or_default();
+                let seen = self.lists.end(&source);
                 for key in self.context.index.missing_from(namespace.as_deref(), &seen) {
                     if !self.is_removed_before_cleanup(&key) {
                         self.gone(&key);
@@ -166,11 +154,11 @@ impl Controller {
             Ok(WatchEvent::Policy(Event::Apply(object))) => self.changed(object),
             Ok(WatchEvent::Policy(Event::Delete(object))) => self.deleted(object),
             Ok(WatchEvent::Account(Event::InitApply(account))) => {
-                self.listed.entry(source).or_default().insert(account.key());
+                self.lists.add(source, account.key());
                 self.account_changed(account);
             }
             Ok(WatchEvent::Account(Event::InitDone)) => {
-                let seen = self.listed.remove(&source).unwrap_or_default();
+                let seen = self.lists.end(&source);
                 for name in self.context.accounts.names() {
                     if !seen.contains(&Owner::new("", name.as_str())) {
                         self.account_gone(&name);
@@ -180,10 +168,16 @@ impl Controller {
             }
             Ok(WatchEvent::Account(Event::Apply(account))) => self.account_changed(account),
             Ok(WatchEvent::Account(Event::Delete(account))) => self.account_gone(account.name()),
-            Ok(WatchEvent::Namespace(Event::InitDone)) => self.progressed(source, Progress::Listed),
-            Ok(WatchEvent::Namespace(Event::Apply(namespace) | Event::InitApply(namespace))) => {
+            Ok(WatchEvent::Namespace(Event::InitApply(namespace))) => {
+                self.lists.add(source, Owner::new("", namespace.name_any()));
                 self.namespace_changed(namespace);
             }
+            Ok(WatchEvent::Namespace(Event::InitDone)) => {
+                let seen = self.lists.end(&source);
+                self.context.namespaces.retain(|name| seen.contains(&Owner::new("", name)));
+                self.progressed(source, Progress::Listed);
+            }
+            Ok(WatchEvent::Namespace(Event::Apply(namespace))) => self.namespace_changed(namespace),
             Ok(WatchEvent::Namespace(Event::Delete(namespace))) => {
                 self.context.namespaces.remove(&namespace.name_any());
             }
@@ -192,18 +186,17 @@ impl Controller {
 
     /// A watch has come further; with the last first list, work begins.
     fn progressed(&mut self, source: Source, progress: Progress) {
-        let before = self.is_listing();
-        self.progress.insert(source, progress);
+        let before = self.lists.are_incomplete();
+        self.lists.set(source, progress);
         self.activate_accounts();
-        if before && !self.is_listing() {
+        if before && !self.lists.are_incomplete() {
             self.start_or_stop();
         }
     }
 
     /// Whether an account may be deleted depends on all policies and namespaces: all lists must be complete.
     fn activate_accounts(&mut self) {
-        let complete = self.progress.values().all(|progress| *progress == Progress::Listed);
-        let active = self.leads && complete;
+        let active = self.leads && self.lists.are_complete();
         if self.accounts_active.send_replace(active) != active && active {
             self.accounts.reconcile_all();
         }
@@ -216,8 +209,11 @@ impl Controller {
         let asked = self.context.states.reconcile_at_due(&object);
         let old = self.context.index.get(&key);
         // The only change may be the annotation that asks for a reconcile.
-        let only_asked =
-            old.is_some_and(|old| old.generation() == object.generation() && old.is_deleting() == object.is_deleting());
+        let only_asked = old
+            .as_ref()
+            .is_some_and(|old| old.generation() == object.generation() && old.is_deleting() == object.is_deleting());
+        // An object that was deleted and created again while the watch was broken may work in another account.
+        let left = old.map(|old| old.account_key()).filter(|left| *left != account);
         let change = self.context.index.upsert(object, &prefix);
         if change.replaced {
             self.context.states.remove(&key);
@@ -225,15 +221,17 @@ impl Controller {
         if !change.matters {
             return;
         }
+        if let Some(left) = left {
+            self.left(&left);
+        }
         if let Some(name) = account.name() {
             self.accounts.users_changed(name);
         }
-        if self.is_listing() {
+        if !self.works() {
+            // `start_or_stop` goes over all objects when the work begins.
             return;
         }
-        if self.leads {
-            self.sweeps.follow(&account);
-        }
+        self.sweeps.follow(&account);
         if released {
             // Its names are free, also while finalizers of others hold it.
             for rival in self.context.index.sharing_names(&key) {
@@ -276,17 +274,28 @@ impl Controller {
         }
         // After the index: a reconcile that ends now asks the index whether to keep the state.
         self.context.states.remove(key);
-        let Some(account) = gone.map(|gone| gone.account_key()) else { return };
+        if let Some(gone) = gone {
+            self.left(&gone.account_key());
+        }
+    }
+
+    /// An account has one object less.
+    fn left(&mut self, account: &AccountKey) {
         if self.works() {
-            self.sweeps.follow(&account);
+            self.sweeps.follow(account);
         }
         if let Some(name) = account.name() {
             self.accounts.users_changed(name);
         }
     }
 
+    /// Asks for a reconcile now. Before the work begins nothing is enqueued: `start_or_stop` goes over all objects then.
     fn enqueue(&mut self, key: &Owner, priority: Priority) {
+        if !self.works() {
+            return;
+        }
         if let Some(object) = self.context.index.get(key) {
+            let priority = if object.is_deleting() { Priority::Deletion } else { priority };
             self.workqueue.add(key, &object.account_key(), Instant::now(), priority);
         }
     }
@@ -312,7 +321,7 @@ impl Controller {
                 let later = self.context.resync(&object).first_read().mul_f64(0.1 + 0.9 * fastrand::f64());
                 self.workqueue.add(&object.key(), &account, Instant::now() + later, Priority::Resync);
             } else {
-                self.workqueue.add(&object.key(), &account, Instant::now(), Priority::Change);
+                self.enqueue(&object.key(), Priority::Change);
             }
         }
     }

@@ -7,6 +7,7 @@ pub mod backoff;
 pub mod context;
 pub mod controller;
 pub mod index;
+mod lists;
 pub mod modes;
 pub mod outputs;
 pub mod reconcile;

@@ -6,8 +6,8 @@ use std::time::Duration;
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(10);
 /// Between two sweeps of an account, where nothing is configured.
 pub const DEFAULT_SWEEP_INTERVAL: Duration = Duration::from_mins(1);
-/// Policy tags and role descriptions are missing from a sweep: each object is read once in so many sweeps, and at
-/// least every hour.
+/// Policy tags and role descriptions are missing from a sweep: each object is read once per this many
+/// sweeps, and at least every hour.
 const SWEEPS_PER_RESYNC: u32 = 60;
 const LONGEST_INTERVAL: Duration = Duration::from_hours(1);
 

@@ -42,17 +42,6 @@ pub enum Source {
     Namespaces,
 }
 
-/// The progress of a watch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// The first list is not complete.
-    Listing,
-    /// The API server rejects it, so its objects are unknown.
-    Refused,
-    /// The list is complete.
-    Listed,
-}
-
 type EventStream = Pin<Box<dyn Stream<Item = (Source, Result<WatchEvent, watcher::Error>)> + Send>>;
 
 /// All watches as one stream, and their sources. A watch that fails restarts by itself, with backoff.
@@ -93,24 +82,28 @@ where
 fn restarting<K: Send + 'static>(
     begin: impl Fn() -> BoxStream<'static, Result<Event<K>, watcher::Error>> + Send + 'static,
 ) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send {
-    stream::unfold((begin(), begin, 0), async |(mut events, begin, failures)| {
-        if failures > 0 {
+    stream::unfold((begin(), begin, 0, false), async |(mut events, begin, failures, failed)| {
+        if failed {
             tokio::time::sleep(backoff(failures, FIRST_PAUSE, LONGEST_PAUSE)).await;
         }
         let event = events.next().await?;
-        let failures = match &event {
-            Err(error) => {
-                if is_expired(error) {
-                    events = begin();
-                }
-                failures.saturating_add(1)
-            }
-            // The beginning of a list that may fail.
-            Ok(Event::Init) => failures,
-            Ok(_) => 0,
-        };
-        Some((event, (events, begin, failures)))
+        if event.as_ref().is_err_and(is_expired) {
+            events = begin();
+        }
+        let failed = event.is_err();
+        let failures = failures_after(failures, &event);
+        Some((event, (events, begin, failures, failed)))
     })
+}
+
+/// How many times in a row a watch has failed, after this event.
+fn failures_after<K>(failures: u32, event: &Result<Event<K>, watcher::Error>) -> u32 {
+    match event {
+        Err(_) => failures.saturating_add(1),
+        // The beginning of a list that may fail.
+        Ok(Event::Init) => failures,
+        Ok(_) => 0,
+    }
 }
 
 fn is_expired(error: &watcher::Error) -> bool {
@@ -160,6 +153,18 @@ mod tests {
         let events = restarting(move || stream::iter(left.lock().unwrap().pop_front().unwrap_or_default()).boxed());
         let events = events.collect::<Vec<_>>().await;
         (total - watches.lock().unwrap().len(), events.len())
+    }
+
+    #[test]
+    fn the_pauses_grow_with_every_failed_list_and_end_with_a_good_one() {
+        let failed = || Err(watcher::Error::InitialListFailed(kube::Error::Api(Box::new(Status::failure("", "")))));
+        let events: [Result<Event<()>, _>; 6] =
+            [Ok(Event::Init), failed(), Ok(Event::Init), failed(), Ok(Event::Init), Ok(Event::InitDone)];
+        let failures = events.iter().scan(0, |failures, event| {
+            *failures = failures_after(*failures, event);
+            Some(*failures)
+        });
+        assert_eq!(failures.collect::<Vec<_>>(), [0, 1, 1, 2, 2, 0]);
     }
 
     #[tokio::test]

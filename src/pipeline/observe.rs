@@ -3,10 +3,11 @@
 //! Reads are few: a role with its attachments and inline policies, and a policy. Versions of a managed policy are
 //! immutable and their ids are never reused, so each document is read once and its fingerprint is kept.
 
+use crate::api::policy::AdoptionPolicy;
 use crate::model::documents::Meaning;
 use crate::model::documents::meaning::Fingerprint;
 use crate::model::names::PolicyArn;
-use crate::model::ownership::{Ownership, OwnershipVerdict, Tags};
+use crate::model::ownership::{OwnershipVerdict, Tags};
 use crate::pipeline::desired::Desired;
 use crate::pipeline::port::{Iam, ObservedRole, Policy, PolicyVersion, Result, Role};
 
@@ -19,7 +20,7 @@ pub struct Observed {
     pub policy: Option<ObservedPolicy>,
 }
 
-/// A managed policy. `None` in a field: not read.
+/// A managed policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedPolicy {
     /// ARN as AWS returned it.
@@ -27,9 +28,9 @@ pub struct ObservedPolicy {
     /// Stable id.
     pub id: String,
     /// Description.
-    pub description: Option<String>,
+    pub description: String,
     /// Tags.
-    pub tags: Option<Tags>,
+    pub tags: Tags,
     /// Id of the default version.
     pub default_version: String,
     /// The default version's document, compared with the wanted one.
@@ -99,16 +100,14 @@ impl KnownVersions {
 }
 
 /// True if the object owns the resource or may adopt it.
-pub fn is_ours_or_adoptable(ownership: &Ownership, tags: &Tags, desired: &Desired) -> bool {
-    use crate::api::policy::AdoptionPolicy;
+fn is_ours_or_adoptable(desired: &Desired, tags: &Tags) -> bool {
+    let ownership = &desired.identity.ownership;
+    if desired.adoption != AdoptionPolicy::Never && ownership.has_consent(tags) {
+        return true;
+    }
     match ownership.judge(tags) {
-        OwnershipVerdict::Ours | OwnershipVerdict::OursBeforeRestore => true,
-        OwnershipVerdict::Unowned => match desired.adoption {
-            AdoptionPolicy::Never => false,
-            AdoptionPolicy::Tagged => ownership.has_consent(tags),
-            AdoptionPolicy::Always => true,
-        },
-        OwnershipVerdict::Others { .. } => desired.adoption != AdoptionPolicy::Never && ownership.has_consent(tags),
+        OwnershipVerdict::Unowned => desired.adoption == AdoptionPolicy::Always,
+        verdict => verdict.is_ours(),
     }
 }
 
@@ -154,7 +153,7 @@ async fn observe_policy_if_any<I: Iam>(
 
 async fn observe_role<I: Iam>(iam: &I, desired: &Desired, role: Role) -> Result<ObservedRole> {
     let identity = &desired.identity;
-    let ours = role.arn == identity.role_arn.as_str() && is_ours_or_adoptable(&identity.ownership, &role.tags, desired);
+    let ours = role.arn == identity.role_arn.as_str() && is_ours_or_adoptable(desired, &role.tags);
     let (attached, inline) = if ours {
         (iam.attached_policies(&identity.role_name).await?, iam.inline_policies(&identity.role_name).await?)
     } else {
@@ -172,18 +171,17 @@ async fn observe_policy<I: Iam>(
 ) -> Result<ObservedPolicy> {
     let arn = &desired.identity.policy_arn;
     let Policy { arn: found, id, description, default_version, tags } = policy;
+    let ours = is_ours_or_adoptable(desired, &tags);
     let mut observed = ObservedPolicy {
         arn: found,
         id,
-        description: Some(description),
+        description,
+        tags,
         default_version,
         content: Content::NotCompared,
         versions: Vec::new(),
         matching_version: None,
-        tags: None,
     };
-    let ours = is_ours_or_adoptable(&desired.identity.ownership, &tags, desired);
-    observed.tags = Some(tags);
     if !ours {
         return Ok(observed);
     }

@@ -10,9 +10,8 @@ use crate::model::settings::Cluster;
 /// `exists` must return true for objects that this replica cannot see (in namespaces that it does not watch), and for
 /// objects that are being deleted. A resource of this cluster without an owner tag is an orphan too: no object deletes it.
 pub fn is_orphan(cluster: &Cluster, tags: &Tags, exists: impl Fn(&Owner) -> bool) -> bool {
-    let is = |key: &str, wanted: &str| tags.get(key).is_some_and(|value| value == wanted);
-    let uids = std::iter::once(&cluster.uid).chain(&cluster.previous_uids);
-    let ours = is(TAG_MANAGED_BY, cluster.name.as_str()) && uids.into_iter().any(|uid| is(TAG_CLUSTER_UID, uid));
+    let ours = tags.get(TAG_MANAGED_BY).is_some_and(|name| name == cluster.name.as_str())
+        && tags.get(TAG_CLUSTER_UID).is_some_and(|uid| cluster.has_uid(uid));
     let owner = tags.get(TAG_OWNER).and_then(|owner| Owner::from_tag(owner));
     ours && !owner.is_some_and(|owner| exists(&owner))
 }
@@ -56,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_this_cluster_is_nobodys_orphan() {
+    fn resources_of_other_clusters_are_not_orphans() {
         let resources = [
             Tags::new(),
             tags("test", "uid-1", Some("shop/gone")),

@@ -1,15 +1,15 @@
 //! Decides from a page of a sweep whether an object is in sync. Pure.
 
-use crate::api::policy::{AttachmentPolicy, ManagementPolicy};
+use crate::api::policy::ManagementPolicy;
 use crate::api::{AuroraLogExportPolicyStatus, DriftEntry, Field};
 use crate::model::documents::Meaning;
 use crate::model::documents::meaning::Fingerprint;
 use crate::model::ownership::OwnershipVerdict;
 use crate::model::stored::PolicyObject;
 use crate::pipeline::desired::Desired;
-use crate::pipeline::plan::{Repair, role_differences};
+use crate::pipeline::plan::role_differences;
 use crate::pipeline::port::ObservedRole;
-use crate::pipeline::status::is_ready;
+use crate::pipeline::status::{MAX_DRIFT_ENTRIES, drift_entry, is_ready};
 
 /// True if a sweep can check the object: according to its status, AWS matches this generation of its spec, and it has the
 /// finalizer that it needs. A restore or a person may have removed that one; only a reconcile puts it back.
@@ -36,21 +36,11 @@ pub fn role_in_sync(desired: &Desired, status: &AuroraLogExportPolicyStatus, rol
         return false;
     }
     // Attachments of others are reported, not repaired. A new one, or one that was removed, needs a new report.
-    let mut seen: Vec<_> = plan
-        .findings
-        .iter()
-        .filter(|finding| finding.repair == Repair::LeftToOthers)
-        .map(|finding| (finding.field.as_str(), finding.actual.as_str()))
-        .collect();
-    let mut known: Vec<_> = status
-        .drift
-        .iter()
-        .filter(|entry| is_attachment(entry))
-        .map(|entry| (entry.field.as_str(), entry.actual.as_str()))
-        .collect();
-    seen.sort_unstable();
-    known.sort_unstable();
-    desired.attachments == AttachmentPolicy::Exclusive || seen == known
+    let seen: Vec<_> = plan.findings.iter().map(drift_entry).collect();
+    let mut known = status.drift.iter().filter(|entry| is_attachment(entry));
+    let complete = status.drift.len() < MAX_DRIFT_ENTRIES;
+    let count = known.clone().count();
+    known.all(|entry| seen.contains(entry)) && (count == seen.len() || !complete)
 }
 
 fn is_attachment(entry: &DriftEntry) -> bool {
@@ -68,4 +58,39 @@ pub fn policy_in_sync(
     let same =
         status.policy.as_ref().and_then(|known| known.id.as_ref()).is_none_or(|known| known == id || id.is_empty());
     same && (known || Meaning::of(&document()).fingerprint() == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::pipeline::plan::tests::{role, wanted};
+    use crate::pipeline::status::drift_entry;
+
+    /// The status after a reconcile that found this role.
+    fn status(desired: &Desired, found: &ObservedRole) -> AuroraLogExportPolicyStatus {
+        let findings = role_differences(desired, found, &[]).findings;
+        let drift = findings.iter().take(MAX_DRIFT_ENTRIES).map(drift_entry).collect();
+        AuroraLogExportPolicyStatus { drift, ..AuroraLogExportPolicyStatus::default() }
+    }
+
+    #[test]
+    fn a_role_is_in_sync_while_the_attachments_of_others_are_those_that_were_reported() {
+        let desired = wanted(json!({}));
+        let with = |attached: usize| {
+            let mut found = role(&desired);
+            // An ARN with a long path is cut in the status.
+            let others = (0..attached).map(|number| format!("arn:aws:iam::1:policy/{number}/{}", "x".repeat(300)));
+            found.attached.extend(others);
+            found
+        };
+        for attached in [0, 1, 20, MAX_DRIFT_ENTRIES + 8] {
+            let status = status(&desired, &with(attached));
+            assert!(role_in_sync(&desired, &status, &with(attached)), "{attached}");
+        }
+        let one = status(&desired, &with(1));
+        assert!(!role_in_sync(&desired, &one, &with(2)), "another one was attached");
+        assert!(!role_in_sync(&desired, &one, &with(0)), "it was detached");
+    }
 }

@@ -32,7 +32,7 @@ use json::JsonLayer;
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// Text for people.
+    /// Human-readable text.
     #[default]
     Text,
     /// One JSON object per line.
@@ -110,7 +110,7 @@ where
 {
     let filter = EnvFilter::try_new(with_defaults(filter))
         .map_err(|source| TelemetryError::Filter { filter: filter.to_owned(), source })?;
-    // The hint is needed: without one, `and` would have none either, and every callsite would be looked at.
+    // Without a level hint here, the combined filter has none, and every callsite is evaluated.
     let not_for_traces =
         filter_fn(|metadata| metadata.target() != trace::TARGET).with_max_level_hint(LevelFilter::TRACE);
     let filter = filter.and(not_for_traces);

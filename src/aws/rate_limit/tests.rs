@@ -108,6 +108,13 @@ fn a_users_call_overtakes_background_calls_and_does_not_starve_them() {
         // Behind all of them it would wait for two seconds.
         let waited = rate_limit.acquire(CallKind::Write, Urgency::Interactive).await;
         assert!(waited < Duration::from_secs(1), "{waited:?}");
+        // Users' calls without a pause between them.
+        let users = tokio::spawn(async move {
+            loop {
+                rate_limit.acquire(CallKind::Write, Urgency::Interactive).await;
+            }
+        });
         assert_eq!(background.join_all().await.len(), 100);
+        users.abort();
     });
 }

@@ -16,6 +16,7 @@ use crate::cli::progress::Progress;
 use crate::model::names::{Owner, PolicyArn, PolicyName, RoleArn, RoleName};
 use crate::model::ownership::Tags;
 use crate::model::settings::{Cluster, Settings};
+use crate::pipeline::orphans::is_orphan;
 use crate::pipeline::port::{ErrorClass, Iam, IamError, Operation};
 
 const POLICY_FILE: &str = "deploy/aws/operator-policy.json";
@@ -383,10 +384,8 @@ async fn orphans(
 
 /// Returns the owner in the tags if it belongs to this cluster and does not exist.
 fn orphaned(tags: &Tags, cluster: &Cluster, owners: &BTreeSet<Owner>) -> Option<Owner> {
-    let ours = tags.get(TAG_MANAGED_BY).is_some_and(|name| name == cluster.name.as_str())
-        && tags.get(TAG_CLUSTER_UID).is_some_and(|uid| *uid == cluster.uid);
     let owner = Owner::from_tag(tags.get(TAG_OWNER)?)?;
-    (ours && !owners.contains(&owner)).then_some(owner)
+    is_orphan(cluster, tags, |owner| owners.contains(owner)).then_some(owner)
 }
 
 fn found_orphan(report: &mut Report, what: &str, arn: &str, owner: &Owner) {

@@ -7,7 +7,9 @@ use k8s_openapi::api::authorization::v1::{
     SubjectAccessReviewSpec,
 };
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionVersion,
+};
 use kube::ResourceExt;
 use kube::api::{Api, PostParams};
 use kube::client::Body;
@@ -118,16 +120,15 @@ fn difference(expected: &CustomResourceDefinition, found: &CustomResourceDefinit
     let Some(version) = found.spec.versions.iter().find(|version| version.name == wanted.name) else {
         return Some("the API version");
     };
-    let schema = |version: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionVersion| {
-        serde_json::to_value(&version.schema).unwrap_or(Value::Null)
-    };
+    let schema =
+        |version: &CustomResourceDefinitionVersion| serde_json::to_value(&version.schema).unwrap_or(Value::Null);
     if schema(wanted) != schema(version) {
         return Some("the schema");
     }
     if wanted.subresources.is_some() != version.subresources.is_some() {
         return Some("the status subresource");
     }
-    let columns = |version: &k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionVersion| {
+    let columns = |version: &CustomResourceDefinitionVersion| {
         let columns = version.additional_printer_columns.iter().flatten();
         columns.map(|column| (column.name.clone(), column.json_path.clone())).collect::<Vec<_>>()
     };

@@ -4,16 +4,21 @@ use std::collections::BTreeSet;
 
 use super::found::FoundPolicy;
 use crate::api::policy::{GroupCreation, Scope, Trust, TrustProtection};
-use crate::model::documents::Meaning;
 use crate::model::documents::meaning::PRINCIPAL;
-use crate::model::documents::permissions::PermissionScope;
+use crate::model::documents::permissions::{self, PermissionScope};
+use crate::model::documents::{LANGUAGE_VERSION, Meaning, trust};
 use crate::model::names::Partition;
 use crate::model::settings::AccountFacts;
 
 /// True if a statement of the trust policy names RDS.
 pub(super) fn concerns_rds(trust: &Meaning) -> bool {
-    let rds = format!("Service:{PRINCIPAL}");
+    let rds = rds();
     matches!(trust, Meaning::Grants { grants, .. } if grants.iter().any(|grant| grant.principal.as_deref() == Some(rds.as_str())))
+}
+
+/// RDS as a principal in the meaning of a document.
+fn rds() -> String {
+    format!("Service:{PRINCIPAL}")
 }
 
 /// Returns how a policy for logs differs from the policy of the AWS guide; `None` if it has no actions for logs.
@@ -43,11 +48,8 @@ pub(super) fn why_not(policy: &FoundPolicy) -> Option<String> {
     if grants.iter().any(|grant| grant.effect != "Allow" || !grant.condition.is_empty()) {
         return Some(format!("its policy {arn} has conditions or Deny statements"));
     }
-    if version != crate::model::documents::LANGUAGE_VERSION {
-        return Some(format!(
-            "its policy {arn} has the language version {version} instead of {}",
-            crate::model::documents::LANGUAGE_VERSION
-        ));
+    if version != LANGUAGE_VERSION {
+        return Some(format!("its policy {arn} has the language version {version} instead of {LANGUAGE_VERSION}"));
     }
     let missing: Vec<_> = guide
         .into_iter()
@@ -92,7 +94,7 @@ pub(super) fn scope_of(meaning: &Meaning, partition: &Partition) -> Option<Scope
         creation_limited_to_groups: resources("logs:createloggroup") != BTreeSet::from(["*"]),
     };
     // The lists express the policy only if they multiply out to the same meaning again.
-    if crate::model::documents::permissions::document(&scope, partition).meaning() != *meaning {
+    if permissions::document(&scope, partition).meaning() != *meaning {
         return None;
     }
     let guide = PermissionScope::default();
@@ -109,11 +111,12 @@ pub(super) fn scope_of(meaning: &Meaning, partition: &Partition) -> Option<Scope
 /// Returns the `trust` that produces a trust policy of this meaning, or the reason why none does.
 pub(super) fn trust_of(meaning: &Meaning, account: &AccountFacts) -> Result<Option<Trust>, String> {
     if !meaning.trusts_only_rds() {
+        let rds = rds();
         let others: BTreeSet<&str> = match meaning {
             Meaning::Grants { grants, .. } => grants
                 .iter()
                 .filter_map(|grant| grant.principal.as_deref())
-                .filter(|principal| *principal != "Service:rds.amazonaws.com")
+                .filter(|principal| *principal != rds)
                 .collect(),
             Meaning::Opaque(_) => BTreeSet::new(),
         };
@@ -123,7 +126,7 @@ pub(super) fn trust_of(meaning: &Meaning, account: &AccountFacts) -> Result<Opti
     let candidates = [(Some(TrustProtection::None), source_arns(meaning)), (None, source_arns(meaning))];
     for (protection, arns) in candidates {
         let id = protection.is_none().then_some(&account.id);
-        let document = crate::model::documents::trust::document(id, arns.as_deref().unwrap_or_default());
+        let document = trust::document(id, arns.as_deref().unwrap_or_default());
         if document.meaning() == *meaning {
             let trust = Trust { protection, source_arns: arns };
             return Ok((trust != Trust::default()).then_some(trust));

@@ -208,8 +208,7 @@ impl Entry {
         self.adopted.clone_from(&plan.adopted);
         self.differences = plan.findings.iter().map(difference).collect();
         if planned.only_observed() {
-            let repairable = plan.findings.iter().any(|finding| finding.repair == Repair::Done);
-            if repairable {
+            if plan.is_repairable() {
                 self.result = Result::Observed;
                 self.message = Some("managementPolicy is Observe: differences are reported and not repaired".into());
             }

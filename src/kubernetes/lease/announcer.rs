@@ -50,12 +50,8 @@ impl Announcer {
         }
     }
 
-    /// Publishes that the lease expired before it was renewed.
-    pub(super) fn lease_expired(&mut self) {
-        self.publish();
-    }
-
-    fn publish(&mut self) {
+    /// Publishes whether this replica leads; also to be called when the lease expires.
+    pub(super) fn publish(&mut self) {
         let now_leads = self.held_until.is_some_and(|until| boot_time() < until);
         let changed = self.leads.send_if_modified(|leads| std::mem::replace(leads, now_leads) != now_leads);
         match (changed, now_leads, self.held_until) {

@@ -135,7 +135,7 @@ impl Candidate {
                     // Also if the sender was dropped.
                     _ = &mut *stopped => return false,
                     outcome = &mut outcome => break outcome,
-                    () = reached(announcer.leads_until()) => announcer.lease_expired(),
+                    () = reached(announcer.leads_until()) => announcer.publish(),
                 }
             }
         };

@@ -6,9 +6,6 @@ use super::meaning::PRINCIPAL;
 use super::{Document, OneOrMany, Statement};
 use crate::model::names::AccountId;
 
-/// The default quota of a trust policy, in characters. It is adjustable, so only AWS can reject a larger one.
-pub const TRUST_POLICY_DEFAULT_LIMIT: usize = 2048;
-
 /// The trust policy.
 ///
 /// `source_account` adds `StringEquals aws:SourceAccount`, and `source_arns` add `ArnLike aws:SourceArn`, as in AWS's

@@ -134,10 +134,12 @@ impl AccountReconciler {
             self.report(object, &Outcome::InUse { message }).await?;
             return Ok(INTERVAL);
         }
-        kubernetes.remove_finalizer(object).await?;
-        let note = "no policy uses the account any more";
-        tracing::info!("{note}");
-        kubernetes.event(object, false, EventReason::Deleted.as_str(), "Delete", note).await;
+        // False: an earlier check published the event; the watch has not reported the removal yet.
+        if kubernetes.remove_finalizer(object).await? {
+            let note = "no policy uses the account any more";
+            tracing::info!("{note}");
+            kubernetes.event(object, false, EventReason::Deleted.as_str(), "Delete", note).await;
+        }
         Ok(INTERVAL)
     }
 

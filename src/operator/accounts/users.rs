@@ -1,14 +1,14 @@
-//! Which policies need an account: they hold up its deletion.
+//! Which policies block the deletion of an account.
 
 use std::sync::Arc;
 
 use crate::model::stored::PolicyObject;
 
-/// So many are named; the rest is counted.
+/// At most this many are named in the message; the rest are counted.
 const NAMED: usize = 5;
 
-/// Those that the account must stay for: they own AWS resources through it, or live in a namespace that may use it.
-/// A policy from anywhere else can refer to the account as it likes, and holds up nothing.
+/// The policies that block the account's deletion: those that own AWS resources through it, and those in a namespace that
+/// may use it. Any other policy can refer to the account without blocking its deletion.
 pub fn holders(users: &[Arc<PolicyObject>], allowed: impl Fn(&str) -> bool) -> Vec<Arc<PolicyObject>> {
     let holds = |object: &&Arc<PolicyObject>| {
         (object.has_finalizer() && object.status.role.is_some())

@@ -1,4 +1,4 @@
-//! What an error of AWS means for an object. Decides; has no effects.
+//! What an error of AWS means for an object. Changes nothing but the reconcile state.
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ pub(super) fn refused_by_aws(
                 let field = if boundary { "spec.permissionsBoundary: " } else { "" };
                 return Conclusion::failed(Reason::InvalidSpec, format!("{field}{}", error.user_message()), affected);
             }
-            waiting_for_iam(error, was_ready, object.status.tag_keys.clone())
+            waiting_for_iam(error, was_ready)
         }
         ErrorClass::AccessDenied
         | ErrorClass::CredentialsInvalid
@@ -66,11 +66,7 @@ pub(super) fn already_exists(
     let may_be_ours = state.created(part).is_some_and(|at| at.elapsed() < LAG);
     let since = *state.already_exists_since.get_or_insert_with(Instant::now);
     if may_be_ours && since.elapsed() < LAG {
-        let mut tag_keys = object.status.tag_keys.clone();
-        tag_keys.extend(desired.own_tag_keys());
-        tag_keys.sort_unstable();
-        tag_keys.dedup();
-        return waiting_for_iam(error, is_ready(&object.status, object.generation()), tag_keys);
+        return waiting_for_iam(error, is_ready(&object.status, object.generation()));
     }
     let noun = part.noun();
     let arn = match part {
@@ -85,13 +81,13 @@ pub(super) fn already_exists(
     Conclusion::failed(Reason::Conflict, message, affected)
 }
 
-fn waiting_for_iam(error: &IamError, was_ready: bool, tag_keys: Vec<String>) -> Conclusion {
+fn waiting_for_iam(error: &IamError, was_ready: bool) -> Conclusion {
     let requeue = Requeue::After(LAG_PAUSE);
     if was_ready {
         return Conclusion::unchanged(requeue, ReconcileResult::Waiting);
     }
     let message = format!("waiting for IAM to show {}", error.resource);
-    let outcome = Some(Outcome::Progressing { message, tag_keys });
+    let outcome = Some(Outcome::Progressing { message, tag_keys: None });
     Conclusion { outcome, requeue, result: ReconcileResult::Waiting }
 }
 

@@ -107,8 +107,8 @@ impl<'a> Work<'a> {
         plan(&self.desired, observed, &self.claims, &self.object.status.tag_keys)
     }
 
-    /// Puts the finalizer on the object, then executes the plan, which may be empty: what is found to be the object's own
-    /// (retained before, for example) must go with it too.
+    /// Puts the finalizer on the object, then executes the plan. An empty plan needs the finalizer too: resources that were
+    /// retained before belong to the object again, and must be deleted with it.
     async fn carry_out(
         &mut self,
         observed: &Observed,
@@ -133,18 +133,18 @@ impl<'a> Work<'a> {
     /// tag key that is about to be written must be on record.
     async fn announce(&self, observed: &Observed) -> Result<()> {
         let status = &self.object.status;
-        let tag_keys = tag_keys_on_record(&status.tag_keys, self.desired.own_tag_keys(), observed);
+        let tag_keys = tag_keys_on_record(&status.tag_keys, &self.desired.own_tag_keys(), observed);
         let ready_before = condition(status, ConditionType::Ready)
             .is_some_and(|ready| ready.status == "True" && ready.observed_generation != Some(self.object.generation()));
         if !ready_before && tag_keys == status.tag_keys {
             return Ok(());
         }
         let message = format!("bringing the policy and role {} in line with the spec", self.desired.identity.role_name);
-        let outcome = Outcome::Progressing { message, tag_keys };
+        let outcome = Outcome::Progressing { message, tag_keys: Some(tag_keys) };
         report::write_status(self.context, self.object, &outcome, self.object.generation()).await.map(drop)
     }
 
-    /// With the finalizer on it, the object cannot go before its AWS resources have.
+    /// The finalizer keeps the object until its AWS resources are deleted.
     async fn ensure_finalizer(&self) -> Result<()> {
         let current = self.context.index.get(&self.object.key()).filter(|current| current.uid() == self.object.uid());
         if !self.object.has_finalizer() && !current.is_some_and(|current| current.has_finalizer()) {

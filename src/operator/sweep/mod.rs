@@ -65,6 +65,7 @@ impl Sweeps {
                 task.abort();
             }
             self.context.modes.remove(account);
+            not_swept(&self.context, account);
         } else if !self.running.contains_key(account) {
             let task = sweep_for_ever(self.context.clone(), account.clone(), self.reports.clone());
             self.running.insert(account.clone(), tokio::spawn(task).abort_handle());
@@ -85,6 +86,13 @@ impl Drop for Sweeps {
     }
 }
 
+/// What the last sweep found says nothing about an account that is no longer swept.
+fn not_swept(context: &Context, account: &AccountKey) {
+    if let Some(id) = context.accounts.account(account).and_then(|account| account.known_id()) {
+        context.metrics.not_swept(id.as_str());
+    }
+}
+
 async fn sweep_for_ever(context: Arc<Context>, account: AccountKey, reports: mpsc::Sender<SweepReport>) {
     let intervals = ResyncIntervals { object: None, operator: context.settings.drift_check_interval };
     let interval = intervals.sweep_interval();
@@ -101,6 +109,7 @@ async fn sweep_for_ever(context: Arc<Context>, account: AccountKey, reports: mps
             }
             Ok(Err(NotSwept::OneByOne(why, pause))) => {
                 let before = context.modes.set(&account, Mode::PerResource(why));
+                not_swept(&context, &account);
                 let all = before == Some(Mode::Bulk);
                 (Some(SweepReport::OneByOne { account: account.clone(), all }), pause.max(interval))
             }
@@ -109,12 +118,13 @@ async fn sweep_for_ever(context: Arc<Context>, account: AccountKey, reports: mps
                     Ok(Err(NotSwept::Failed(error))) => tracing::debug!(%account, %error, "sweep failed"),
                     _ => context.metrics.reconciled(ReconcileResult::Panic, began.elapsed()),
                 }
-                let all = last_good.elapsed() > longest_failure;
+                let mode = context.modes.get(&account);
+                // In the other mode the objects are read one by one anyway.
+                let all = mode == Some(Mode::Bulk) && last_good.elapsed() > longest_failure;
                 if all {
                     last_good = began;
                 }
-                let undecided = context.modes.get(&account).is_none();
-                let report = (all || undecided).then(|| SweepReport::OneByOne { account: account.clone(), all });
+                let report = (all || mode.is_none()).then(|| SweepReport::OneByOne { account: account.clone(), all });
                 (report, interval)
             }
         };

@@ -23,8 +23,8 @@ use crate::model::names::Owner;
 pub use priority::Priority;
 use rings::AccountRings;
 
-/// One in so many slots of an account is not for resyncs. Resyncs that wait for the account's rate limit would hold all
-/// slots otherwise, and an edit would wait for the slowest of them.
+/// One slot of an account in this many is reserved for deletions and changes. Otherwise resyncs that wait for the account's
+/// rate limit could hold all slots, and an edit would wait for the slowest of them.
 const RESERVED_SHARE: usize = 4;
 
 /// The workqueue.
@@ -88,8 +88,9 @@ impl Workqueue {
             }
             State::Ready(waiting) if *waiting <= priority => {}
             State::Ready(_) => {
+                // It is due already: only its urgency changes.
                 self.take_out(object);
-                self.insert(object, account.clone(), at, priority);
+                self.ready(object.clone(), account.clone(), priority);
             }
             State::Timed { key, priority: waiting } => {
                 let (at, priority) = (at.min(key.0), priority.min(*waiting));
@@ -162,6 +163,11 @@ impl Workqueue {
         self.entries.insert(object.clone(), Entry { account, state: State::Timed { key, priority } });
     }
 
+    fn ready(&mut self, object: Owner, account: AccountKey, priority: Priority) {
+        self.accounts.entry(account.clone()).or_default().ready.push(object.clone(), priority);
+        self.entries.insert(object, Entry { account, state: State::Ready(priority) });
+    }
+
     fn take_out(&mut self, object: &Owner) {
         let Some(Entry { account, state }) = self.entries.remove(object) else {
             return;
@@ -171,9 +177,10 @@ impl Workqueue {
                 self.timers.remove(&key);
             }
             State::Ready(priority) => {
-                if let Some(account) = self.accounts.get_mut(&account) {
-                    account.ready.remove(object, priority);
+                if let Some(queue) = self.accounts.get_mut(&account) {
+                    queue.ready.remove(object, priority);
                 }
+                self.remove_if_idle(&account);
             }
             State::Running(..) => {}
         }
@@ -191,14 +198,9 @@ impl Workqueue {
                 break;
             }
             let object = first.remove();
-            let Some(entry) = self.entries.get_mut(&object) else {
-                continue;
-            };
-            let State::Timed { priority, .. } = entry.state else {
-                continue;
-            };
-            entry.state = State::Ready(priority);
-            self.accounts.entry(entry.account.clone()).or_default().ready.push(object, priority);
+            if let Some(Entry { account, state: State::Timed { priority, .. } }) = self.entries.remove(&object) {
+                self.ready(object, account, priority);
+            }
         }
     }
 
@@ -219,9 +221,13 @@ impl Workqueue {
         if let Some(account) = self.accounts.get_mut(key) {
             account.running = account.running.saturating_sub(1);
             account.resyncing = account.resyncing.saturating_sub(usize::from(priority == Priority::Resync));
-            if account.running == 0 && account.ready.is_empty() {
-                self.accounts.remove(key);
-            }
+        }
+        self.remove_if_idle(key);
+    }
+
+    fn remove_if_idle(&mut self, key: &AccountKey) {
+        if self.accounts.get(key).is_some_and(|queue| queue.running == 0 && queue.ready.is_empty()) {
+            self.accounts.remove(key);
         }
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::priority::Priority;
 use crate::model::names::Owner;
 
-/// Every so many objects of an account, a resync goes before deletions and changes.
+/// In every 8th turn of an account, a resync goes before deletions and changes.
 pub(super) const RESYNC_TURN: u32 = 8;
-/// Every so many objects of a namespace, a change goes before deletions.
+/// In every 4th turn of a namespace, a change goes before deletions.
 pub(super) const CHANGE_TURN: u32 = 4;
 
 /// Deletions and changes, and apart from them resyncs.

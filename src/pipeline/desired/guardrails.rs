@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use crate::api::account::Guardrails;
 use crate::api::policy::{Access, AdoptionPolicy, AuroraLogExportPolicySpec, DeletionPolicy, TrustProtection};
+use crate::model::documents::permissions::PermissionScope;
 use crate::model::names::Owner;
 use crate::model::ownership::is_same_key;
 use crate::model::settings::{AccountFacts, Settings};
@@ -169,9 +170,9 @@ fn check_scope(
         }
         return;
     }
-    let scope = spec.scope.clone().unwrap_or_default();
+    let (scope, default) = (spec.scope.clone().unwrap_or_default(), PermissionScope::default());
     if let Some(allowed) = allowed_regions {
-        let regions = scope.regions.unwrap_or_else(|| vec!["*".into()]);
+        let regions = scope.regions.unwrap_or(default.regions);
         for region in
             regions.iter().filter(|region| !allowed.contains(region) && !allowed.iter().any(|item| item == "*"))
         {
@@ -183,7 +184,7 @@ fn check_scope(
         }
     }
     if let Some(allowed) = allowed_log_groups {
-        let groups = scope.log_groups.unwrap_or_else(|| vec!["/aws/rds/*".into()]);
+        let groups = scope.log_groups.unwrap_or(default.log_groups);
         for group in groups.iter().filter(|group| !allowed.iter().any(|limit| is_within(group, limit))) {
             problems.push(Problem::forbidden(
                 "allowedLogGroups",

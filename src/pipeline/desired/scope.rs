@@ -48,7 +48,7 @@ const LOG_STREAMS: ListRule = ListRule {
     max_items: 20,
     max_length: 512,
     accept: |item| !item.chars().any(|c| ":\"${}".contains(c) || c.is_control()),
-    expected: "a log stream name without : \" $ { }",
+    expected: "a log stream name without : \" $ { } and control characters",
     star_stands_alone: true,
 };
 

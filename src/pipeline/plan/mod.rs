@@ -6,7 +6,7 @@ pub mod action;
 mod compare;
 pub mod deletion;
 #[cfg(test)]
-mod tests;
+pub(in crate::pipeline) mod tests;
 
 use crate::api::TAG_ADOPTABLE_BY;
 use crate::api::policy::AdoptionPolicy;
@@ -88,12 +88,11 @@ fn judge_policy(desired: &Desired, observed: Option<&ObservedPolicy>, earlier: O
             _ => Ok(None),
         };
     };
-    let Some(tags) = &policy.tags else { return Ok(None) };
     if desired.policy.is_none() {
         // FullAccess manages no policy, so a policy that is not ours is no conflict.
         return Ok(None);
     }
-    judge_tags(desired, tags, &what, earlier, || Ok(()))
+    judge_tags(desired, &policy.tags, &what, earlier, || Ok(()))
 }
 
 fn judge_role(desired: &Desired, observed: Option<&ObservedRole>, earlier: Option<&Owner>) -> Verdict {

@@ -55,11 +55,9 @@ pub struct PolicyVersion {
     pub is_default: bool,
 }
 
-impl PolicyVersion {
-    /// The number in the id, which orders versions by age.
-    pub fn number(&self) -> u64 {
-        self.id.trim_start_matches('v').parse().unwrap_or(0)
-    }
+/// The number in the id of a policy's version, which orders versions by age.
+pub fn version_number(id: &str) -> u64 {
+    id.trim_start_matches('v').parse().unwrap_or(0)
 }
 
 /// The roles, users and groups that use a managed policy.

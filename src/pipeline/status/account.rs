@@ -3,7 +3,6 @@
 
 use jiff::Timestamp;
 
-use crate::api::condition::whole_seconds;
 use crate::api::{AwsAccountStatus as Status, Condition, ConditionType, Reason};
 use crate::pipeline::port::{ErrorClass, IamError};
 
@@ -74,17 +73,7 @@ pub fn next(old: &Status, outcome: &Outcome, facts: &Facts, generation: i64, now
         ..old.clone()
     };
     let set = |type_: ConditionType, status: &'static str, reason: Reason, message: &str| {
-        let since = condition(old, type_)
-            .filter(|old| old.status == status)
-            .map_or_else(|| whole_seconds(now), |old| old.last_transition_time.clone());
-        Condition {
-            type_: type_.into(),
-            status: status.into(),
-            reason: reason.into(),
-            message: message.into(),
-            last_transition_time: since,
-            observed_generation: Some(generation),
-        }
+        super::condition_after(&old.conditions, (generation, now), type_, status, reason, message)
     };
     next.conditions = match outcome {
         Outcome::Usable { caller_arn, service_linked_role } => {
@@ -122,7 +111,7 @@ mod tests {
     use crate::pipeline::port::Operation;
 
     fn facts(policies: i64) -> Facts {
-        Facts { policies, drift_scan: "PerResource: asked for".into() }
+        Facts { policies, drift_scan: "PerResource: set in spec.driftScan".into() }
     }
 
     fn usable() -> Outcome {

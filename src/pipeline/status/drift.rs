@@ -3,28 +3,30 @@
 use crate::api::DriftEntry;
 use crate::pipeline::plan::Finding;
 
-const MAX_ENTRIES: usize = 32;
+/// `maxItems` of `status.drift`.
+pub const MAX_ENTRIES: usize = 32;
 const MAX_VALUE: usize = 256;
 
-/// At most 32 entries, values cut at 256 characters.
+/// At most [`MAX_ENTRIES`] entries.
 pub(super) fn entries(findings: &[Finding]) -> Vec<DriftEntry> {
-    findings
-        .iter()
-        .take(MAX_ENTRIES)
-        .map(|finding| DriftEntry {
-            resource: finding.part.as_str().to_owned(),
-            field: field(finding),
-            expected: cut(&finding.expected, MAX_VALUE),
-            actual: cut(&finding.actual, MAX_VALUE),
-        })
-        .collect()
+    findings.iter().take(MAX_ENTRIES).map(entry).collect()
+}
+
+/// A finding in `status.drift`, with values cut at 256 characters.
+pub fn entry(finding: &Finding) -> DriftEntry {
+    DriftEntry {
+        resource: finding.part.as_str().to_owned(),
+        field: field(finding),
+        expected: cut(&finding.expected, MAX_VALUE),
+        actual: cut(&finding.actual, MAX_VALUE),
+    }
 }
 
 /// `role trust, policy document`.
 pub(super) fn summary(findings: &[Finding]) -> String {
     let mut names = Vec::new();
     for finding in findings {
-        let name = format!("{} {}", finding.part.as_str().to_lowercase(), finding.field.as_str());
+        let name = format!("{} {}", finding.part.noun(), finding.field.as_str());
         if !names.contains(&name) {
             names.push(name);
         }

@@ -1,7 +1,7 @@
 //! `(old status, outcome, generation, now) → new status`. Pure; an equal status means that nothing is written.
 //!
-//! The table of situations is in `docs/reference.md`; each row is a test below. `Reconciling` and `Stalled` follow
-//! kstatus: never both, absent otherwise. `lastTransitionTime` moves only when a status flips.
+//! Each situation is a test in `tests/situations.rs`. `Reconciling` and `Stalled` follow kstatus: never both, absent
+//! otherwise. `lastTransitionTime` moves only when a status flips.
 
 pub mod account;
 mod drift;
@@ -17,6 +17,7 @@ use crate::api::condition::whole_seconds;
 use crate::api::{AuroraLogExportPolicyStatus as Status, Condition, ConditionType, OutputsStatus, Reason};
 use crate::pipeline::plan::{Part, Repair};
 use drift::cut;
+pub use drift::{MAX_ENTRIES as MAX_DRIFT_ENTRIES, entry as drift_entry};
 pub use sync_state::SyncState;
 pub use tag_keys::tag_keys_on_record;
 
@@ -33,8 +34,8 @@ pub enum Outcome {
     Progressing {
         /// What is in progress.
         message: String,
-        /// Keys of all tags that our resources may have from now on.
-        tag_keys: Vec<String>,
+        /// Keys of all tags that our resources may have from now on; `None`: unchanged.
+        tag_keys: Option<Vec<String>>,
     },
     /// `spec.suspend`.
     Suspended,
@@ -113,7 +114,9 @@ pub fn next(old: &Status, outcome: &Outcome, generation: i64, now: Timestamp) ->
             next.drift = drift::entries(&sync.findings);
         }
         Outcome::Progressing { message, tag_keys } => {
-            next.tag_keys.clone_from(tag_keys);
+            if let Some(tag_keys) = tag_keys {
+                next.tag_keys.clone_from(tag_keys);
+            }
             conditions.set(ConditionType::Ready, "False", Reason::Progressing, message);
             conditions.set(ConditionType::Reconciling, "True", Reason::Progressing, message);
             conditions.parts(Affected::default(), Reason::Progressing, message);
@@ -154,6 +157,29 @@ fn stalls(reason: Reason) -> bool {
     !matches!(reason, Reason::Throttled | Reason::AwsUnavailable | Reason::Progressing)
 }
 
+/// A condition. Its transition time moves only when its status changes; a long message is cut.
+fn condition_after(
+    old: &[Condition],
+    (generation, now): (i64, Timestamp),
+    type_: ConditionType,
+    status: &'static str,
+    reason: Reason,
+    message: &str,
+) -> Condition {
+    let since = old
+        .iter()
+        .find(|old| old.type_ == type_.as_str() && old.status == status)
+        .map_or_else(|| whole_seconds(now), |old| old.last_transition_time.clone());
+    Condition {
+        type_: type_.into(),
+        status: status.into(),
+        reason: reason.into(),
+        message: cut(message, MAX_MESSAGE).into(),
+        last_transition_time: since,
+        observed_generation: Some(generation),
+    }
+}
+
 struct Conditions<'a> {
     old: &'a Status,
     generation: i64,
@@ -163,17 +189,8 @@ struct Conditions<'a> {
 
 impl Conditions<'_> {
     fn set(&mut self, type_: ConditionType, status: &'static str, reason: Reason, message: &str) {
-        let since = condition(self.old, type_)
-            .filter(|old| old.status == status)
-            .map_or_else(|| whole_seconds(self.now), |old| old.last_transition_time.clone());
-        self.new.push(Condition {
-            type_: type_.into(),
-            status: status.into(),
-            reason: reason.into(),
-            message: cut(message, MAX_MESSAGE).into(),
-            last_transition_time: since,
-            observed_generation: Some(self.generation),
-        });
+        let at = (self.generation, self.now);
+        self.new.push(condition_after(&self.old.conditions, at, type_, status, reason, message));
     }
 
     /// AWS is in sync, but the object is not ready.
@@ -273,7 +290,7 @@ impl Conditions<'_> {
                     Reason::DriftDetected,
                     &format!("{what} differs from the spec; see status.drift"),
                 );
-            } else if type_ == ConditionType::PolicyReady && !sync.manages_policy {
+            } else if type_ == ConditionType::PolicyReady && sync.policy.is_none() {
                 self.set(type_, "True", Reason::NotManaged, "access: FullAccess manages no policy of its own");
             } else {
                 self.set(type_, "True", Reason::InSync, &format!("{what} matches the spec"));

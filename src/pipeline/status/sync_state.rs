@@ -14,12 +14,10 @@ pub struct SyncState {
     pub account_id: String,
     /// Partition of the caller.
     pub partition: String,
-    /// The managed policy, if there is one.
+    /// The policy that the object manages; `None` for `FullAccess`.
     pub policy: Option<PolicyStatus>,
     /// The role.
     pub role: RoleStatus,
-    /// True if the object manages a policy of its own (`Minimal`).
-    pub manages_policy: bool,
     /// The differences that are not repaired.
     pub findings: Vec<Finding>,
     /// Keys of the tags that the object has set on its resources.
@@ -56,7 +54,6 @@ impl SyncState {
         });
         let role_id = applied.role.as_ref().map(|role| &role.id).or(observed.role.as_ref().map(|role| &role.id));
         Self {
-            manages_policy: policy.is_some(),
             policy,
             role: RoleStatus {
                 name: identity.role_name.to_string(),

@@ -3,27 +3,18 @@
 use crate::api::MAX_TAG_KEYS;
 use crate::pipeline::observe::Observed;
 
-/// The keys on record before new tags are written: those of earlier specs and those of this one. Where they are too many
-/// for the status, earlier keys that AWS does not have any more are dropped: two resources have at most 100 tags.
-pub fn tag_keys_on_record(former: &[String], own: Vec<String>, observed: &Observed) -> Vec<String> {
-    let mut keys = former.to_vec();
-    for key in own {
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
+/// The keys on record before new tags are written: those of earlier specs and those of this one. If they are too many for
+/// the status, keys of earlier specs that AWS does not have are dropped: two resources have at most 100 tags.
+pub fn tag_keys_on_record(former: &[String], own: &[String], observed: &Observed) -> Vec<String> {
+    let added = own.iter().filter(|key| !former.contains(key));
+    let mut keys: Vec<String> = former.iter().chain(added).cloned().collect();
     if keys.len() > MAX_TAG_KEYS {
         let (policy, role) = (observed.policy.as_ref(), observed.role.as_ref());
         let in_aws = |key: &String| {
-            policy.and_then(|policy| policy.tags.as_ref()).is_some_and(|tags| tags.contains_key(key))
+            policy.is_some_and(|policy| policy.tags.contains_key(key))
                 || role.is_some_and(|role| role.tags.contains_key(key))
         };
-        keys = keys
-            .iter()
-            .enumerate()
-            .filter(|(at, key)| *at >= former.len() || in_aws(key))
-            .map(|(_, key)| key.clone())
-            .collect();
+        keys.retain(|key| own.contains(key) || in_aws(key));
     }
     keys
 }
@@ -39,12 +30,12 @@ mod tests {
 
     #[test]
     fn keys_of_earlier_specs_stay_on_record_beside_the_new_ones() {
-        let recorded = tag_keys_on_record(&keys("old", 30), keys("new", 30), &Observed::default());
+        let recorded = tag_keys_on_record(&keys("old", 30), &keys("new", 30), &Observed::default());
         assert_eq!(recorded, [keys("old", 30), keys("new", 30)].concat());
     }
 
     #[test]
-    fn the_record_never_exceeds_the_schema_and_keeps_what_aws_has() {
+    fn the_record_never_exceeds_the_schema_and_keeps_what_aws_has_and_the_spec_names() {
         let role = ObservedRole {
             arn: String::new(),
             id: String::new(),
@@ -56,7 +47,8 @@ mod tests {
             inline: Vec::new(),
         };
         let observed = Observed { role: Some(role), policy: None };
-        let recorded = tag_keys_on_record(&keys("old", MAX_TAG_KEYS), keys("new", 47), &observed);
-        assert_eq!(recorded, [vec!["old7".to_owned()], keys("new", 47)].concat());
+        let own = [keys("new", 46), vec!["old9".to_owned()]].concat();
+        let recorded = tag_keys_on_record(&keys("old", MAX_TAG_KEYS), &own, &observed);
+        assert_eq!(recorded, [vec!["old7".to_owned(), "old9".to_owned()], keys("new", 46)].concat());
     }
 }

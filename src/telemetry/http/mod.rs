@@ -1,6 +1,6 @@
 //! The operator's own HTTP endpoints: `/metrics`, `/livez`, `/readyz`.
 //!
-//! They are reachable from the whole cluster network and so take nothing for granted: few connections, short timeouts,
+//! They are reachable from the whole cluster network, so they limit what a client can use: few connections, short timeouts,
 //! no request bodies, and no answer that depends on anything but path and method.
 
 mod health;
@@ -18,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -37,18 +38,15 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Pause after a failed accept (for example without free file descriptors), to prevent a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Linux's error number for "address family not supported"; `io::ErrorKind` has no name for it.
-const EAFNOSUPPORT: i32 = 97;
-
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Listens on this address; on a node without IPv6, on all IPv4 addresses if it is `[::]`.
 ///
 /// # Errors
-/// If the address is taken or not one of this node's.
+/// If the address is in use, or does not belong to this node.
 pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     match TcpListener::bind(address).await {
-        Err(error) => match instead(address, &error) {
+        Err(error) => match ipv4_fallback(address, &error) {
             Some(ipv4) => {
                 tracing::info!(%error, "this node has no IPv6; listening on {ipv4} instead of {address}");
                 TcpListener::bind(ipv4).await
@@ -61,8 +59,9 @@ pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// The IPv4 address to use where `[::]` fails because there is no IPv6: a kernel without it refuses the socket
 /// (`EAFNOSUPPORT`), one where it is disabled may refuse the address (`EADDRNOTAVAIL`).
-fn instead(address: SocketAddr, error: &io::Error) -> Option<SocketAddr> {
-    let no_ipv6 = error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable;
+fn ipv4_fallback(address: SocketAddr, error: &io::Error) -> Option<SocketAddr> {
+    let no_ipv6 = error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error())
+        || error.kind() == io::ErrorKind::AddrNotAvailable;
     (address.ip() == Ipv6Addr::UNSPECIFIED && no_ipv6).then(|| (Ipv4Addr::UNSPECIFIED, address.port()).into())
 }
 

@@ -133,15 +133,16 @@ fn a_shutdown_ends_idle_connections_at_once() {
 fn only_a_node_without_ipv6_gets_ipv4_instead() {
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
     let failed = |number| io::Error::from_raw_os_error(number);
-    let (in_use, not_available) = (98, 99);
+    let [no_family, in_use, not_available] =
+        [Errno::AFNOSUPPORT, Errno::ADDRINUSE, Errno::ADDRNOTAVAIL].map(Errno::raw_os_error);
     for (given, error, used) in [
-        ("[::]:8080", EAFNOSUPPORT, Some("0.0.0.0:8080")),
+        ("[::]:8080", no_family, Some("0.0.0.0:8080")),
         ("[::]:8080", not_available, Some("0.0.0.0:8080")),
         ("[::]:8080", in_use, None),
-        ("[::1]:8080", EAFNOSUPPORT, None),
+        ("[::1]:8080", no_family, None),
         ("10.0.0.1:8080", not_available, None),
     ] {
-        assert_eq!(instead(address(given), &failed(error)), used.map(address), "{given} {error}");
+        assert_eq!(ipv4_fallback(address(given), &failed(error)), used.map(address), "{given} {error}");
     }
 }
 

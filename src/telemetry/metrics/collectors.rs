@@ -69,6 +69,12 @@ impl Accounts {
         self.update(account, |known| known.swept = Some(at));
     }
 
+    pub(super) fn not_swept(&self, account: &str) {
+        if let Some(known) = lock(&self.0).get_mut(account) {
+            (known.swept, known.orphans) = (None, None);
+        }
+    }
+
     pub(super) fn forget(&self, account: &str) {
         lock(&self.0).remove(account);
     }

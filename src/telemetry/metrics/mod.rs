@@ -1,4 +1,4 @@
-//! The operator's metrics, in the formats of Prometheus.
+//! The operator's metrics, in the `OpenMetrics` text format.
 //!
 //! Recording never fails, and a scrape blocks it for no longer than a map lookup. Label values come from closed
 //! vocabularies or from account names, so the number of accounts bounds the number of series.
@@ -170,6 +170,11 @@ impl Metrics {
     /// Records the end of a complete sweep of the account; every scrape computes its age.
     pub fn swept(&self, account: &str, at: Instant) {
         self.0.accounts.swept(account, at);
+    }
+
+    /// Removes what the last sweep of the account found: the account is no longer swept.
+    pub fn not_swept(&self, account: &str) {
+        self.0.accounts.not_swept(account);
     }
 
     /// Removes every series of an account that is no longer in use.

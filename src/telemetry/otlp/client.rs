@@ -75,12 +75,12 @@ impl HttpClient for Client {
             let whole = async {
                 let (head, body) = answer.await?.try_into_http1x()?.into_parts();
                 let body = Limited::new(body, MAX_ANSWER).collect().await;
-                let body = body.map_err(anyhow::Error::from_boxed).context("its answer cannot be read")?;
+                let body = body.map_err(anyhow::Error::from_boxed).context("the response cannot be read")?;
                 Ok(Response::from_parts(head, body.to_bytes()))
             };
             match tokio::time::timeout(timeout, whole).await {
                 Ok(result) => result,
-                Err(_) => bail!("no answer within {} s", timeout.as_secs()),
+                Err(_) => bail!("no response within {} s", timeout.as_secs()),
             }
         });
         // An error: the runtime has ended, and with it the log.

@@ -1,6 +1,6 @@
-//! Traces by OTLP: `HTTP/protobuf`, in batches, from a thread of its own with a bounded queue.
+//! Exports traces by OTLP (`HTTP/protobuf`): in batches, from a separate thread with a bounded queue.
 //!
-//! What cannot be exported is dropped: a collector that is slow or away costs traces, never work. The SDK's own
+//! Traces that cannot be exported are dropped: a slow or unreachable collector never delays the work. The SDK's own
 //! variables apply: `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
 //! `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`.
 
@@ -25,13 +25,13 @@ use super::Exporter;
 use super::trace::TARGET;
 use client::Client;
 
-/// The flag's standard sibling (OpenTelemetry, "OTLP exporter configuration").
+/// The standard variable for the same setting (OpenTelemetry, "OTLP exporter configuration").
 pub const STANDARD_VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// Where an OTLP/HTTP collector takes traces, below its base URL (OTLP specification 1.x, "OTLP/HTTP Request").
 const PATH: &str = "/v1/traces";
 /// One export, including its retries, takes no longer.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
-/// What is still held back at the end has this long.
+/// At exit, buffered spans have this long to be exported.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why traces cannot be exported.
@@ -47,7 +47,7 @@ pub enum OtlpError {
     #[error("a collector's URL has no user or password: set OTEL_EXPORTER_OTLP_HEADERS instead")]
     UserInfo,
     /// The SDK refuses its variables.
-    #[error("the exporter of traces refuses its OTEL_* variables: {0}")]
+    #[error("the trace exporter rejects the OTEL_* variables: {0}")]
     Exporter(#[from] ExporterBuildError),
 }
 
@@ -80,8 +80,8 @@ impl Endpoint {
         &self.0
     }
 
-    /// The flag decides if it is given, and says no if it is empty; otherwise the standard variable, in which empty
-    /// means unset.
+    /// The flag takes precedence; if it is empty, nothing is exported. Without the flag the standard variable decides, in
+    /// which empty means unset.
     ///
     /// # Errors
     /// Those of [`Endpoint::parse`].
@@ -128,7 +128,7 @@ pub fn exporter(
     })
 }
 
-/// Who sends: ours, unless the standard variables say otherwise.
+/// Resource attributes: ours, unless the standard variables override them.
 fn resource(instance: Option<&str>) -> Resource {
     let name = std::env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty());
     let mut resource = Resource::builder_empty()
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_collectors_url_is_refused_in_one_sentence() {
+    fn an_invalid_collector_url_is_rejected_in_one_sentence() {
         for given in ["collector:4318", "collector", "grpc://collector:4317", "http://", "http://c/?x=1", "http://a b"]
         {
             let text = Endpoint::parse(given).unwrap_err().to_string();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_goes_before_the_variable_and_an_empty_one_says_no() {
+    fn the_flag_takes_precedence_and_an_empty_flag_disables_export() {
         let (a, b) = (Some("http://a"), Some("http://b"));
         let chosen = |flag, standard| Endpoint::choose(flag, standard).unwrap();
         assert_eq!(chosen(a, b), Some(Endpoint::parse("http://a").unwrap()));

@@ -159,7 +159,7 @@ fn an_account_that_allows_everything_allows_everything() {
 }
 
 #[test]
-fn the_operators_flags_hold_where_no_account_stands_between() {
+fn the_operators_flags_apply_to_objects_without_an_account() {
     let lax = settings;
     for (flag, settings, violating, field) in [
         (

@@ -9,8 +9,7 @@ use crate::model::documents::Meaning;
 use crate::model::ownership::Tags;
 use crate::pipeline::desired::{Desired, DesiredPolicy};
 use crate::pipeline::observe::{Content, Observed, ObservedPolicy};
-use crate::pipeline::port::ObservedRole;
-use crate::pipeline::port::{NewPolicy, NewRole};
+use crate::pipeline::port::{NewPolicy, NewRole, ObservedRole, version_number};
 use tags::TagDifferences;
 
 /// IAM keeps at most this many versions of a managed policy.
@@ -29,12 +28,15 @@ struct Comparison<'a> {
 /// detaching policies of others (`Exclusive`); attaching ours; detaching and deleting what is superseded.
 pub(super) fn compare(desired: &Desired, observed: &Observed, former_tag_keys: &[String]) -> Plan {
     let mut comparison = Comparison { desired, former_tag_keys, plan: Plan::default() };
-    match &desired.policy {
-        Some(wanted) => comparison.policy(wanted, observed.policy.as_ref()),
-        None => comparison.attach_before_cleanup(observed),
-    }
-    if desired.policy.is_some() {
+    if let Some(wanted) = &desired.policy {
+        comparison.policy(wanted, observed.policy.as_ref());
         comparison.role(observed.role.as_ref());
+    } else {
+        // FullAccess: the role first, so that the AWS-managed policy is attached before ours is deleted.
+        comparison.role(observed.role.as_ref());
+        if let Some(policy) = &observed.policy {
+            comparison.superseded_policy(policy);
+        }
     }
     comparison.plan
 }
@@ -56,14 +58,13 @@ impl Comparison<'_> {
         actual: &str,
         actions: Vec<Action>,
     ) {
-        let repair = Repair::Done;
         self.plan.findings.push(Finding {
             part,
             field,
             item: item.map(str::to_owned),
             expected: expected.to_owned(),
             actual: actual.to_owned(),
-            repair,
+            repair: Repair::Done,
         });
         self.plan.steps.extend(actions.into_iter().map(|action| Step { action, part, field }));
     }
@@ -77,14 +78,6 @@ impl Comparison<'_> {
             actual: actual.to_owned(),
             repair,
         });
-    }
-
-    /// `FullAccess`: the role first, so that the AWS-managed policy is attached before ours is deleted.
-    fn attach_before_cleanup(&mut self, observed: &Observed) {
-        self.role(observed.role.as_ref());
-        if let Some(policy) = &observed.policy {
-            self.superseded_policy(policy);
-        }
     }
 
     fn policy(&mut self, wanted: &DesiredPolicy, observed: Option<&ObservedPolicy>) {
@@ -108,15 +101,13 @@ impl Comparison<'_> {
             );
             return;
         };
-        if let Some(tags) = &policy.tags {
-            self.tags(Part::Policy, tags);
-        }
+        self.tags(Part::Policy, &policy.tags);
         if let Content::Differs { text } = &policy.content {
             self.document(wanted, policy, text);
         }
-        if policy.description.as_ref().is_some_and(|actual| *actual != desired.description) {
-            let actual = policy.description.clone().unwrap_or_default();
-            self.reported(Part::Policy, Field::Description, &desired.description, &actual, Repair::Impossible);
+        if policy.description != desired.description {
+            let (expected, actual) = (&desired.description, &policy.description);
+            self.reported(Part::Policy, Field::Description, expected, actual, Repair::Impossible);
         }
     }
 
@@ -151,8 +142,7 @@ impl Comparison<'_> {
         let arn = self.desired.identity.policy_arn.clone();
         if let Some(version) = &policy.matching_version {
             let set = Action::SetDefaultPolicyVersion { arn, version: version.clone() };
-            let number = |id: &str| id.trim_start_matches('v').parse::<u64>().unwrap_or(0);
-            if number(&policy.default_version) < number(version) {
+            if version_number(&policy.default_version) < version_number(version) {
                 self.differs(Part::Policy, Field::DefaultVersion, None, version, &policy.default_version, vec![set]);
             } else {
                 self.differs(Part::Policy, Field::Document, None, &wanted.document.to_json(), text, vec![set]);
@@ -161,8 +151,11 @@ impl Comparison<'_> {
         }
         let mut actions = Vec::new();
         if policy.versions.len() >= MAX_VERSIONS
-            && let Some(oldest) =
-                policy.versions.iter().filter(|version| !version.is_default).min_by_key(|version| version.number())
+            && let Some(oldest) = policy
+                .versions
+                .iter()
+                .filter(|version| !version.is_default)
+                .min_by_key(|version| version_number(&version.id))
         {
             actions.push(Action::DeletePolicyVersion { arn: arn.clone(), version: oldest.id.clone() });
         }
@@ -172,12 +165,8 @@ impl Comparison<'_> {
 
     /// Deletes our policy of `Minimal`, which is superseded and already detached: its versions, then the policy.
     fn superseded_policy(&mut self, policy: &ObservedPolicy) {
-        use crate::model::ownership::OwnershipVerdict;
         let identity = &self.desired.identity;
-        let ours = policy.tags.as_ref().is_some_and(|tags| {
-            matches!(identity.ownership.judge(tags), OwnershipVerdict::Ours | OwnershipVerdict::OursBeforeRestore)
-        });
-        if !ours {
+        if !identity.ownership.judge(&policy.tags).is_ours() {
             return;
         }
         let arn = identity.policy_arn.clone();

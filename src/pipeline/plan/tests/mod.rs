@@ -19,7 +19,7 @@ use crate::pipeline::port::ObservedRole;
 
 const OTHERS_POLICY: &str = "arn:aws:iam::aws:policy/ReadOnlyAccess";
 
-fn wanted(spec: Value) -> Desired {
+pub(in crate::pipeline) fn wanted(spec: Value) -> Desired {
     let settings = Settings::lenient(
         Cluster { name: ClusterName::parse("prod").unwrap(), uid: "uid-1".into(), previous_uids: vec!["uid-0".into()] },
         IamPath::parse("/x/").unwrap(),
@@ -38,8 +38,8 @@ fn policy(desired: &Desired) -> ObservedPolicy {
     ObservedPolicy {
         arn: desired.identity.policy_arn.to_string(),
         id: "ANPA1".into(),
-        description: Some(desired.description.clone()),
-        tags: Some(desired.tags.clone()),
+        description: desired.description.clone(),
+        tags: desired.tags.clone(),
         default_version: "v1".into(),
         content: Content::Matches,
         versions: Vec::new(),
@@ -48,7 +48,7 @@ fn policy(desired: &Desired) -> ObservedPolicy {
 }
 
 /// A role exactly as wanted.
-fn role(desired: &Desired) -> ObservedRole {
+pub(in crate::pipeline) fn role(desired: &Desired) -> ObservedRole {
     ObservedRole {
         arn: desired.identity.role_arn.to_string(),
         id: "AROA1".into(),

@@ -14,7 +14,7 @@ fn after_tags(before: &[&str], now: &Value, on_aws: &[(&str, &str)]) -> Plan {
         tags.extend(on_aws.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     };
     edit(&mut observed.role.as_mut().unwrap().tags);
-    edit(observed.policy.as_mut().unwrap().tags.as_mut().unwrap());
+    edit(&mut observed.policy.as_mut().unwrap().tags);
     let before: Vec<_> = before.iter().map(|key| (*key).to_owned()).collect();
     plan(&desired, &observed, &EarlierClaims::default(), &before).unwrap()
 }

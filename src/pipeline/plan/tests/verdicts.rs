@@ -24,7 +24,7 @@ fn tagged(spec: Value, tags: &Tags) -> (crate::pipeline::desired::Desired, Obser
     let mut observed = in_sync(&desired);
     observed.role.as_mut().unwrap().tags = tags.clone();
     if let Some(policy) = observed.policy.as_mut() {
-        policy.tags = Some(tags.clone());
+        policy.tags = tags.clone();
     }
     (desired, observed)
 }
@@ -199,7 +199,7 @@ proptest! {
         let desired = wanted(json!({ "adoptionPolicy": adoption, "access": access }));
         let minimal = wanted(json!({}));
         let observed = Observed {
-            policy: exists.0.then(|| crate::pipeline::observe::ObservedPolicy { tags: Some(on_policy.clone()), ..policy(&minimal) }),
+            policy: exists.0.then(|| crate::pipeline::observe::ObservedPolicy { tags: on_policy.clone(), ..policy(&minimal) }),
             role: exists.1.then(|| crate::pipeline::port::ObservedRole { tags: on_role.clone(), ..role(&desired) }),
         };
         let allowed = |tags: &Tags| {

@@ -1,4 +1,4 @@
-//! The table of situations of the reference docs, row by row, and the rules that hold in all of them.
+//! Situations and their conditions, one test each, and the rules that hold in all of them.
 
 mod rules;
 mod situations;
@@ -30,7 +30,6 @@ fn sync_state(findings: Vec<Finding>) -> SyncState {
             arn: "arn:aws:iam::123456789012:role/shop.orders".into(),
             id: Some("AROA1".into()),
         },
-        manages_policy: true,
         findings,
         tag_keys: vec!["team".into()],
         service_linked_role: Some(false),
@@ -46,7 +45,7 @@ fn failed(reason: Reason) -> Outcome {
 }
 
 fn progressing() -> Outcome {
-    Outcome::Progressing { message: "at work".into(), tag_keys: vec!["team".into()] }
+    Outcome::Progressing { message: "at work".into(), tag_keys: Some(vec!["team".into()]) }
 }
 
 /// `True InSync`, or `-` where the condition is absent.

@@ -19,7 +19,7 @@ fn sync_states() -> impl Strategy<Value = SyncState> {
     );
     (findings, any::<bool>(), any::<Option<bool>>()).prop_map(|(findings, manages_policy, service_linked_role)| {
         let findings = findings.into_iter().map(|(part, field, repair)| finding(part, field, repair)).collect();
-        let mut state = SyncState { manages_policy, service_linked_role, ..sync_state(findings) };
+        let mut state = SyncState { service_linked_role, ..sync_state(findings) };
         if !manages_policy {
             state.policy = None;
         }
@@ -50,7 +50,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         sync_states().prop_map(Outcome::InSync),
         sync_states().prop_map(Outcome::Drifted),
         (sync_states(), publication()).prop_map(|(state, publication)| Outcome::Published(state, publication)),
-        "[a-z]{0,5}".prop_map(|message| Outcome::Progressing { message, tag_keys: vec!["team".into()] }),
+        "[a-z]{0,5}".prop_map(|message| Outcome::Progressing { message, tag_keys: Some(vec!["team".into()]) }),
         Just(Outcome::Suspended),
         failure().prop_map(Outcome::Failed),
         failure().prop_map(Outcome::Deleting),

@@ -1,4 +1,4 @@
-//! Each row of the table: the conditions, and the status that tools compute from them.
+//! Each situation: its conditions, and the status that tools compute from them.
 
 use super::{
     Affected, Failure, Outcome, at, condition, failed, finding, kstatus, next, progressing, shown, sync_state,
@@ -179,7 +179,7 @@ fn the_service_linked_role_determines_only_effective() {
 #[test]
 fn full_access_manages_no_policy() {
     let mut state = sync_state(Vec::new());
-    (state.policy, state.manages_policy) = (None, false);
+    state.policy = None;
     let before = first(&Outcome::InSync(sync_state(Vec::new())));
     let status = next(&before, &Outcome::InSync(state), 2, at(1));
     assert_eq!(shown(&status, PolicyReady), "True NotManaged");
