@@ -9,6 +9,8 @@ use aurora_test_support::iam_model::faults::{Effect, FaultPlan, Rule};
 use aurora_test_support::iam_model::{Bystander, Rng};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::wait::wait_for;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Preconditions};
 use serde_json::{Value, json};
 
 use crate::fixture::{FULL_ACCESS, Fixture, LIMIT, PATH, says, tags};
@@ -142,10 +144,25 @@ async fn change_one(fixture: &Fixture<'_>, wanted: &mut BTreeMap<String, Wanted>
         }
     } else if rng.chance(0.25) {
         *now = Wanted::Gone;
-        return fixture.delete(&name).await;
+        return delete(fixture, &name).await;
     }
     *now = Wanted::random(rng);
     fixture.apply(&name, now.spec()).await.map(|_| ())
+}
+
+/// Deletes the version that it has read. Without this precondition, the API server removes an object at once if the
+/// operator adds the finalizer while it is being deleted. A killed operator does not know of such an object any more, and
+/// what it had created is reported as an orphan.
+async fn delete(fixture: &Fixture<'_>, name: &str) -> Result<()> {
+    let api = fixture.api();
+    wait_for("the deletion", LIMIT, async || {
+        let read = api.get(name).await?;
+        let (uid, resource_version) = (read.uid(), read.resource_version());
+        let preconditions = Some(Preconditions { uid, resource_version });
+        api.delete(name, &DeleteParams { preconditions, ..DeleteParams::default() }).await?;
+        Ok(())
+    })
+    .await
 }
 
 async fn settled(fixture: &Fixture<'_>, name: &str, wanted: &Wanted) -> Result<()> {
