@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::cluster::{ClusterArgs, KubeSystem};
 use super::otlp;
 use crate::api::account::DriftScan;
 use crate::api::policy::DeletionPolicy;
@@ -25,18 +26,20 @@ use crate::model::names::{AccountId, ClusterName, IamPath};
 use crate::model::settings::{Cluster, Settings};
 use crate::operator::admission::Namespaces;
 use crate::operator::context::Context;
+use crate::operator::backoff::backoff;
 use crate::operator::controller;
 use crate::operator::index::Index;
 use crate::operator::modes::Modes;
 use crate::operator::reconcile_state::ReconcileStates;
-use crate::telemetry::http::{self, Health};
+use crate::telemetry::http::{self, CheckHandle, Health};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{self, LogFormat, panics};
 
 /// Without a heartbeat for this long, the process counts as stuck.
 const LIVE_LIMIT: Duration = Duration::from_secs(30);
-/// Pause between attempts to reach the API server at startup.
-const START_PAUSE: Duration = Duration::from_secs(2);
+/// Pauses between attempts to reach the API server at startup.
+const FIRST_START_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_START_PAUSE: Duration = Duration::from_secs(30);
 /// Time to publish pending events at shutdown.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 
@@ -51,13 +54,8 @@ const LAST_EVENTS: Duration = Duration::from_secs(2);
                         Example:\n  aurora-log-export-operator run --cluster-name=prod --leader-elect=false"
 )]
 pub struct RunArgs {
-    /// Name of this cluster in ownership tags, [A-Za-z0-9._-]{1,63}; default: the UID of the kube-system namespace.
-    #[arg(long, env = "ALEP_CLUSTER_NAME", value_name = "NAME")]
-    cluster_name: Option<ClusterName>,
-
-    /// UID of the kube-system namespace of a cluster that this one was restored from; repeatable.
-    #[arg(long, env = "ALEP_PREVIOUS_CLUSTER_UID", value_name = "UID", value_delimiter = ',')]
-    previous_cluster_uid: Vec<String>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 
     /// AWS account that the operator's credentials must belong to; otherwise nothing is written.
     #[arg(long, env = "ALEP_ACCOUNT_ID", value_name = "ID")]
@@ -266,12 +264,18 @@ async fn operate(
     };
     let kubernetes = Kubernetes::new(client, fence.clone(), metrics.clone(), instance);
     // The AWS configuration is loaded while the API server answers.
-    let (uid, config) = tokio::join!(cluster_uid(&kubernetes, stopped.clone()), sdk::config());
-    let Some(uid) = uid else { return Ok(()) };
+    let answers = async { tokio::join!(kube_system(&kubernetes, &api_server), sdk::config()) };
+    let (kube_system, config) = tokio::select! {
+        answers = answers => answers,
+        () = until(stopped.clone()) => return Ok(()),
+    };
     let config = config?;
     api_server.ok();
 
-    let settings = settings(&args, uid)?;
+    let settings = settings(&args, &kube_system)?;
+    if let KubeSystem::Forbidden(why) = &kube_system {
+        tracing::warn!("{why}; {}", args.cluster.stands_for_uid());
+    }
     let rates = Rates { reads_per_second: args.iam_reads_per_second, writes_per_second: args.iam_writes_per_second };
     let gates = GateConfig::new(rates, Arc::new(move |timeout| fence.may_write(timeout)), metrics.clone());
     let accounts = Accounts::new(config, args.account_id.clone(), settings.cluster.name.clone(), gates);
@@ -309,39 +313,31 @@ async fn operate(
     Ok(())
 }
 
-/// Reads the UID of the cluster, and retries until the API server answers; `None` if the operator stops first.
-async fn cluster_uid(kubernetes: &Kubernetes, stopped: watch::Receiver<bool>) -> Option<String> {
-    let ask = async {
-        loop {
-            match kubernetes.cluster_uid().await {
-                Ok(uid) => return uid,
-                Err(error) => tracing::warn!(%error, "cannot read the UID of the kube-system namespace; retrying"),
+/// Reads the UID of the cluster, and retries until the API server answers.
+async fn kube_system(kubernetes: &Kubernetes, health: &CheckHandle) -> KubeSystem {
+    let mut failures = 0;
+    loop {
+        match kubernetes.cluster_uid().await {
+            Ok(uid) => return KubeSystem::Uid(uid),
+            Err(error) if error.is_forbidden() || error.is_not_found() => {
+                return KubeSystem::Forbidden(error.to_string());
             }
-            tokio::time::sleep(START_PAUSE).await;
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the UID of the kube-system namespace; retrying");
+                health.failing(error.to_string());
+                failures += 1;
+            }
         }
-    };
-    tokio::select! {
-        uid = ask => Some(uid),
-        () = until(stopped) => None,
+        tokio::time::sleep(backoff(failures, FIRST_START_PAUSE, LONGEST_START_PAUSE)).await;
     }
 }
 
-/// The cluster as ownership tags name it. Without a name, its UID is the name.
-pub(super) fn cluster(name: Option<&ClusterName>, uid: String, previous_uids: &[String]) -> anyhow::Result<Cluster> {
-    let name = match name {
-        Some(name) => name.clone(),
-        None => ClusterName::parse(uid.clone())
-            .context("the UID of the kube-system namespace is not a valid cluster name: set --cluster-name")?,
-    };
-    Ok(Cluster { name, uid, previous_uids: previous_uids.to_vec() })
-}
-
-fn settings(args: &RunArgs, uid: String) -> anyhow::Result<Settings> {
+fn settings(args: &RunArgs, kube_system: &KubeSystem) -> anyhow::Result<Settings> {
     if args.iam_path.is_reserved_for_aws() {
         bail!("--iam-path={} is reserved for AWS; choose another path", args.iam_path);
     }
     Ok(Settings {
-        cluster: cluster(args.cluster_name.as_ref(), uid, &args.previous_cluster_uid)?,
+        cluster: args.cluster.identify(kube_system)?,
         iam_path: args.iam_path.clone(),
         default_deletion_policy: args.default_deletion_policy,
         allow_full_access: args.allow_full_access,

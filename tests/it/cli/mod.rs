@@ -7,6 +7,7 @@ mod inputs;
 mod plan;
 mod render;
 mod terminal;
+mod rights;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
