@@ -29,11 +29,14 @@ pub fn proxy_config(proxy: &Proxy) -> Result<ProxyConfig, ProxyError> {
 }
 
 fn connect(proxy: ProxyConfig) -> SharedHttpClient {
-    Builder::new().build_with_connector_fn(move |settings, _| {
-        let mut builder = Connector::builder().proxy_config(proxy.clone());
-        builder.set_connector_settings(settings.cloned());
-        builder.tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build()
-    })
+    Builder::new().build_with_connector_fn(move |settings, _| connector(proxy.clone(), settings.cloned()))
+}
+
+/// A connector that sends everything through this proxy.
+pub(super) fn connector(proxy: ProxyConfig, settings: Option<HttpConnectorSettings>) -> Connector {
+    let mut builder = Connector::builder().proxy_config(proxy);
+    builder.set_connector_settings(settings);
+    builder.tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build()
 }
 
 /// Clients or connectors: one without a proxy, and one for each proxy.

@@ -76,7 +76,8 @@ impl KubeArgs {
             None => config.cluster_url.to_string(),
         };
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).context("cannot create a Kubernetes client; check the kubeconfig")?;
+        let client =
+            client::client(config, false).context("cannot create a Kubernetes client; check the kubeconfig")?;
         Ok(Kube { client, url, namespace })
     }
 }
