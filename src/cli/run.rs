@@ -218,7 +218,6 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let metrics = Metrics::new();
     let health = Health::new(LIVE_LIMIT);
     let listener = http::listen(args.http_addr)
-        .await
         .with_context(|| format!("cannot listen on --http-addr={}; choose a free address", args.http_addr))?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
     let server = tokio::spawn(http::serve(listener, metrics.clone(), health.clone(), until(stopped.clone())));
