@@ -22,8 +22,9 @@ use crate::aws::sdk;
 use crate::kubernetes::Kubernetes;
 use crate::kubernetes::client::ApiServer;
 use crate::kubernetes::lease::{Election, Fence, LeaseConfig};
-use crate::model::names::{AccountId, ClusterName, IamPath};
-use crate::model::settings::{Cluster, Settings};
+use crate::kubernetes::revisions::Revisions;
+use crate::model::names::{AccountId, IamPath};
+use crate::model::settings::Settings;
 use crate::operator::admission::Namespaces;
 use crate::operator::context::Context;
 use crate::operator::backoff::backoff;
@@ -239,7 +240,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 async fn operate(
     args: RunArgs,
-    started: Instant,
+    mut started: Instant,
     metrics: Metrics,
     health: Health,
     stopped: watch::Receiver<bool>,
@@ -251,15 +252,17 @@ async fn operate(
     let namespace = args.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let instance = args.pod_name.clone().unwrap_or_else(|| format!("{FIELD_MANAGER}-{}", std::process::id()));
 
-    let (election, fence, leadership) = if args.leader_elect {
+    let (election, fence, leadership, mut restored) = if args.leader_elect {
         // A client of its own, because the pool of the shared one may hold dead connections.
         let client = cluster.client()?;
         let (election, leadership) = Election::start(client, LeaseConfig::new(&namespace, &instance));
-        let fence = election.fence();
-        (Some(election), fence, leadership)
+        let (fence, restored) = (election.fence(), election.restored());
+        (Some(election), fence, leadership, restored)
     } else {
         let (_, leadership) = watch::channel(true);
-        (None, Fence::always(), leadership)
+        let (revisions, restored) = Revisions::new();
+        tokio::spawn(revisions.poll(client.clone(), args.watch_namespace.first().cloned()));
+        (None, Fence::always(), leadership, restored)
     };
     let kubernetes = Kubernetes::new(client, fence.clone(), metrics.clone(), instance);
     // The AWS configuration is loaded while the API server answers.
@@ -277,31 +280,39 @@ async fn operate(
     }
     let rates = Rates { reads_per_second: args.iam_reads_per_second, writes_per_second: args.iam_writes_per_second };
     let gates = GateConfig::new(rates, Arc::new(move |timeout| fence.may_write(timeout)), metrics.clone());
-    let accounts = Accounts::new(config, args.account_id.clone(), settings.cluster.name.clone(), gates);
-    let context = Arc::new(Context {
-        settings,
-        accounts,
-        namespaces: Namespaces::default(),
-        kubernetes,
-        index: Index::default(),
-        states: ReconcileStates::default(),
-        metrics: metrics.clone(),
-        drift_scan: args.drift_scan,
-        watched: args.watch_namespace.clone(),
-        modes: Modes::default(),
-        started,
-    });
-    count_resources(&metrics, &context);
     metrics.leader(*leadership.borrow());
-    tokio::spawn(report_leadership(metrics, leadership.clone()));
+    tokio::spawn(report_leadership(metrics.clone(), leadership.clone()));
     tracing::info!(
-        cluster = %context.settings.cluster.name,
-        iam_path = %context.settings.iam_path,
+        cluster = %settings.cluster.name,
+        iam_path = %settings.iam_path,
         leader_election = args.leader_elect,
         "operator started"
     );
-    let kubernetes = context.kubernetes.clone();
-    controller::run(context, usize::from(args.concurrency), leadership, until(stopped)).await;
+    // Once, and again with nothing in memory each time etcd was restored: what is known may never have happened.
+    while !*stopped.borrow() {
+        let (config, cluster, gates) = (config.clone(), settings.cluster.name.clone(), gates.clone());
+        let context = Arc::new(Context {
+            settings: settings.clone(),
+            accounts: Accounts::new(config, args.account_id.clone(), cluster, gates),
+            namespaces: Namespaces::default(),
+            kubernetes: kubernetes.clone(),
+            index: Index::default(),
+            states: ReconcileStates::default(),
+            metrics: metrics.clone(),
+            drift_scan: args.drift_scan,
+            watched: args.watch_namespace.clone(),
+            modes: Modes::default(),
+            started: std::mem::replace(&mut started, Instant::now()),
+        });
+        count_resources(&metrics, &context);
+        let end = async {
+            tokio::select! {
+                () = until(stopped.clone()) => {}
+                Ok(()) = restored.changed() => {}
+            }
+        };
+        controller::run(context, usize::from(args.concurrency), leadership.clone(), end).await;
+    }
     // Before the last events, so that the next leader does not wait for them.
     if let Some(election) = election {
         election.release().await;
