@@ -61,7 +61,7 @@ impl HttpClient for Routes<SharedHttpClient> {
 impl HttpConnector for Routes<SharedHttpConnector> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let proxy = request.uri().parse().ok().and_then(|url| self.proxies.of(&url));
-        let through = self.through.iter().find(|(known, _)| Some(known) == proxy);
+        let through = self.through.iter().find(|(known, _)| proxy.is_some_and(|proxy| known.url() == proxy.url()));
         through.map_or(&self.direct, |(_, connector)| connector).call(request)
     }
 }

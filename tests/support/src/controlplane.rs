@@ -91,6 +91,11 @@ impl ControlPlane {
         Ok(control_plane)
     }
 
+    /// Where it writes.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// A kubeconfig file with every right.
     pub fn kubeconfig_path(&self) -> PathBuf {
         self.dir.join("admin.kubeconfig")
