@@ -129,11 +129,6 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Takes an object out of etcd as if the API server had decided to before whatever holds it was added: it removes an
-    /// object that it has found without finalizers even if one is added in that very instant.
-    pub async fn remove_from_etcd(&self, path: &str) -> Result<()> {
-        let address = self.etcd_url.strip_prefix("http://").unwrap_or(&self.etcd_url);
-        let key = k8s_openapi::ByteString(format!("/registry/{path}").into_bytes());
     /// Keeps a copy of etcd's data; the API server and etcd restart.
     pub async fn back_up_etcd(&self) -> Result<()> {
         self.stop_apiserver().await?;
@@ -191,6 +186,11 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Takes an object out of etcd as if the API server had decided to before whatever holds it was added: it removes an
+    /// object that it has found without finalizers even if one is added in that very instant.
+    pub async fn remove_from_etcd(&self, path: &str) -> Result<()> {
+        let address = self.etcd_url.strip_prefix("http://").unwrap_or(&self.etcd_url);
+        let key = k8s_openapi::ByteString(format!("/registry/{path}").into_bytes());
         let request = serde_json::json!({ "key": key });
         let answer = http::post(address, "/v3/kv/deleterange", &[], &request.to_string()).await?.ok()?;
         let answer: serde_json::Value = serde_json::from_str(&answer)?;
