@@ -14,6 +14,7 @@ use aws_sdk_sts::types::Tag;
 
 use super::gate::{Gate, READ_TIMEOUT, root_cause};
 use super::sdk;
+use super::token_files::TokenFile;
 use crate::api::account::AssumeRole;
 use crate::model::names::{AccountId, Partition};
 use crate::pipeline::port::{ErrorClass, IamError, Operation};
@@ -276,7 +277,18 @@ impl Session {
                 state.chain = Some(chain.clone());
                 // The chain decides what it calls; for STS (web identity) it has no timeout of its own.
                 let provided = tokio::time::timeout(READ_TIMEOUT, chain.provide_credentials()).await;
-                provided.map_err(|_| credentials_timeout())?.map_err(|error| no_credentials(&root_cause(&error)))
+                let failed = match provided.map_err(|_| credentials_timeout())? {
+                    Ok(credentials) => return Ok(credentials),
+                    Err(error) => root_cause(&error),
+                };
+                let Some(file) = TokenFile::from_env() else { return Err(no_credentials(&failed)) };
+                let trimmed = tokio::time::timeout(READ_TIMEOUT, file.credentials(&self.config)).await;
+                let failed = match trimmed.map_err(|_| credentials_timeout())? {
+                    Some(Ok(credentials)) => return Ok(credentials),
+                    Some(Err(error)) => root_cause(error.as_ref()),
+                    None => failed,
+                };
+                Err(no_credentials(&format!("{failed} ({})", file.shown())))
             }
             Source::Same(base) => {
                 let caller = Box::pin(base.identity()).await?;

@@ -29,11 +29,14 @@ pub fn proxy_config(proxy: &Proxy) -> Result<ProxyConfig, ProxyError> {
 }
 
 fn connect(proxy: ProxyConfig) -> SharedHttpClient {
-    Builder::new().build_with_connector_fn(move |settings, _| {
-        let mut builder = Connector::builder().proxy_config(proxy.clone());
-        builder.set_connector_settings(settings.cloned());
-        builder.tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build()
-    })
+    Builder::new().build_with_connector_fn(move |settings, _| connector(proxy.clone(), settings.cloned()))
+}
+
+/// A connector that sends everything through this proxy.
+pub(super) fn connector(proxy: ProxyConfig, settings: Option<HttpConnectorSettings>) -> Connector {
+    let mut builder = Connector::builder().proxy_config(proxy);
+    builder.set_connector_settings(settings);
+    builder.tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build()
 }
 
 /// Clients or connectors: one without a proxy, and one for each proxy.
@@ -58,7 +61,7 @@ impl HttpClient for Routes<SharedHttpClient> {
 impl HttpConnector for Routes<SharedHttpConnector> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let proxy = request.uri().parse().ok().and_then(|url| self.proxies.of(&url));
-        let through = self.through.iter().find(|(known, _)| Some(known) == proxy);
+        let through = self.through.iter().find(|(known, _)| proxy.is_some_and(|proxy| known.url() == proxy.url()));
         through.map_or(&self.direct, |(_, connector)| connector).call(request)
     }
 }

@@ -11,3 +11,4 @@ pub mod rate_limit;
 pub mod registry;
 pub mod sdk;
 mod service_linked;
+mod token_files;

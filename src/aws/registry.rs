@@ -1,6 +1,7 @@
 //! The registry of accounts: the operator's own, and one for each `AwsAccount`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use aws_config::SdkConfig;
@@ -23,6 +24,8 @@ pub struct Accounts {
     cluster: ClusterName,
     own: Arc<Account>,
     named: RwLock<BTreeMap<String, Entry>>,
+    /// True if the API server refuses to list them.
+    refused: AtomicBool,
 }
 
 /// What the gates of all accounts have in common.
@@ -101,7 +104,7 @@ impl Accounts {
             let gates = gates.clone();
             move |identity: &CallerIdentity| gates.gate(identity.account.as_str(), rates)
         }));
-        Self { config, gates, cluster, own, named: RwLock::default() }
+        Self { config, gates, cluster, own, named: RwLock::default(), refused: AtomicBool::new(false) }
     }
 
     /// The account of the operator's own credentials.
@@ -162,6 +165,16 @@ impl Accounts {
             None => Some(self.own.clone()),
             Some(name) => self.found(name).map(|named| named.account.clone()),
         }
+    }
+
+    /// Sets whether the API server refuses to list `AwsAccount`s.
+    pub fn set_refused(&self, refused: bool) {
+        self.refused.store(refused, Ordering::Relaxed);
+    }
+
+    /// True if the API server refuses to list `AwsAccount`s: a missing one may exist.
+    pub fn are_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// The names of all `AwsAccount`s.

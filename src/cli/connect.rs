@@ -11,13 +11,14 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-use super::run::{cluster, deletion_policy, rate};
+use super::cluster::{ClusterArgs, KubeSystem};
+use super::run::{deletion_policy, rate};
 use crate::api::policy::DeletionPolicy;
 use crate::aws::rate_limit::Rates;
 use crate::aws::registry::{Accounts, GateConfig};
 use crate::aws::sdk;
 use crate::kubernetes::client;
-use crate::model::names::{AccountId, ClusterName, IamPath};
+use crate::model::names::{AccountId, IamPath};
 use crate::model::proxies::ProxyError;
 use crate::model::settings::Settings;
 use crate::model::stored::AccountObject;
@@ -75,7 +76,8 @@ impl KubeArgs {
             None => config.cluster_url.to_string(),
         };
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config).context("cannot create a Kubernetes client; check the kubeconfig")?;
+        let client =
+            client::client(config, false).context("cannot create a Kubernetes client; check the kubeconfig")?;
         Ok(Kube { client, url, namespace })
     }
 }
@@ -85,15 +87,8 @@ impl KubeArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Operator settings (use the values of the running operator)")]
 pub(super) struct OperatorArgs {
-    /// Name of the cluster in ownership tags; default: the UID of the kube-system namespace.
-    #[arg(long, env = "ALEP_CLUSTER_NAME", value_name = "NAME")]
-    pub(super) cluster_name: Option<ClusterName>,
-    /// UID of the kube-system namespace; needed if the cluster is not reachable.
-    #[arg(long, env = "ALEP_CLUSTER_UID", value_name = "UID")]
-    cluster_uid: Option<String>,
-    /// UID of the kube-system namespace of a cluster that this one was restored from; repeatable.
-    #[arg(long, env = "ALEP_PREVIOUS_CLUSTER_UID", value_name = "UID", value_delimiter = ',')]
-    previous_cluster_uid: Vec<String>,
+    #[command(flatten)]
+    pub(super) cluster: ClusterArgs,
     /// AWS account that the credentials must belong to.
     #[arg(long, env = "ALEP_ACCOUNT_ID", value_name = "ID")]
     account_id: Option<AccountId>,
@@ -125,25 +120,10 @@ pub(super) struct OperatorArgs {
 }
 
 impl OperatorArgs {
-    /// Returns the state before anything is loaded from the cluster. `uid` is the UID of the cluster, if it could be read.
-    pub(super) async fn state(&self, uid: Option<String>) -> anyhow::Result<State> {
-        let uid = match (uid, &self.cluster_uid) {
-            (Some(found), Some(given)) if found != *given => {
-                return Err(anyhow!(
-                    "--cluster-uid={given} is not the UID of this cluster ({found}): remove the flag, or choose another --context"
-                ));
-            }
-            (Some(uid), _) => uid,
-            (None, Some(uid)) => uid.clone(),
-            (None, None) => {
-                return Err(anyhow!(
-                    "ownership in AWS depends on the UID of the cluster: give --cluster-name and --cluster-uid \
-                     (kubectl get namespace kube-system -o jsonpath={{.metadata.uid}})"
-                ));
-            }
-        };
+    /// Returns the state before anything is loaded from the cluster.
+    pub(super) async fn state(&self, kube_system: &KubeSystem) -> anyhow::Result<State> {
         let settings = Settings {
-            cluster: cluster(self.cluster_name.as_ref(), uid, &self.previous_cluster_uid)?,
+            cluster: self.cluster.identify(kube_system)?,
             iam_path: self.iam_path.clone(),
             default_deletion_policy: self.default_deletion_policy,
             allow_full_access: self.allow_full_access,
@@ -157,7 +137,14 @@ impl OperatorArgs {
         let gates = GateConfig::new(rates, Arc::new(|_| false), Metrics::new());
         let accounts =
             Accounts::new(sdk::config().await?, self.account_id.clone(), settings.cluster.name.clone(), gates);
-        Ok(State { settings, accounts, namespaces: Namespaces::default(), index: Index::default(), notes: Vec::new() })
+        let notes = match kube_system {
+            KubeSystem::Forbidden(why) if self.cluster.cluster_uid.is_none() => vec![format!(
+                "{why}; {}; if the operator can read it, give its UID with --cluster-uid",
+                self.cluster.stands_for_uid()
+            )],
+            _ => Vec::new(),
+        };
+        Ok(State { settings, accounts, namespaces: Namespaces::default(), index: Index::default(), notes })
     }
 }
 
@@ -195,7 +182,10 @@ impl State {
                     self.accounts.upsert(account.name(), account.spec.as_ref().map(|spec| &**spec));
                 }
             }
-            Err(error) => self.may_not(error, "AwsAccounts", "results for objects with an accountRef may be wrong")?,
+            Err(error) => {
+                self.may_not(error, "AwsAccounts", "results for objects with an accountRef may be wrong")?;
+                self.accounts.set_refused(true);
+            }
         }
         match namespaces {
             Ok(namespaces) => {
@@ -259,11 +249,16 @@ where
 }
 
 /// Reads the UID of the namespace `kube-system`.
-pub(super) async fn cluster_uid(kube: &Kube) -> anyhow::Result<String> {
+pub(super) async fn kube_system(kube: &anyhow::Result<Kube>) -> KubeSystem {
+    let kube = match kube {
+        Ok(kube) => kube,
+        Err(error) => return KubeSystem::Unreachable(format!("{error:#}")),
+    };
     let namespaces: Api<Namespace> = Api::all(kube.client.clone());
     match namespaces.get("kube-system").await {
-        Ok(namespace) => Ok(namespace.uid().unwrap_or_default()),
-        Err(error) => Err(unreachable(kube, &error)),
+        Ok(namespace) => KubeSystem::Uid(namespace.uid().unwrap_or_default()),
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => KubeSystem::Forbidden(status.message),
+        Err(error) => KubeSystem::Unreachable(unreachable(kube, &error).to_string()),
     }
 }
 

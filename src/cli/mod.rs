@@ -5,6 +5,7 @@
 #![allow(clippy::doc_markdown)]
 
 mod age;
+mod cluster;
 mod completion;
 mod connect;
 mod crd;

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::cluster::{ClusterArgs, KubeSystem};
 use super::otlp;
 use crate::api::account::DriftScan;
 use crate::api::policy::DeletionPolicy;
@@ -21,22 +22,25 @@ use crate::aws::sdk;
 use crate::kubernetes::Kubernetes;
 use crate::kubernetes::client::ApiServer;
 use crate::kubernetes::lease::{Election, Fence, LeaseConfig};
-use crate::model::names::{AccountId, ClusterName, IamPath};
-use crate::model::settings::{Cluster, Settings};
+use crate::kubernetes::revisions::Revisions;
+use crate::model::names::{AccountId, IamPath};
+use crate::model::settings::Settings;
 use crate::operator::admission::Namespaces;
+use crate::operator::backoff::backoff;
 use crate::operator::context::Context;
 use crate::operator::controller;
 use crate::operator::index::Index;
 use crate::operator::modes::Modes;
 use crate::operator::reconcile_state::ReconcileStates;
-use crate::telemetry::http::{self, Health};
+use crate::telemetry::http::{self, CheckHandle, Health};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{self, LogFormat, panics};
 
 /// Without a heartbeat for this long, the process counts as stuck.
 const LIVE_LIMIT: Duration = Duration::from_secs(30);
-/// Pause between attempts to reach the API server at startup.
-const START_PAUSE: Duration = Duration::from_secs(2);
+/// Pauses between attempts to reach the API server at startup.
+const FIRST_START_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_START_PAUSE: Duration = Duration::from_secs(30);
 /// Time to publish pending events at shutdown.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 
@@ -51,13 +55,8 @@ const LAST_EVENTS: Duration = Duration::from_secs(2);
                         Example:\n  aurora-log-export-operator run --cluster-name=prod --leader-elect=false"
 )]
 pub struct RunArgs {
-    /// Name of this cluster in ownership tags, [A-Za-z0-9._-]{1,63}; default: the UID of the kube-system namespace.
-    #[arg(long, env = "ALEP_CLUSTER_NAME", value_name = "NAME")]
-    cluster_name: Option<ClusterName>,
-
-    /// UID of the kube-system namespace of a cluster that this one was restored from; repeatable.
-    #[arg(long, env = "ALEP_PREVIOUS_CLUSTER_UID", value_name = "UID", value_delimiter = ',')]
-    previous_cluster_uid: Vec<String>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 
     /// AWS account that the operator's credentials must belong to; otherwise nothing is written.
     #[arg(long, env = "ALEP_ACCOUNT_ID", value_name = "ID")]
@@ -220,7 +219,6 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let metrics = Metrics::new();
     let health = Health::new(LIVE_LIMIT);
     let listener = http::listen(args.http_addr)
-        .await
         .with_context(|| format!("cannot listen on --http-addr={}; choose a free address", args.http_addr))?;
     tracing::info!(address = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
     let server = tokio::spawn(http::serve(listener, metrics.clone(), health.clone(), until(stopped.clone())));
@@ -242,7 +240,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 async fn operate(
     args: RunArgs,
-    started: Instant,
+    mut started: Instant,
     metrics: Metrics,
     health: Health,
     stopped: watch::Receiver<bool>,
@@ -254,51 +252,67 @@ async fn operate(
     let namespace = args.pod_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
     let instance = args.pod_name.clone().unwrap_or_else(|| format!("{FIELD_MANAGER}-{}", std::process::id()));
 
-    let (election, fence, leadership) = if args.leader_elect {
+    let (election, fence, leadership, mut restored) = if args.leader_elect {
         // A client of its own, because the pool of the shared one may hold dead connections.
         let client = cluster.client()?;
         let (election, leadership) = Election::start(client, LeaseConfig::new(&namespace, &instance));
-        let fence = election.fence();
-        (Some(election), fence, leadership)
+        let (fence, restored) = (election.fence(), election.restored());
+        (Some(election), fence, leadership, restored)
     } else {
         let (_, leadership) = watch::channel(true);
-        (None, Fence::always(), leadership)
+        let (revisions, restored) = Revisions::new();
+        tokio::spawn(revisions.poll(client.clone(), args.watch_namespace.first().cloned()));
+        (None, Fence::always(), leadership, restored)
     };
     let kubernetes = Kubernetes::new(client, fence.clone(), metrics.clone(), instance);
     // The AWS configuration is loaded while the API server answers.
-    let (uid, config) = tokio::join!(cluster_uid(&kubernetes, stopped.clone()), sdk::config());
-    let Some(uid) = uid else { return Ok(()) };
+    let answers = async { tokio::join!(kube_system(&kubernetes, &api_server), sdk::config()) };
+    let (kube_system, config) = tokio::select! {
+        answers = answers => answers,
+        () = until(stopped.clone()) => return Ok(()),
+    };
     let config = config?;
     api_server.ok();
 
-    let settings = settings(&args, uid)?;
+    let settings = settings(&args, &kube_system)?;
+    if let KubeSystem::Forbidden(why) = &kube_system {
+        tracing::warn!("{why}; {}", args.cluster.stands_for_uid());
+    }
     let rates = Rates { reads_per_second: args.iam_reads_per_second, writes_per_second: args.iam_writes_per_second };
     let gates = GateConfig::new(rates, Arc::new(move |timeout| fence.may_write(timeout)), metrics.clone());
-    let accounts = Accounts::new(config, args.account_id.clone(), settings.cluster.name.clone(), gates);
-    let context = Arc::new(Context {
-        settings,
-        accounts,
-        namespaces: Namespaces::default(),
-        kubernetes,
-        index: Index::default(),
-        states: ReconcileStates::default(),
-        metrics: metrics.clone(),
-        drift_scan: args.drift_scan,
-        watched: args.watch_namespace.clone(),
-        modes: Modes::default(),
-        started,
-    });
-    count_resources(&metrics, &context);
     metrics.leader(*leadership.borrow());
-    tokio::spawn(report_leadership(metrics, leadership.clone()));
+    tokio::spawn(report_leadership(metrics.clone(), leadership.clone()));
     tracing::info!(
-        cluster = %context.settings.cluster.name,
-        iam_path = %context.settings.iam_path,
+        cluster = %settings.cluster.name,
+        iam_path = %settings.iam_path,
         leader_election = args.leader_elect,
         "operator started"
     );
-    let kubernetes = context.kubernetes.clone();
-    controller::run(context, usize::from(args.concurrency), leadership, until(stopped)).await;
+    // Once, and again with nothing in memory each time etcd was restored: what is known may never have happened.
+    while !*stopped.borrow() {
+        let (config, cluster, gates) = (config.clone(), settings.cluster.name.clone(), gates.clone());
+        let context = Arc::new(Context {
+            settings: settings.clone(),
+            accounts: Accounts::new(config, args.account_id.clone(), cluster, gates),
+            namespaces: Namespaces::default(),
+            kubernetes: kubernetes.clone(),
+            index: Index::default(),
+            states: ReconcileStates::default(),
+            metrics: metrics.clone(),
+            drift_scan: args.drift_scan,
+            watched: args.watch_namespace.clone(),
+            modes: Modes::default(),
+            started: std::mem::replace(&mut started, Instant::now()),
+        });
+        count_resources(&metrics, &context);
+        let end = async {
+            tokio::select! {
+                () = until(stopped.clone()) => {}
+                Ok(()) = restored.changed() => {}
+            }
+        };
+        controller::run(context, usize::from(args.concurrency), leadership.clone(), end).await;
+    }
     // Before the last events, so that the next leader does not wait for them.
     if let Some(election) = election {
         election.release().await;
@@ -309,39 +323,31 @@ async fn operate(
     Ok(())
 }
 
-/// Reads the UID of the cluster, and retries until the API server answers; `None` if the operator stops first.
-async fn cluster_uid(kubernetes: &Kubernetes, stopped: watch::Receiver<bool>) -> Option<String> {
-    let ask = async {
-        loop {
-            match kubernetes.cluster_uid().await {
-                Ok(uid) => return uid,
-                Err(error) => tracing::warn!(%error, "cannot read the UID of the kube-system namespace; retrying"),
+/// Reads the UID of the cluster, and retries until the API server answers.
+async fn kube_system(kubernetes: &Kubernetes, health: &CheckHandle) -> KubeSystem {
+    let mut failures = 0;
+    loop {
+        match kubernetes.cluster_uid().await {
+            Ok(uid) => return KubeSystem::Uid(uid),
+            Err(error) if error.is_forbidden() || error.is_not_found() => {
+                return KubeSystem::Forbidden(error.to_string());
             }
-            tokio::time::sleep(START_PAUSE).await;
+            Err(error) => {
+                tracing::warn!(%error, "cannot read the UID of the kube-system namespace; retrying");
+                health.failing(error.to_string());
+                failures += 1;
+            }
         }
-    };
-    tokio::select! {
-        uid = ask => Some(uid),
-        () = until(stopped) => None,
+        tokio::time::sleep(backoff(failures, FIRST_START_PAUSE, LONGEST_START_PAUSE)).await;
     }
 }
 
-/// The cluster as ownership tags name it. Without a name, its UID is the name.
-pub(super) fn cluster(name: Option<&ClusterName>, uid: String, previous_uids: &[String]) -> anyhow::Result<Cluster> {
-    let name = match name {
-        Some(name) => name.clone(),
-        None => ClusterName::parse(uid.clone())
-            .context("the UID of the kube-system namespace is not a valid cluster name: set --cluster-name")?,
-    };
-    Ok(Cluster { name, uid, previous_uids: previous_uids.to_vec() })
-}
-
-fn settings(args: &RunArgs, uid: String) -> anyhow::Result<Settings> {
+fn settings(args: &RunArgs, kube_system: &KubeSystem) -> anyhow::Result<Settings> {
     if args.iam_path.is_reserved_for_aws() {
         bail!("--iam-path={} is reserved for AWS; choose another path", args.iam_path);
     }
     Ok(Settings {
-        cluster: cluster(args.cluster_name.as_ref(), uid, &args.previous_cluster_uid)?,
+        cluster: args.cluster.identify(kube_system)?,
         iam_path: args.iam_path.clone(),
         default_deletion_policy: args.default_deletion_policy,
         allow_full_access: args.allow_full_access,

@@ -2,17 +2,20 @@
 
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use hyper::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tower::Service;
 use tower::layer::layer_fn;
 
+use super::kubeconfig::{self, Loaded};
+use super::token_file::TokenFile;
 use crate::model::proxies::{Proxies, Proxy, ProxyError};
 
 /// The longest pause that is respected; API priority and fairness never asks for more.
@@ -33,11 +36,15 @@ pub async fn config(file: Option<&Path>, context: Option<&str>) -> anyhow::Resul
     // Before kube, whose errors name no variable.
     let proxies = Proxies::from_env()?;
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    let kubeconfig = file.map_or_else(Kubeconfig::read, Kubeconfig::read_from);
-    let own_proxy = kubeconfig.as_ref().ok().and_then(|kubeconfig| proxy_url(kubeconfig, context)).map(str::to_owned);
-    let mut config = match (file, context) {
-        (None, None) => kube::Config::infer().await?,
-        _ => kube::Config::from_custom_kubeconfig(kubeconfig?, &options).await?,
+    let mut own_proxy = None;
+    let mut config = match chosen(kubeconfig::load(file)?, file.is_some() || context.is_some()) {
+        Ok(Loaded { files, kubeconfig }) => {
+            own_proxy = proxy_url(&kubeconfig, context).map(str::to_owned);
+            let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+            config.map_err(|error| anyhow!("{files}: {error}"))?
+        }
+        // As with client-go: a kubeconfig with an error is an error, and none is not.
+        Err(why) => kube::Config::incluster().map_err(|error| anyhow!("{why}, and this is not a Pod: {error}"))?,
     };
     let proxy = match own_proxy {
         Some(url) => Some(Proxy::parse("proxy-url in the kubeconfig", &url)?),
@@ -45,6 +52,34 @@ pub async fn config(file: Option<&Path>, context: Option<&str>) -> anyhow::Resul
     };
     config.proxy_url = proxy.as_ref().map(|proxy| proxy.url().clone());
     Ok((config, proxy))
+}
+
+/// The kubeconfig, if it is there and names a context; else the reason why the Pod's service account is used.
+fn chosen(loaded: Result<Loaded, String>, required: bool) -> Result<Loaded, String> {
+    match loaded {
+        Ok(loaded) if !required && loaded.kubeconfig.current_context.is_none() => {
+            Err(format!("{}: current-context is not set; set it, or choose one with --context", loaded.files))
+        }
+        loaded => loaded,
+    }
+}
+
+/// A client with a connection pool of its own. `waits`: a response that says when to try again is delayed until then.
+///
+/// # Errors
+/// If certificates, keys, tokens or names in the configuration are not valid.
+pub fn client(mut config: kube::Config, waits: bool) -> anyhow::Result<kube::Client> {
+    let token = config.auth_info.token_file.take().map(|file| TokenFile::open(file.into())).transpose()?.map(Arc::new);
+    let plugin =
+        config.auth_info.exec.as_ref().and_then(|exec| Some((exec.command.clone()?, exec.install_hint.clone())));
+    let builder = ClientBuilder::try_from(config).map_err(|error| match plugin {
+        // kube's message does not name it.
+        Some((command, hint)) => anyhow!("{error} (credential plugin {command}) {}", hint.unwrap_or_default()),
+        None => anyhow!(error),
+    });
+    let builder = builder.context("the Kubernetes client cannot be created from its configuration")?;
+    let builder = builder.with_layer(&layer_fn(|inner| WithToken { inner, token: token.clone() }));
+    Ok(if waits { builder.with_layer(&layer_fn(|inner| RetryAfter { inner })).build() } else { builder.build() })
 }
 
 /// `proxy-url` of the cluster that a context names.
@@ -88,11 +123,32 @@ impl ApiServer {
     /// A client with a connection pool of its own.
     ///
     /// # Errors
-    /// If certificates, keys or names in the configuration are not valid.
+    /// Those of [`client`].
     pub fn client(&self) -> anyhow::Result<kube::Client> {
-        let builder = ClientBuilder::try_from(self.0.clone());
-        let builder = builder.context("the Kubernetes client cannot be created from its configuration")?;
-        Ok(builder.with_layer(&layer_fn(|inner| RetryAfter { inner })).build())
+        client(self.0.clone(), true)
+    }
+}
+
+/// Adds the token of `tokenFile` to each request.
+struct WithToken<S> {
+    inner: S,
+    token: Option<Arc<TokenFile>>,
+}
+
+impl<S: Service<Request<B>>, B> Service<Request<B>> for WithToken<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(token) = &self.token {
+            request.headers_mut().insert(AUTHORIZATION, token.header());
+        }
+        self.inner.call(request)
     }
 }
 

@@ -4,8 +4,11 @@
 pub mod call;
 pub mod client;
 mod events;
+mod kubeconfig;
 pub mod lease;
 pub mod managed;
+pub mod revisions;
+mod token_file;
 
 use std::borrow::Cow;
 use std::time::Duration;

@@ -18,13 +18,25 @@ pub enum ProxyError {
     #[error("{0} is not the URL of a proxy: write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT")]
     Url(String),
     /// A SOCKS proxy where only HTTP proxies are supported.
-    #[error("{0} is a SOCKS proxy, which is supported only for the Kubernetes API server: use an http:// proxy")]
-    Socks(Proxy),
+    #[error(
+        "{source_name}={proxy} is a SOCKS proxy, which is supported only for the Kubernetes API server, as proxy-url in the \
+         kubeconfig: use an http:// proxy for AWS and traces"
+    )]
+    Socks {
+        /// The variable that names it.
+        source_name: String,
+        /// The proxy, without its credentials.
+        proxy: String,
+    },
 }
 
 /// The URL of a proxy. It is shown without its credentials.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Proxy(Uri);
+pub struct Proxy {
+    url: Uri,
+    /// The variable or field that names it.
+    source: String,
+}
 
 impl Proxy {
     /// Parses a URL; without a scheme, `http://` is assumed. `source` names the variable or field in errors.
@@ -46,12 +58,13 @@ impl Proxy {
                 && matches!(url.path_and_query().map_or("/", PathAndQuery::as_str), "" | "/")
         };
         let url = url.parse().ok().filter(supported);
-        url.map(Self).ok_or_else(|| ProxyError::Url(source.to_owned()))
+        let url = url.ok_or_else(|| ProxyError::Url(source.to_owned()))?;
+        Ok(Self { url, source: source.to_owned() })
     }
 
     /// The whole URL, with credentials: for clients, not for messages.
     pub fn url(&self) -> &Uri {
-        &self.0
+        &self.url
     }
 
     /// The whole URL for a client that supports HTTP proxies only.
@@ -59,7 +72,10 @@ impl Proxy {
     /// # Errors
     /// If it is a SOCKS proxy.
     pub fn http_url(&self) -> Result<&Uri, ProxyError> {
-        if self.0.scheme_str() == Some("socks5") { Err(ProxyError::Socks(self.clone())) } else { Ok(&self.0) }
+        if self.url.scheme_str() == Some("socks5") {
+            return Err(ProxyError::Socks { source_name: self.source.clone(), proxy: self.to_string() });
+        }
+        Ok(&self.url)
     }
 }
 
@@ -71,8 +87,8 @@ fn has_host_and_valid_port(authority: &Authority) -> bool {
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.0.scheme_str().unwrap_or_default(), self.0.host().unwrap_or_default())?;
-        self.0.port_u16().map_or(Ok(()), |port| write!(f, ":{port}"))
+        write!(f, "{}://{}", self.url.scheme_str().unwrap_or_default(), self.url.host().unwrap_or_default())?;
+        self.url.port_u16().map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 
@@ -129,7 +145,7 @@ impl Proxies {
 
     /// The proxies, each once.
     pub fn all(&self) -> impl Iterator<Item = &Proxy> {
-        let http = self.http.iter().filter(|http| self.https.as_ref() != Some(http));
+        let http = self.http.iter().filter(|http| self.https.as_ref().is_none_or(|https| https.url != http.url));
         self.https.iter().chain(http)
     }
 }
@@ -271,9 +287,12 @@ mod tests {
 
     #[test]
     fn a_socks_proxy_is_for_kubernetes_only() {
-        let proxy = Proxy::parse("proxy-url", "socks5h://me:s3cret@proxy:1080").unwrap();
+        let proxy = Proxy::parse("HTTPS_PROXY", "socks5h://me:s3cret@proxy:1080").unwrap();
         assert_eq!(proxy.to_string(), "socks5://proxy:1080");
         let error = proxy.http_url().unwrap_err().to_string();
-        assert!(error.contains("socks5://proxy:1080") && !error.contains("s3cret"), "{error}");
+        assert!(
+            error.starts_with("HTTPS_PROXY=socks5://proxy:1080 is a SOCKS proxy") && !error.contains("s3cret"),
+            "{error}"
+        );
     }
 }

@@ -85,6 +85,12 @@ impl Namespaces {
             Lookup::Unreadable(error) => {
                 return Err(not_ready(format!("AwsAccount {name:?} cannot be read: {error}")));
             }
+            Lookup::Missing if accounts.are_refused() => {
+                return Err(not_ready(format!(
+                    "AwsAccount {name:?} cannot be read: the operator may not list AwsAccounts; grant it list, watch and \
+                     patch on awsaccounts in a ClusterRole (deploy/kustomize/base), or delete this object"
+                )));
+            }
             Lookup::Missing if deleting => {
                 return Err(not_ready(format!(
                     "AwsAccount {name:?} does not exist, so the policy and role of this object cannot be removed: create the \

@@ -130,7 +130,8 @@ impl Controller {
         match event {
             Err(error) => {
                 // A list that the API server refuses holds up only what needs it.
-                if report_failure(&error) && self.lists.is_incomplete(&source) {
+                if report_failure(&source, &error, self.lists.is_refused(&source)) && self.lists.is_incomplete(&source)
+                {
                     self.progressed(source, Progress::Refused);
                 }
             }
@@ -188,6 +189,7 @@ impl Controller {
     fn progressed(&mut self, source: Source, progress: Progress) {
         let before = self.lists.are_incomplete();
         self.lists.set(source, progress);
+        self.context.accounts.set_refused(self.lists.is_refused(&Source::Accounts));
         self.activate_accounts();
         if before && !self.lists.are_incomplete() {
             self.start_or_stop();

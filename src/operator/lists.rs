@@ -47,6 +47,11 @@ impl Lists {
         self.progress.get(source) == Some(&Progress::Listing)
     }
 
+    /// True if the API server rejected the first list of this watch.
+    pub(super) fn is_refused(&self, source: &Source) -> bool {
+        self.progress.get(source) == Some(&Progress::Refused)
+    }
+
     /// Sets how far a watch has come.
     pub(super) fn set(&mut self, source: Source, progress: Progress) {
         self.progress.insert(source, progress);

@@ -110,8 +110,10 @@ fn is_expired(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if status.code == 410)
 }
 
-/// Logs why a watch failed. Returns true if the API server rejects it, so that waiting does not help.
-pub fn report_failure(error: &watcher::Error) -> bool {
+/// Logs why a watch failed. Returns true if the API server rejects it, so that waiting does not help. `again`: the first list
+/// was rejected before. An operator with permissions in some namespaces only works without the cluster-wide lists, so their
+/// rejection is a warning once.
+pub fn report_failure(source: &Source, error: &watcher::Error, again: bool) -> bool {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => Some(status),
@@ -122,8 +124,16 @@ pub fn report_failure(error: &watcher::Error) -> bool {
         Some((404, _)) => tracing::warn!(
             "the API server does not know auroralogexport.dev/v1alpha1: install the CRDs (kubectl apply -f crds/); retrying"
         ),
+        Some((403, message)) if again && !matches!(source, Source::Policies(_)) => {
+            tracing::debug!("{message}; retrying");
+        }
         Some((403, message)) => {
-            tracing::warn!("{message}; grant it in the operator's ClusterRole (deploy/kustomize/base); retrying");
+            let so = match source {
+                Source::Policies(_) => "no object is reconciled",
+                Source::Accounts => "objects with an accountRef are not reconciled",
+                Source::Namespaces => "the namespace selectors of AwsAccounts select nothing",
+            };
+            tracing::warn!("{message}; {so}; grant it in the operator's ClusterRole (deploy/kustomize/base); retrying");
         }
         Some((410, _)) => tracing::debug!("watch expired; listing again"),
         _ => tracing::warn!(%error, "watch failed; retrying"),

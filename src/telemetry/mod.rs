@@ -123,15 +123,19 @@ where
     Ok(tracing_subscriber::registry().with(layers))
 }
 
-/// kube logs every failed request as an error, and the caller reports it as well. Its own line appears only if the filter
-/// names kube's client.
+/// kube logs every failed request and every watch that is refused, and the caller reports them as well. Its own lines appear
+/// only if the filter names kube's crates.
 fn with_defaults(filter: &str) -> String {
-    match filter.trim() {
-        filter if filter.contains("kube_client") => filter.to_owned(),
-        // What an empty filter means to the parser.
-        "" => with_defaults("error"),
-        filter => format!("{filter},kube_client::client::builder=off"),
+    // "error" is what an empty filter means to the parser.
+    let mut filter = if filter.trim().is_empty() { "error" } else { filter.trim() }.to_owned();
+    for (named, off) in
+        [("kube_client", "kube_client::client::builder=off"), ("kube_runtime", "kube_runtime::watcher=error")]
+    {
+        if !filter.contains(named) {
+            filter = format!("{filter},{off}");
+        }
     }
+    filter
 }
 
 #[cfg(test)]

@@ -142,6 +142,16 @@ fn an_exporter_has_its_own_filter() {
 }
 
 #[test]
+fn a_refused_watch_is_not_logged_by_kube_as_well() {
+    for (filter, shown) in [("info", false), ("", false), ("info,kube_runtime=warn", true)] {
+        let lines = logged(LogFormat::Text, filter, || {
+            tracing::warn!(target: "kube_runtime::watcher", "watch list error with 403");
+        });
+        assert_eq!(lines.contains("403"), shown, "{filter}: {lines}");
+    }
+}
+
+#[test]
 fn a_failed_request_is_not_logged_by_kube_as_well() {
     let kube = "kube_client::client::builder";
     let lines = |filter: &str| {

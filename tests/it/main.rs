@@ -16,6 +16,7 @@
 )]
 
 mod accounts;
+mod addresses;
 mod admission;
 mod architecture;
 mod cli;

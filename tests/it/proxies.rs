@@ -9,6 +9,7 @@ use aurora_test_support::calls;
 use aurora_test_support::connect_proxy::ConnectProxy;
 use aurora_test_support::kubeconfig;
 use aurora_test_support::ports::free_port;
+use aurora_test_support::tls::{Certificate, TlsFront};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -24,7 +25,8 @@ const CREDENTIALS: &str = "me:s3cr%40t";
 const AUTHORIZATION: &str = "Basic bWU6czNjckB0";
 
 async fn prepare() -> Result<Fixture<'static>> {
-    Fixture::with(&["--log-filter=debug"]).prepare().await
+    // Everything that any library says, which must not be a password.
+    Fixture::with(&["--log-filter=trace,kube_client=trace"]).prepare().await
 }
 
 impl Fixture<'_> {
@@ -261,5 +263,78 @@ async fn the_endpoints_of_aws_and_its_web_identity_are_reached_through_the_proxy
     let calls = fixture.aws.gate().calls_since(0);
     ensure!(calls.iter().any(|call| call.action == "AssumeRoleWithWebIdentity"), "{calls:?}");
     assert_eq!(proxy.forwarded(), [BOTH[1]]);
+    Ok(())
+}
+
+/// A name in the certificate that both the API server and the tests' other TLS servers have.
+const NAME: &str = "kubernetes.default.svc";
+
+#[tokio::test]
+async fn aws_is_reached_by_tls_through_the_tunnel_of_a_proxy() -> Result<()> {
+    let mut fixture = prepare().await?;
+    let certificate = Certificate::of(fixture.env.control_plane()?);
+    let aws = TlsFront::before(fixture.aws.addr(), &certificate).await?;
+    let proxy = ConnectProxy::start(&[(NAME, aws.addr())], Some(AUTHORIZATION)).await?;
+    let tls_proxy = TlsFront::before(proxy.addr(), &certificate).await?;
+    let (url, authorities) = (format!("https://{NAME}"), certificate.certificate.display().to_string());
+    // The proxy itself by TCP, and by TLS.
+    for proxy_url in [
+        format!("http://{CREDENTIALS}@{}", proxy.addr()),
+        format!("https://{CREDENTIALS}@localhost:{}", tls_proxy.addr().port()),
+    ] {
+        let variables = [
+            ("HTTPS_PROXY", proxy_url.as_str()),
+            ("NO_PROXY", "127.0.0.1"),
+            ("SSL_CERT_FILE", authorities.as_str()),
+            ("SSL_CERT_DIR", ""),
+        ];
+        let scheme = proxy_url.split(':').next().unwrap_or_default();
+        fixture.start_with(None, &url, &variables).await?;
+        fixture.applied(scheme, json!({})).await?;
+        let log = fixture.operator()?.log_text()?;
+        fixture.stop_operator().await?;
+        no_secret(&log)?;
+        let plan = fixture.command(&["plan", "--all"], fixture.env.kubeconfig(), Some(&url), &variables).await?;
+        let text = text(&plan);
+        ensure!(plan.status.success(), "{scheme}: {text}");
+        no_secret(&text)?;
+    }
+    assert_eq!(proxy.forwarded(), [format!("CONNECT {NAME}:443")]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_api_server_is_reached_through_a_proxy_that_speaks_tls() -> Result<()> {
+    let mut fixture = prepare().await?;
+    let access = fixture.env.install_rbac().await?;
+    let proxy = fixture.proxy(Some(AUTHORIZATION)).await?;
+    let front = TlsFront::before(proxy.addr(), &Certificate::of(fixture.env.control_plane()?)).await?;
+    let url = format!("https://{CREDENTIALS}@127.0.0.1:{}", front.addr().port());
+    let kubeconfig = fixture.kubeconfig_by_name(&access.kubeconfig, Some(&url))?;
+    fixture.start_with(Some(kubeconfig), &fixture.aws.url(), &[]).await?;
+    fixture.applied("orders", json!({})).await?;
+    no_secret(&fixture.operator()?.log_text()?)?;
+    fixture.stop_operator().await?;
+    assert_eq!(proxy.forwarded(), [BOTH[0]]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_socks_proxy_for_aws_is_an_error_that_names_the_variable() -> Result<()> {
+    let fixture = prepare().await?;
+    for (name, url) in
+        [("HTTPS_PROXY", "socks5://me:s3cr@127.0.0.1:1"), ("http_proxy", "socks5h://me:s3cr@127.0.0.1:1")]
+    {
+        let variables = [(name, url), ("NO_PROXY", "127.0.0.1")];
+        for arguments in
+            [&["plan", "--all"][..], &["import"], &["run", "--http-addr=127.0.0.1:0", "--leader-elect=false"]]
+        {
+            let output = fixture.command(arguments, fixture.env.kubeconfig(), Some(AWS_URL), &variables).await?;
+            let text = text(&output);
+            let expected = format!("{name}=socks5://127.0.0.1:1 is a SOCKS proxy");
+            ensure!(!output.status.success() && text.contains(&expected), "{arguments:?}: {text}");
+            no_secret(&text)?;
+        }
+    }
     Ok(())
 }

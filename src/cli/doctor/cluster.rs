@@ -211,6 +211,13 @@ pub(super) async fn rights(kube: &Kube, scope: &Scope<'_>, report: &mut Report) 
         let what = describe(question);
         match answer {
             Ok(true) => allowed += 1,
+            // An operator for some namespaces works without the cluster-wide permissions.
+            Ok(false) if scope.namespace.is_some() && question.namespace.is_none() => report.warn(
+                Check::Rbac,
+                format!("{who} cannot {what}"),
+                "grant it in a ClusterRole if objects use accountRef; without get on namespaces, the operator needs \
+                 --cluster-uid or --cluster-name",
+            ),
             Ok(false) => report.find(
                 Check::Rbac,
                 format!("{who} cannot {what}"),

@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::api::Api;
 
-use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, cluster_uid, list};
+use super::cluster::KubeSystem;
+use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, kube_system, list};
 use super::output;
 use super::paint::Paint;
 use super::progress::Progress;
@@ -89,24 +90,21 @@ async fn examine(args: &DoctorArgs, progress: &Progress) -> anyhow::Result<(Repo
     progress.stage("checking the cluster", None);
     let mut report = Report::default();
     let mut about = About::default();
-    let kube = match args.kube.connect().await {
+    let connected = args.kube.connect().await;
+    let mut kube_system = kube_system(&connected).await;
+    let kube = match connected {
         Ok(kube) => cluster::api_server(&kube, &mut report).await.then_some(kube),
         Err(error) => {
             report.find(Check::ApiServer, format!("{error:#}"), "set KUBECONFIG, or use --kubeconfig and --context");
             None
         }
     };
-    let uid = match &kube {
-        Some(kube) => cluster_uid(kube).await.ok(),
-        None => None,
-    };
     // AWS is checked even without the cluster. Only the owners of resources are unknown then.
-    let known = uid.is_some();
-    let mut state = match args.operator.state(uid).await {
-        Ok(state) => state,
-        Err(_) if !known => args.operator.state(Some("unknown".into())).await?,
-        Err(error) => return Err(error),
-    };
+    let known = matches!(kube_system, KubeSystem::Uid(_)) || args.operator.cluster.identify(&kube_system).is_ok();
+    if !known {
+        kube_system = KubeSystem::Uid("unknown".to_owned());
+    }
+    let mut state = args.operator.state(&kube_system).await?;
     let mut all_listed = false;
     if let Some(kube) = &kube {
         all_listed = check_cluster(args, kube, &mut state, &mut report).await;

@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 
-use super::connect::{KubeArgs, OperatorArgs, block_on, cluster_uid};
+use super::cluster::KubeSystem;
+use super::connect::{KubeArgs, OperatorArgs, block_on, kube_system};
 use super::output;
 use super::progress::Progress;
 use crate::aws::account::Account;
@@ -74,24 +75,18 @@ pub(super) fn main(args: &ImportArgs) -> anyhow::Result<ExitCode> {
 async fn run(args: &ImportArgs, progress: &Progress) -> anyhow::Result<(Import, String)> {
     progress.stage("reading the cluster and the account", None);
     let kube = args.kube.connect().await;
-    let uid = match &kube {
-        Ok(kube) => cluster_uid(kube).await,
-        Err(error) => Err(anyhow!("{error:#}")),
+    let kube_system = match kube_system(&kube).await {
+        // The consent tags need only the name of the cluster.
+        KubeSystem::Unreachable(why) => KubeSystem::Forbidden(why),
+        known => known,
     };
     let namespace = match (&args.kube.namespace, &kube) {
         (Some(namespace), _) => namespace.clone(),
         (None, Ok(kube)) => kube.namespace.clone(),
         (None, Err(_)) => "default".to_owned(),
     };
-    let uid = match uid {
-        Ok(uid) => Some(uid),
-        // The consent tags need only the name of the cluster.
-        Err(_) if args.operator.cluster_name.is_some() => Some("unknown".to_owned()),
-        Err(error) => {
-            return Err(error.context("the consent tags need the name of the cluster; set --cluster-name"));
-        }
-    };
-    let mut state = args.operator.state(uid).await?;
+    let state = args.operator.state(&kube_system).await;
+    let mut state = state.context("the consent tags need the name of the cluster; set --cluster-name")?;
     if let (Some(_), Ok(kube)) = (&args.account_ref, &kube) {
         state.load(kube).await?;
     }

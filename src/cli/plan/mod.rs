@@ -14,7 +14,8 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, cluster_uid};
+use super::cluster::KubeSystem;
+use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, kube_system};
 use super::key::key;
 use super::paint::Paint;
 use super::progress::Progress;
@@ -103,25 +104,14 @@ async fn run(args: &PlanArgs, progress: &Progress) -> anyhow::Result<Report> {
     progress.stage("reading the cluster", None);
     let mut kube = args.kube.connect().await;
     // Manifests can be planned without the cluster if the flags give its name and its UID.
-    let uid = match &kube {
-        Ok(kube) => cluster_uid(kube).await,
-        Err(error) => Err(anyhow::anyhow!("{error:#}")),
-    };
-    let alone = match &uid {
-        Ok(_) => None,
-        Err(error) if args.files.is_empty() => bail!("{error:#}"),
-        Err(error) => Some(format!("{error:#}")),
-    };
-    let mut state = match args.operator.state(uid.ok()).await {
-        Ok(state) => state,
-        Err(error) => match alone {
-            Some(why) => bail!("{why}; {error:#}"),
-            None => return Err(error),
-        },
-    };
-    if let (Some(why), Ok(_)) = (&alone, &kube) {
+    let kube_system = kube_system(&kube).await;
+    if let KubeSystem::Unreachable(why) = &kube_system {
+        if args.files.is_empty() {
+            bail!("{why}");
+        }
         kube = Err(anyhow::anyhow!("{why}"));
     }
+    let mut state = args.operator.state(&kube_system).await?;
     match &kube {
         Ok(kube) => state.load(kube).await?,
         Err(error) => state.notes.push(format!(

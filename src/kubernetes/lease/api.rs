@@ -6,10 +6,12 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
+use tokio::sync::watch;
 
 use super::config::LeaseConfig;
 use super::elector::{Answer, Claim, Observed, Request};
 use crate::api::FIELD_MANAGER;
+use crate::kubernetes::revisions::Revisions;
 
 /// Why a request failed: one sentence with the next step, equal for equal causes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,16 +52,23 @@ pub(super) struct LeaseApi {
     timeout: Duration,
     /// As last read: labels and annotations of others are written back unchanged.
     last: Option<Lease>,
+    /// One request follows the other, so that the versions in their answers must grow.
+    revisions: Revisions,
+    /// Changes each time they go back.
+    pub(super) restored: watch::Receiver<()>,
 }
 
 impl LeaseApi {
     pub(super) fn new(client: Client, config: &LeaseConfig) -> Self {
+        let (revisions, restored) = Revisions::new();
         Self {
             api: Api::namespaced(client, &config.namespace),
             name: config.name.clone(),
             namespace: config.namespace.clone(),
             timeout: config.request_timeout,
             last: None,
+            revisions,
+            restored,
         }
     }
 
@@ -88,6 +97,7 @@ impl LeaseApi {
         match result {
             Ok(lease) => {
                 let observed = observed(&lease);
+                self.revisions.seen(&observed.version);
                 self.last = Some(lease);
                 Ok(if *request == Request::Read { Answer::Found(observed) } else { Answer::Written(observed) })
             }

@@ -48,6 +48,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Election {
     fence: Fence,
+    restored: watch::Receiver<()>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
@@ -66,18 +67,24 @@ impl Election {
         let (leads, leading) = watch::channel(false);
         let (stop, stopped) = oneshot::channel();
         let api = LeaseApi::new(client, &config);
+        let restored = api.restored.clone();
         let candidate = Candidate {
             announcer: Announcer::new(api.path(), config.identity.clone(), fence.clone(), leads),
             elector: Elector::new(config.identity, timing),
             api,
         };
         let task = tokio::spawn(candidate.run(stopped));
-        (Self { fence, stop: Some(stop), task: Some(task) }, leading)
+        (Self { fence, restored, stop: Some(stop), task: Some(task) }, leading)
     }
 
     /// The fence that every write must check first.
     pub fn fence(&self) -> Fence {
         self.fence.clone()
+    }
+
+    /// Changes each time the Lease shows that etcd was restored from a backup.
+    pub fn restored(&self) -> watch::Receiver<()> {
+        self.restored.clone()
     }
 
     /// Closes the fence and releases the lease, so that a follower does not have to wait until it expires. Call this

@@ -19,7 +19,8 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::io::Errno;
-use tokio::net::{TcpListener, TcpStream};
+use rustix::net::sockopt::set_ipv6_v6only;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -38,23 +39,38 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Pause after a failed accept (for example without free file descriptors), to prevent a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// Listens on this address; on a node without IPv6, on all IPv4 addresses if it is `[::]`.
+/// Listens on this address. `[::]` means all addresses of the node, IPv6 and IPv4; on a node without IPv6, those of IPv4.
 ///
 /// # Errors
 /// If the address is in use, or does not belong to this node.
-pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    match TcpListener::bind(address).await {
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match bind(address) {
         Err(error) => match ipv4_fallback(address, &error) {
             Some(ipv4) => {
                 tracing::info!(%error, "this node has no IPv6; listening on {ipv4} instead of {address}");
-                TcpListener::bind(ipv4).await
+                bind(ipv4)
             }
             None => Err(error),
         },
         listener => listener,
     }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv6() { TcpSocket::new_v6()? } else { TcpSocket::new_v4()? };
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        // The node's default, net.ipv6.bindv6only, may exclude IPv4.
+        set_ipv6_v6only(&socket, false)?;
+    }
+    // As `TcpListener::bind` does: a restart must not wait for the connections of before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The IPv4 address to use where `[::]` fails because there is no IPv6: a kernel without it refuses the socket

@@ -148,7 +148,7 @@ fn only_a_node_without_ipv6_gets_ipv4_instead() {
 
 #[tokio::test]
 async fn the_default_address_is_reached_by_ipv4() {
-    let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
+    let listener = listen("[::]:0".parse().unwrap()).unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
 }

@@ -4,8 +4,10 @@ mod doctor;
 mod habits;
 mod import;
 mod inputs;
+mod kubeconfig;
 mod plan;
 mod render;
+mod rights;
 mod terminal;
 
 use std::path::{Path, PathBuf};
@@ -13,11 +15,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use aurora_test_support::calls;
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::http::Server;
 use aurora_test_support::moto::ACCESS_KEY;
 use aurora_test_support::ports::free_port;
-use aurora_test_support::{calls, kubeconfig};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -123,7 +125,7 @@ fn iam() -> Result<Server> {
 /// Writes a kubeconfig for an API server that accepts no connections; returns its path.
 fn kubeconfig_of_closed_port(env: &Environment, dir: &Path) -> Result<String> {
     let closed = format!("https://127.0.0.1:{}", free_port()?);
-    let path = kubeconfig::redirect(env.kubeconfig(), &closed, dir.join("closed.kubeconfig"))?;
+    let path = aurora_test_support::kubeconfig::redirect(env.kubeconfig(), &closed, dir.join("closed.kubeconfig"))?;
     Ok(path.display().to_string())
 }
 

@@ -1,6 +1,7 @@
 //! Credentials that are missing, expire, are exchanged, or belong to another account: nothing is written and no finalizer is
 //! removed until they are right; then the operator continues without a restart.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -10,6 +11,8 @@ use aurora_test_support::moto::ACCESS_KEY;
 use aurora_test_support::operator::OperatorOptions;
 use aurora_test_support::wait::wait_for;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::fixture::{ACCOUNT, Fixture, LIMIT, condition, message};
 
@@ -90,6 +93,66 @@ async fn a_source_of_credentials_that_does_not_answer_is_told_and_asked_again() 
     fixture.clear_faults();
     fixture.ready("waiting").await?;
     fixture.finish().await
+}
+
+/// The agent of EKS Pod Identity on a node: it gives credentials for this token. Returns its URL.
+async fn agent(token: &'static str) -> Result<String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let url = format!("http://{}/v1/credentials", listener.local_addr()?);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") && client.read_buf(&mut head).await.is_ok_and(|count| count > 0) {}
+            let head = String::from_utf8_lossy(&head).to_lowercase();
+            let keys = json!({
+                "AccessKeyId": ACCESS_KEY, "SecretAccessKey": "unchecked", "Token": "of the session",
+                "Expiration": "2999-01-01T00:00:00Z",
+            });
+            let good = head.contains(&format!("\r\nauthorization: {token}\r\n"));
+            let (status, body) = if good { (200, keys.to_string()) } else { (403, String::new()) };
+            let answer =
+                format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+            let _ = client.write_all(answer.as_bytes()).await;
+        }
+    });
+    Ok(url)
+}
+
+/// As on EKS with Pod Identity. The SDK would send the token as it stands in the file.
+#[tokio::test]
+async fn a_token_file_may_end_in_a_line_break_and_an_error_names_it() -> Result<()> {
+    const CONTAINER: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+    let (mut fixture, file) = KeyFile::prepare().await?;
+    let token = file.0.with_extension("token");
+    let path = token.display().to_string();
+    let url = agent("s3cret").await?;
+    let pod_identity = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str());
+    let web_identity = ("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/operator");
+    for (object, variable, (other, value), content, refused) in [
+        ("plain", CONTAINER, pod_identity, Some("s3cret"), None),
+        ("line-break", CONTAINER, pod_identity, Some("s3cret\n"), None),
+        ("wrong", CONTAINER, pod_identity, Some("wr0ng\n"), Some("HTTP 403")),
+        ("missing", "AWS_WEB_IDENTITY_TOKEN_FILE", web_identity, None, Some("os error 2")),
+    ] {
+        match content {
+            Some(content) => std::fs::write(&token, content)?,
+            None => std::fs::remove_file(&token)?,
+        }
+        let options = file.options(&fixture, &[]).env(variable, &path).env(other, value);
+        fixture.start_operator_with(options).await?;
+        fixture.apply(object, json!({})).await?;
+        match refused {
+            None => drop(fixture.ready(object).await?),
+            Some(why) => {
+                let message = fixture.refusal(object, "CredentialsInvalid").await?;
+                contains(&message, &[&format!("{variable}={path}"), why])?;
+            }
+        }
+        let log = fixture.operator()?.log_text()?;
+        ensure!(!log.contains("s3cret") && !log.contains("wr0ng"), "{log}");
+        fixture.stop_operator().await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod credentials;
 mod events;
 mod isolation;
 mod leader;
+mod restored;
 mod soak;
 
 use anyhow::Result;

@@ -137,6 +137,30 @@ func TestChartAndKustomizeRenderTheSameForOneNamespace(t *testing.T) {
 	}
 }
 
+func TestWithoutTheClusterRoleTheChartGrantsRolesOnly(t *testing.T) {
+	chart, err := helm(t, object{
+		"crds": object{"install": false}, "rbac": object{"clusterRole": false, "userRoles": false},
+		"operator": object{"watchNamespace": []any{"shop", "pay"}, "clusterUid": "u"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var granted []string
+	for _, name := range names(chart) {
+		if strings.Contains(name, "Role") || strings.Contains(name, "CustomResource") {
+			granted = append(granted, name)
+		}
+	}
+	var want []string
+	for _, kind := range []string{"Role", "RoleBinding"} {
+		want = append(want, kind+" "+namespace+"/"+release+"-leader-election", kind+" pay/"+release, kind+" shop/"+release)
+	}
+	sort.Strings(want)
+	if fmt.Sprint(granted) != fmt.Sprint(want) {
+		t.Errorf("got %v, want %v", granted, want)
+	}
+}
+
 func TestChartAndKustomizeComponentRenderTheSameOutputs(t *testing.T) {
 	chart, err := helm(t, object{"operator": object{"enableOutputs": true}})
 	if err != nil {
@@ -186,6 +210,10 @@ func TestTheChartRefusesWrongValues(t *testing.T) {
 		"a path without a slash at its end":     {"operator": object{"iamPath": "/x"}},
 		"two replicas without leader election":  {"operator": object{"leaderElect": false}},
 		"a digest that is none":                 {"image": object{"digest": "latest"}},
+		"no ClusterRole and all namespaces":     {"clusterName": "x", "rbac": object{"clusterRole": false}},
+		"no ClusterRole and no identity": {
+			"rbac": object{"clusterRole": false}, "operator": object{"watchNamespace": []any{"shop"}},
+		},
 		"a deletion policy that does not exist": {"operator": object{"defaultDeletionPolicy": "Keep"}},
 	} {
 		if _, err := helm(t, values); err == nil {
@@ -198,7 +226,7 @@ func TestEveryFlagOfTheChartReachesTheOperator(t *testing.T) {
 	all, err := helm(t, object{
 		"clusterName": "prod",
 		"operator": object{
-			"previousClusterUid": []any{"a", "b"}, "accountId": 123456789012.0, "iamPath": "/x/",
+			"clusterUid": "u", "previousClusterUid": []any{"a", "b"}, "accountId": 123456789012.0, "iamPath": "/x/",
 			"watchNamespace": []any{"shop", "pay"}, "driftCheckInterval": "90s", "driftScan": "bulk",
 			"iamReadsPerSecond": 12.5, "iamWritesPerSecond": 3.0, "concurrency": 1000000.0,
 			"defaultDeletionPolicy": "Retain", "allowFullAccess": false, "allowAdoptExisting": true,
@@ -222,7 +250,7 @@ func TestEveryFlagOfTheChartReachesTheOperator(t *testing.T) {
 	}
 	got := strings.Join(deployment.Spec.Template.Spec.Containers[0].Args, " ")
 	want := "run --http-addr=[::]:8080 --leader-elect=true --log-format=json --log-filter=info,x=debug " +
-		"--otlp-endpoint=http://otel:4317 --cluster-name=prod --previous-cluster-uid=a --previous-cluster-uid=b " +
+		"--otlp-endpoint=http://otel:4317 --cluster-name=prod --cluster-uid=u --previous-cluster-uid=a --previous-cluster-uid=b " +
 		"--account-id=123456789012 --iam-path=/x/ --watch-namespace=shop --watch-namespace=pay " +
 		"--drift-check-interval=90s --drift-scan=bulk --iam-reads-per-second=12.5 --iam-writes-per-second=3 " +
 		"--concurrency=1000000 --default-deletion-policy=Retain --allow-full-access=false " +

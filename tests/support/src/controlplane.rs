@@ -50,11 +50,13 @@ pub struct ControlPlane {
     tools: ControlPlaneTools,
     options: ControlPlaneOptions,
     etcd_url: String,
+    etcd_peer_url: String,
     port: u16,
     admin: Kubeconfig,
     apiserver: Mutex<Option<Supervised>>,
-    /// etcd and the controller manager, held to be killed with the rest.
-    others: Vec<Supervised>,
+    etcd: Mutex<Option<Supervised>>,
+    /// Held to be killed with the rest.
+    controller_manager: Option<Supervised>,
 }
 
 impl ControlPlane {
@@ -62,7 +64,7 @@ impl ControlPlane {
     pub async fn start(dir: &Path, options: ControlPlaneOptions) -> Result<Self> {
         let tools = tools::control_plane().await?;
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let (etcd, etcd_url) = start_etcd(&tools, dir).await?;
+        let [etcd_url, etcd_peer_url] = [free_port()?, free_port()?].map(|port| format!("http://127.0.0.1:{port}"));
         let port = free_port()?;
         let token = random_hex()?;
         write_credentials(dir, &token)?;
@@ -74,17 +76,24 @@ impl ControlPlane {
             tools,
             options,
             etcd_url,
+            etcd_peer_url,
             port,
             admin,
             apiserver: Mutex::new(None),
-            others: vec![etcd],
+            etcd: Mutex::new(None),
+            controller_manager: None,
         };
+        control_plane.start_etcd().await?;
         control_plane.start_apiserver().await?;
         if options.controller_manager {
-            let server = control_plane.start_controller_manager().await?;
-            control_plane.others.push(server);
+            control_plane.controller_manager = Some(control_plane.start_controller_manager().await?);
         }
         Ok(control_plane)
+    }
+
+    /// Where it writes.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// A kubeconfig file with every right.
@@ -117,6 +126,63 @@ impl ControlPlane {
         let revision = answer["header"]["revision"].as_str().context("etcd tells no revision")?;
         let request = serde_json::json!({ "revision": revision, "physical": true });
         http::post(address, "/v3/kv/compaction", &[], &request.to_string()).await?.ok()?;
+        Ok(())
+    }
+
+    /// Keeps a copy of etcd's data; the API server and etcd restart.
+    pub async fn back_up_etcd(&self) -> Result<()> {
+        self.stop_apiserver().await?;
+        self.stop_etcd().await?;
+        self.copy("etcd", "etcd-backup")?;
+        self.start_etcd().await?;
+        self.start_apiserver().await
+    }
+
+    /// Replaces etcd's data by the copy: everything since then is lost, and revisions are given a second time.
+    pub async fn restore_etcd(&self) -> Result<()> {
+        self.kill_apiserver()?;
+        self.stop_etcd().await?;
+        fs::remove_dir_all(self.dir.join("etcd"))?;
+        self.copy("etcd-backup", "etcd")?;
+        self.start_etcd().await?;
+        self.start_apiserver().await
+    }
+
+    fn copy(&self, from: &str, to: &str) -> Result<()> {
+        let copied = Command::new("cp").arg("-a").arg(self.dir.join(from)).arg(self.dir.join(to)).status()?;
+        ensure!(copied.success(), "cannot copy {from} to {to}");
+        Ok(())
+    }
+
+    async fn stop_etcd(&self) -> Result<()> {
+        let server = self.etcd.lock().map_err(poisoned)?.take();
+        server.context("etcd is not running")?.stop(STOP_LIMIT).await.map(|_| ())
+    }
+
+    async fn start_etcd(&self) -> Result<()> {
+        let (client, peer) = (&self.etcd_url, &self.etcd_peer_url);
+        let mut command = supervisor::command(&self.tools.etcd);
+        command.env_clear().arg("--data-dir").arg(self.dir.join("etcd")).args([
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+            "--listen-client-urls",
+            client,
+            "--advertise-client-urls",
+            client,
+            "--listen-peer-urls",
+            peer,
+            "--initial-advertise-peer-urls",
+            peer,
+            "--initial-cluster",
+            &format!("default={peer}"),
+        ]);
+        *self.etcd.lock().map_err(poisoned)? = Some(Supervised::spawn("etcd", command, &self.dir.join("etcd.log"))?);
+        let address = client.trim_start_matches("http://");
+        wait_for("etcd", START_LIMIT, async || {
+            self.etcd.lock().map_err(poisoned)?.as_mut().context("etcd is not running")?.check_alive()?;
+            http::get(address, "/health").await?.ok()
+        })
+        .await?;
         Ok(())
     }
 
@@ -212,33 +278,6 @@ impl ControlPlane {
         ]);
         Supervised::spawn("kube-controller-manager", command, &self.dir.join("kube-controller-manager.log"))
     }
-}
-
-async fn start_etcd(tools: &ControlPlaneTools, dir: &Path) -> Result<(Supervised, String)> {
-    let (client_port, peer_port) = (free_port()?, free_port()?);
-    let (client, peer) = (format!("http://127.0.0.1:{client_port}"), format!("http://127.0.0.1:{peer_port}"));
-    let mut command = supervisor::command(&tools.etcd);
-    command.env_clear().arg("--data-dir").arg(dir.join("etcd")).args([
-        "--unsafe-no-fsync",
-        "--log-level=warn",
-        "--listen-client-urls",
-        &client,
-        "--advertise-client-urls",
-        &client,
-        "--listen-peer-urls",
-        &peer,
-        "--initial-advertise-peer-urls",
-        &peer,
-        "--initial-cluster",
-        &format!("default={peer}"),
-    ]);
-    let mut etcd = Supervised::spawn("etcd", command, &dir.join("etcd.log"))?;
-    wait_for("etcd", START_LIMIT, async || {
-        etcd.check_alive()?;
-        http::get(&format!("127.0.0.1:{client_port}"), "/health").await?.ok()
-    })
-    .await?;
-    Ok((etcd, client))
 }
 
 async fn ready(client: &Client) -> Result<()> {

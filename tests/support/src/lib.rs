@@ -23,5 +23,6 @@ pub mod rbac;
 pub mod recording;
 pub mod rights;
 pub mod supervisor;
+pub mod tls;
 pub mod tools;
 pub mod wait;

@@ -74,6 +74,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- include "operator.flag" (list "log-filter" .logFilter) }}
 {{- include "operator.flag" (list "otlp-endpoint" .otlpEndpoint) }}
 {{- include "operator.flag" (list "cluster-name" $.Values.clusterName) }}
+{{- include "operator.flag" (list "cluster-uid" .clusterUid) }}
 {{- range .previousClusterUid }}
 {{- include "operator.flag" (list "previous-cluster-uid" .) }}
 {{- end }}
