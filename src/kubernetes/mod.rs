@@ -4,6 +4,7 @@
 pub mod call;
 pub mod client;
 mod events;
+pub mod gone;
 pub mod lease;
 pub mod managed;
 

@@ -7,6 +7,7 @@ use super::admission::{Namespaces, Resolved, Unresolved};
 use super::index::Index;
 use super::modes::Modes;
 use super::reconcile_state::ReconcileStates;
+use super::removed::Removed;
 use super::resync::ResyncIntervals;
 use crate::api::account::DriftScan;
 use crate::aws::registry::Accounts;
@@ -27,6 +28,8 @@ pub struct Context {
     pub kubernetes: Kubernetes,
     /// The objects that the watch has seen.
     pub index: Index,
+    /// The objects that are gone and not cleaned up yet.
+    pub removed: Removed,
     /// What is kept of each object between its reconciles.
     pub states: ReconcileStates,
     /// Metrics.

@@ -60,10 +60,14 @@ impl ReconcileStates {
     ///
     /// `process_started`: a create may have happened right before the process that made it ended.
     pub fn take(&self, object: &PolicyObject, process_started: Instant) -> Box<ReconcileState> {
-        let known = self.lock().remove(&object.key());
-        known
-            .filter(|state| state.uid == object.uid())
-            .unwrap_or_else(|| Box::new(ReconcileState::first(object, process_started)))
+        self.take_known(object).unwrap_or_else(|| Box::new(ReconcileState::first(object, process_started)))
+    }
+
+    /// The same, if anything is known of the object. What is known of another one of that name stays.
+    pub fn take_known(&self, object: &PolicyObject) -> Option<Box<ReconcileState>> {
+        let (mut states, key) = (self.lock(), object.key());
+        let same = states.get(&key).is_some_and(|state| state.uid == object.uid());
+        if same { states.remove(&key) } else { None }
     }
 
     /// Puts the state back.

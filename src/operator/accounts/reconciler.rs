@@ -128,8 +128,10 @@ impl AccountReconciler {
             return Ok(INTERVAL);
         }
         let name = object.name();
-        let Context { accounts, namespaces, index, kubernetes, .. } = &*self.context;
-        let held = holders(&index.users_of(name), |namespace| namespaces.admitted(accounts, name, namespace));
+        let Context { accounts, namespaces, index, removed, kubernetes, .. } = &*self.context;
+        let mut users = index.users_of(name);
+        users.extend(removed.all().into_iter().filter(|gone| gone.account_ref() == Some(name)));
+        let held = holders(&users, |namespace| namespaces.admitted(accounts, name, namespace));
         if let Some(message) = in_use(&held) {
             self.report(object, &Outcome::InUse { message }).await?;
             return Ok(INTERVAL);
