@@ -7,6 +7,7 @@ mod events;
 pub mod gone;
 pub mod lease;
 pub mod managed;
+pub mod refusal;
 
 use std::borrow::Cow;
 use std::time::Duration;

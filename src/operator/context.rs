@@ -12,6 +12,7 @@ use super::resync::ResyncIntervals;
 use crate::api::account::DriftScan;
 use crate::aws::registry::Accounts;
 use crate::kubernetes::Kubernetes;
+use crate::model::names::Owner;
 use crate::model::settings::Settings;
 use crate::model::stored::PolicyObject;
 use crate::telemetry::metrics::Metrics;
@@ -54,6 +55,11 @@ impl Context {
     /// True if this operator watches the namespace.
     pub fn watches(&self, namespace: &str) -> bool {
         self.watched.is_empty() || self.watched.iter().any(|watched| watched == namespace)
+    }
+
+    /// The objects that claim a name of one that is gone.
+    pub fn claiming_names_of(&self, gone: &PolicyObject) -> Vec<Owner> {
+        self.index.claiming_names_of(gone, &self.accounts.name_prefix(gone.account_ref()))
     }
 
     /// What a plan depends on, without the Kubernetes client and the states.

@@ -15,6 +15,7 @@ use tracing::Instrument;
 use super::accounts::AwsAccounts;
 use super::context::Context;
 use super::lists::{Lists, Progress};
+use super::outputs::watch::OutputsWatch;
 use super::reconcile::{Next, reconcile};
 use super::sweep::{SweepReport, Sweeps};
 use super::watches::{Source, WatchEvent, report_failure, watch_all};
@@ -38,6 +39,7 @@ pub struct Controller {
     tasks: HashMap<Id, Owner>,
     accounts: AwsAccounts,
     lists: Lists,
+    outputs: OutputsWatch,
     sweeps: Sweeps,
     leads: bool,
     /// True while the tasks of the accounts work.
@@ -57,6 +59,7 @@ pub async fn run(
     let (accounts, mut became_usable) = AwsAccounts::new(context.clone(), accounts_active.subscribe());
     let mut controller = Controller {
         sweeps: Sweeps::new(context.clone(), reports),
+        outputs: OutputsWatch::new(context.clone()),
         context,
         workqueue: Workqueue::new(concurrency),
         running: JoinSet::new(),
@@ -77,6 +80,9 @@ pub async fn run(
             event = events.next() => match event {
                 Some((source, event)) => controller.watched(source, event),
                 None => break,
+            },
+            changed = controller.outputs.next() => for (object, at) in changed {
+                controller.workqueue.add(&object.key(), &object.account_key(), at, Priority::Change);
             },
             Some(account) = became_usable.recv() => controller.enqueue_users(&account),
             Some(ended) = controller.running.join_next_with_id() => controller.reconcile_ended(ended),
@@ -119,11 +125,10 @@ impl Controller {
         let Some(key) = self.tasks.remove(&id) else { return };
         self.workqueue.done(&key, next.map(|next| (Instant::now() + next.pause, next.priority)));
         for gone in self.context.removed.take_cleaned_up() {
-            let prefix = self.context.accounts.name_prefix(gone.account_ref());
-            for rival in self.context.index.claiming_names_of(&gone, &prefix) {
+            for rival in self.context.claiming_names_of(&gone) {
                 self.enqueue(&rival, Priority::Change);
             }
-            self.left(&gone.account_key());
+            self.users_changed(&gone.account_key());
         }
     }
 
@@ -213,27 +218,21 @@ impl Controller {
             .is_some_and(|old| old.generation() == object.generation() && old.is_deleting() == object.is_deleting());
         if let Some(gone) = old.as_ref().filter(|old| old.uid() != object.uid()) {
             self.clean_up_after(gone, false);
+            self.context.states.remove(&key);
         }
         // An object that was deleted and created again while the watch was broken may work in another account.
         let left = old.map(|old| old.account_key()).filter(|left| *left != account);
-        let change = self.context.index.upsert(object, &prefix);
-        if change.replaced {
-            self.context.states.remove(&key);
-        }
-        if !change.matters {
+        if !self.context.index.upsert(object, &prefix) {
             return;
         }
         if let Some(left) = left {
-            self.left(&left);
+            self.users_changed(&left);
         }
-        if let Some(name) = account.name() {
-            self.accounts.users_changed(name);
-        }
+        self.users_changed(&account);
         if !self.works() {
             // `start_or_stop` goes over all objects when the work begins.
             return;
         }
-        self.sweeps.follow(&account);
         if released {
             // Its names are free, also while finalizers of others hold it.
             for rival in self.context.index.sharing_names(&key) {
@@ -260,7 +259,9 @@ impl Controller {
         if !self.context.removed.has(key) {
             self.context.states.remove(key);
         }
-        known.inspect(|gone| self.left(&gone.account_key()));
+        if let Some(gone) = known {
+            self.users_changed(&gone.account_key());
+        }
     }
 
     /// If an object that is gone may have left resources in AWS: cleans up by its deletion policy.
@@ -268,16 +269,14 @@ impl Controller {
         if !self.context.index.left_resources(gone, is_final) {
             return;
         }
-        let key = gone.key();
-        tracing::info!(object = %key, "object was removed before its AWS resources were cleaned up; cleaning up by its deletion policy");
         self.context.removed.add(gone, self.context.states.take_known(gone));
         if self.works() {
-            self.workqueue.add(&key, &gone.account_key(), Instant::now(), Priority::Deletion);
+            self.workqueue.add(&gone.key(), &gone.account_key(), Instant::now(), Priority::Deletion);
         }
     }
 
-    /// An account has one object less.
-    fn left(&mut self, account: &AccountKey) {
+    /// An account has other objects than before.
+    fn users_changed(&mut self, account: &AccountKey) {
         if self.works() {
             self.sweeps.follow(account);
         }
@@ -306,6 +305,7 @@ impl Controller {
     /// Leadership changed, or the first lists are complete. Objects with work to do are reconciled now. Objects in sync
     /// wait for the sweep of their account, and are read by themselves some time later.
     fn start_or_stop(&mut self) {
+        self.outputs.set_active(self.works());
         if !self.works() {
             self.sweeps.stop();
             if !self.leads {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::outputs::Published;
+use super::outputs::Outputs;
 use crate::model::documents::meaning::Fingerprint;
 use crate::model::names::Owner;
 use crate::model::stored::PolicyObject;
@@ -22,6 +22,8 @@ pub struct ReconcileStates {
     /// The last `reconcile-at` that was honoured, and when. Apart from the states, because the controller asks for it
     /// while an object is being reconciled.
     reconcile_at: Mutex<HashMap<Owner, (String, Instant)>>,
+    /// What `spec.outputs` has published. Apart for the same reason.
+    pub outputs: Outputs,
 }
 
 /// What is kept of one object.
@@ -48,8 +50,6 @@ pub struct ReconcileState {
     pub policy_seen: bool,
     /// The role was seen while the object was being deleted.
     pub role_seen: bool,
-    /// What `spec.outputs` has published.
-    pub outputs: Option<Box<Published>>,
     /// Failures in a row.
     pub failures: u32,
     failed_generation: i64,
@@ -104,6 +104,7 @@ impl ReconcileStates {
     pub fn remove(&self, key: &Owner) {
         self.lock().remove(key);
         self.lock_reconcile_at().remove(key);
+        self.outputs.forget(key);
     }
 
     /// When the annotation `reconcile-at` may be honoured; `None`: its value is not new.
@@ -164,7 +165,6 @@ impl ReconcileState {
 
     /// A reconcile was asked for: nothing is skipped.
     pub fn reconcile_requested(&mut self) {
-        self.outputs = None;
         self.failures = 0;
     }
 

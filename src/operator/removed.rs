@@ -37,6 +37,10 @@ struct Entry {
 impl Removed {
     /// Adds an object, with what is known of it between two reconciles. From now on it counts as being deleted.
     pub fn add(&self, last: &PolicyObject, state: Option<Box<ReconcileState>>) {
+        tracing::info!(
+            object = %last.key(),
+            "object was removed before its AWS resources were cleaned up; cleaning up by its deletion policy"
+        );
         let mut object = last.clone();
         let now = || Time(jiff::Timestamp::now());
         object.metadata.deletion_timestamp.get_or_insert_with(now);

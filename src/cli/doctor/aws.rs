@@ -327,7 +327,7 @@ async fn service_linked_role(iam: &AwsIam, report: &mut Report) {
     }
 }
 
-/// Finds roles and policies that have this cluster's tags and whose object does not exist.
+/// Finds roles and policies that have this cluster's tags and belong to no object.
 async fn orphans(
     target: &Target<'_>,
     identity: &CallerIdentity,

@@ -40,19 +40,11 @@ struct Entry {
 /// One name, if policy and role share it, or two.
 type Names = Box<[Arc<str>]>;
 
-/// The result of an update of the index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Spec, annotations or deletion changed, or our finalizer was removed: the object needs a reconcile.
-    pub matters: bool,
-    /// True if the object is new or was replaced by another one of the same name.
-    pub replaced: bool,
-}
-
 impl Index {
     /// Adds or updates an object, unless the index has a newer version (the response to our own write may arrive before
-    /// the watch event). `prefix` is the prefix of default names in its account.
-    pub fn upsert(&self, object: impl Into<Arc<PolicyObject>>, prefix: &str) -> Change {
+    /// the watch event). `prefix` is the prefix of default names in its account. Returns true if the object needs a
+    /// reconcile: it is new, its spec, annotations or deletion changed, or our finalizer was removed.
+    pub fn upsert(&self, object: impl Into<Arc<PolicyObject>>, prefix: &str) -> bool {
         let object = object.into();
         let key = object.key();
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -60,18 +52,12 @@ impl Index {
         let same = known.filter(|entry| entry.object.uid() == object.uid());
         let record = same.map(|entry| entry.record).unwrap_or_default();
         let record = record.next(same.map(|entry| &*entry.object), &object, inner.leads);
-        let change = match known.map(|entry| &entry.object) {
-            None => Change { matters: true, replaced: true },
-            Some(old) => {
-                let replaced = old.uid() != object.uid();
-                if !replaced && old.resource_version() > object.resource_version() {
-                    return Change { matters: false, replaced: false };
-                }
-                Change { matters: replaced || differs(old, &object), replaced }
-            }
-        };
+        if same.is_some_and(|entry| entry.object.resource_version() > object.resource_version()) {
+            return false;
+        }
+        let matters = same.is_none_or(|entry| differs(&entry.object, &object));
         inner.put(key, object, record, prefix);
-        change
+        matters
     }
 
     /// The prefix of default names in an `AwsAccount` may be another now: computes anew which names its objects claim.

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::conclusion::{Conclusion, LAG, Requeue};
 use super::prepare::{NotPrepared, Prepared, prepare};
+use super::report;
 use crate::api::policy::{AuroraLogExportPolicySpec, DeletionPolicy, ManagementPolicy};
-use crate::api::{EventReason, Reason};
+use crate::api::{EventReason, FINALIZER, Reason};
 use crate::aws::account::Account;
 use crate::aws::credentials::CallerIdentity;
 use crate::kubernetes::KubernetesError;
@@ -18,7 +19,7 @@ use crate::pipeline::desired::{Identity, deletion_policy, identity};
 use crate::pipeline::leftovers::{Leftovers, Presence, observe_leftovers};
 use crate::pipeline::plan::{Part, deletion::plan_deletion};
 use crate::pipeline::port::{ErrorClass, Iam, IamError};
-use crate::pipeline::status::Affected;
+use crate::pipeline::status::{Affected, Failure, Outcome};
 use crate::telemetry::metrics::ReconcileResult;
 
 /// A resource that may have been created just now must be absent twice, this far apart.
@@ -57,7 +58,7 @@ pub(super) async fn delete(
     match remove(&account.iam(&caller), spec, &identity, kept, state).await {
         Ok(Removal::Done(note)) => release(context, object, EventReason::Deleted, &note).await,
         Ok(Removal::Blocked(message)) => Ok(held(Reason::DeletionBlocked, message, Affected::default())),
-        Ok(Removal::ReadAgain(after)) => Ok(Conclusion::unchanged(Requeue::After(after), ReconcileResult::Waiting)),
+        Ok(Removal::ReadAgain(after)) => Ok(reading_again(&identity, after)),
         Err(error) => Ok(aws_failed(&account, &error).await),
     }
 }
@@ -75,7 +76,8 @@ pub(super) enum Decision<'a> {
 }
 
 pub(super) fn decide<'a>(view: View<'_>, object: &'a PolicyObject) -> Decision<'a> {
-    if !object.has_finalizer() {
+    // Without our finalizer it may have been released, or have lost it.
+    if !object.has_finalizer() && !view.index.left_resources(object, true) {
         return Decision::Done;
     }
     if object.is_abandoned() {
@@ -174,6 +176,14 @@ async fn remove<I: Iam>(
     Ok(Removal::Done(note(identity, &leftovers)))
 }
 
+fn reading_again(identity: &Identity, after: Duration) -> Conclusion {
+    let Identity { policy_arn, role_arn, .. } = identity;
+    let message = format!("waiting until IAM surely shows neither policy {policy_arn} nor role {role_arn}");
+    let failure = Failure { reason: Reason::Progressing, message, affected: Affected::default() };
+    let outcome = Some(Outcome::Deleting(failure));
+    Conclusion { outcome, requeue: Requeue::After(after), result: ReconcileResult::Waiting }
+}
+
 fn note(identity: &Identity, leftovers: &Leftovers) -> String {
     let (policy, role) = (&identity.policy_arn, &identity.role_arn);
     match (&leftovers.policy, &leftovers.role) {
@@ -203,6 +213,16 @@ async fn release(context: &Context, object: &PolicyObject, reason: EventReason, 
         tracing::info!(reason = reason.as_str(), "{note}");
         context.kubernetes.event(object, false, reason.as_str(), "Delete", note).await;
         return Ok(Conclusion::unchanged(Requeue::OnChange, ReconcileResult::Success));
+    }
+    let others: Vec<_> =
+        object.metadata.finalizers.iter().flatten().filter(|name| *name != FINALIZER).cloned().collect();
+    if !others.is_empty() {
+        let message = format!("{note}; the object waits for other finalizers: {}", others.join(", "));
+        let outcome = Outcome::Released { message, deleted: reason == EventReason::Deleted };
+        // A status that cannot be written must not hold the object.
+        if let Err(error) = report::write_status(context, object, &outcome, object.generation()).await {
+            tracing::warn!(%error, "status of an object whose deletion is complete could not be written");
+        }
     }
     context.index.release(object);
     // The event comes afterwards: the release may have to be tried again.

@@ -137,6 +137,7 @@ async fn reconcile_object(
         && context.states.honour_reconcile_at(&object.key(), value)
     {
         state.reconcile_requested();
+        context.states.outputs.forget(&object.key());
     }
     let conclusion = if object.is_deleting() {
         deletion::delete(context, object, None, state).await?

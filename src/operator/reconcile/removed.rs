@@ -2,8 +2,9 @@
 
 use super::conclusion::{Conclusion, Requeue};
 use super::deletion;
+use crate::api::Reason;
 use crate::kubernetes::KubernetesError;
-use crate::kubernetes::gone::Now;
+use crate::kubernetes::gone::{Now, now};
 use crate::model::stored::PolicyObject;
 use crate::operator::context::Context;
 use crate::operator::reconcile_state::ReconcileState;
@@ -29,7 +30,7 @@ pub(super) async fn clean_up(
         );
         return done();
     }
-    let successor = match context.kubernetes.now(object).await? {
+    let successor = match now(context.kubernetes.client(), object).await? {
         Now::Exists => return done(),
         Now::Restored => {
             tracing::warn!(
@@ -41,7 +42,9 @@ pub(super) async fn clean_up(
         Now::Gone(successor) => successor,
     };
     let conclusion = deletion::delete(context, object, successor.as_deref(), state).await?;
-    if let Some(Outcome::Deleting(failure)) = &conclusion.outcome {
+    if let Some(Outcome::Deleting(failure)) = &conclusion.outcome
+        && failure.reason != Reason::Progressing
+    {
         tracing::warn!(
             reason = failure.reason.as_str(),
             "the AWS resources of the removed object cannot be deleted yet: {}",

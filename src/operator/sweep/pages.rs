@@ -79,6 +79,7 @@ pub(super) async fn sweep(context: &Context, key: &AccountKey) -> Result<Swept, 
     }
     context.metrics.swept(identity.account.as_str(), Instant::now());
     context.metrics.orphans(identity.account.as_str(), sweep.orphans);
+    context.modes.set_orphans(key, sweep.orphans);
     Ok(sweep.conclude(pages, began))
 }
 

@@ -153,6 +153,30 @@ async fn an_object_whose_finalizer_is_removed_while_its_deletion_is_blocked_is_c
 }
 
 #[tokio::test]
+async fn an_object_that_others_hold_is_cleaned_up_at_once_if_its_finalizer_is_removed_during_the_deletion() -> Result<()>
+{
+    let fixture = contested(&["--drift-check-interval=1h"]).start().await?;
+    fixture.applied("a", json!({})).await?;
+    let hold = |finalizers: Value| json!({ "metadata": { "finalizers": finalizers } });
+    let patch = async |finalizers: Value| {
+        fixture.api().patch("a", &PatchParams::default(), &Patch::Merge(&hold(finalizers))).await
+    };
+    let name = fixture.name("a");
+    fixture.by_hand(|iam| iam.attach_role_policy(&name, READ_ONLY))?;
+    patch(json!(["auroralogexport.dev/cleanup", "example.com/hold"])).await?;
+    fixture.delete("a").await?;
+    fixture.refusal("a", "DeletionBlocked").await?;
+    patch(json!(["example.com/hold"])).await?;
+    fixture.by_hand(|iam| iam.detach_role_policy(&name, READ_ONLY))?;
+    fixture.eventually("nothing of it to be left", || fixture.nothing_left("a")).await?;
+    let said = fixture.refusal("a", "Progressing").await?;
+    ensure!(said.contains("example.com/hold"), "{said}");
+    patch(Value::Null).await?;
+    fixture.gone("a").await?;
+    fixture.finish().await
+}
+
+#[tokio::test]
 async fn an_object_created_again_keeps_what_its_tags_say_and_loses_what_it_does_not_name() -> Result<()> {
     let fixture = contested(&["--drift-check-interval=1h"]).start().await?;
     // Blocked, so that the objects are created again before the cleanup.
