@@ -215,6 +215,11 @@ pub struct AwsAccountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policies: Option<i64>,
 
+    /// Number of roles with this cluster's ownership tags that belong to no object, as the last sweep found it; absent
+    /// where the account is not swept. Updated at most once a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orphans: Option<i64>,
+
     /// Whether the account has `AWSServiceRoleForRDS`, which overrides custom roles for log export.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_linked_role: Option<bool>,
@@ -232,6 +237,7 @@ impl Default for AwsAccountStatus {
             caller_arn: None,
             drift_scan: None,
             policies: None,
+            orphans: None,
             service_linked_role: None,
             conditions: Vec::new(),
         }

@@ -82,7 +82,7 @@ vocabulary! {
         CredentialsInvalid,
         /// AWS throttles the calls.
         Throttled,
-        /// A quota of the AWS account is reached.
+        /// A quota of the AWS account is reached, or, for outputs, a quota of the namespace.
         LimitExceeded,
         /// The AWS account cannot be used at the moment.
         AccountNotReady,

@@ -32,6 +32,7 @@ use crate::operator::controller;
 use crate::operator::index::Index;
 use crate::operator::modes::Modes;
 use crate::operator::reconcile_state::ReconcileStates;
+use crate::operator::removed::Removed;
 use crate::telemetry::http::{self, CheckHandle, Health};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{self, LogFormat, panics};
@@ -297,6 +298,7 @@ async fn operate(
             namespaces: Namespaces::default(),
             kubernetes: kubernetes.clone(),
             index: Index::default(),
+            removed: Removed::default(),
             states: ReconcileStates::default(),
             metrics: metrics.clone(),
             drift_scan: args.drift_scan,

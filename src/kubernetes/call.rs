@@ -3,8 +3,10 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use kube::core::Status;
 use tracing::Instrument;
 
+use super::refusal::Refusal;
 use crate::telemetry::trace;
 
 /// Timeout of every call to the API server.
@@ -57,16 +59,25 @@ impl KubernetesError {
         matches!(self, Self::Changed { .. }) || self.status() == Some(409)
     }
 
-    /// True if the API server does not allow the call.
-    pub fn is_forbidden(&self) -> bool {
-        self.status() == Some(403)
+    /// Why the API server does not allow the call; `None`: it failed for another reason.
+    pub fn refusal(&self) -> Option<Refusal> {
+        Refusal::of(self.answer()?)
+    }
+
+    /// True if the API server rejects what was sent: the same call cannot succeed until a user changes something.
+    pub fn is_invalid(&self) -> bool {
+        matches!(self.status(), Some(400 | 422))
     }
 
     /// HTTP status of the answer, if there was one.
     pub fn status(&self) -> Option<u16> {
+        self.answer().map(|status| status.code)
+    }
+
+    fn answer(&self) -> Option<&Status> {
         match self {
             Self::Api { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => Some(status.code),
+                kube::Error::Api(status) => Some(status),
                 _ => None,
             },
             Self::Timeout { .. } | Self::Changed { .. } | Self::NotLeader => None,
@@ -78,7 +89,7 @@ impl KubernetesError {
         match self {
             error if error.is_not_found() => "not_found",
             error if error.is_conflict() => "conflict",
-            error if error.is_forbidden() => "forbidden",
+            error if error.refusal().is_some() => "forbidden",
             Self::Timeout { .. } => "timeout",
             Self::NotLeader => "not_leader",
             Self::Changed { .. } | Self::Api { .. } => "error",
@@ -88,10 +99,10 @@ impl KubernetesError {
 
 fn describe(error: &kube::Error) -> String {
     match error {
-        kube::Error::Api(status) if status.code == 403 => {
-            format!("{}; grant it in the operator's ClusterRole (deploy/kustomize/base)", status.message)
-        }
-        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        kube::Error::Api(status) => match Refusal::of(status) {
+            Some(refusal) => format!("{}; {}", refusal.message(status), refusal.next_step()),
+            None => format!("{} ({})", status.message, status.code),
+        },
         other => other.to_string(),
     }
 }

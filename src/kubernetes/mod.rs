@@ -4,9 +4,11 @@
 pub mod call;
 pub mod client;
 mod events;
+pub mod gone;
 mod kubeconfig;
 pub mod lease;
 pub mod managed;
+pub mod refusal;
 pub mod revisions;
 mod token_file;
 

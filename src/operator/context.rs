@@ -7,10 +7,12 @@ use super::admission::{Namespaces, Resolved, Unresolved};
 use super::index::Index;
 use super::modes::Modes;
 use super::reconcile_state::ReconcileStates;
+use super::removed::Removed;
 use super::resync::ResyncIntervals;
 use crate::api::account::DriftScan;
 use crate::aws::registry::Accounts;
 use crate::kubernetes::Kubernetes;
+use crate::model::names::Owner;
 use crate::model::settings::Settings;
 use crate::model::stored::PolicyObject;
 use crate::telemetry::metrics::Metrics;
@@ -27,6 +29,8 @@ pub struct Context {
     pub kubernetes: Kubernetes,
     /// The objects that the watch has seen.
     pub index: Index,
+    /// The objects that are gone and not cleaned up yet.
+    pub removed: Removed,
     /// What is kept of each object between its reconciles.
     pub states: ReconcileStates,
     /// Metrics.
@@ -51,6 +55,11 @@ impl Context {
     /// True if this operator watches the namespace.
     pub fn watches(&self, namespace: &str) -> bool {
         self.watched.is_empty() || self.watched.iter().any(|watched| watched == namespace)
+    }
+
+    /// The objects that claim a name of one that is gone.
+    pub fn claiming_names_of(&self, gone: &PolicyObject) -> Vec<Owner> {
+        self.index.claiming_names_of(gone, &self.accounts.name_prefix(gone.account_ref()))
     }
 
     /// What a plan depends on, without the Kubernetes client and the states.

@@ -1,12 +1,11 @@
 //! The wiring: watches feed the index and the workqueue, the workqueue feeds reconciles, and all of it stops in order.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::stream::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use kube::runtime::watcher::{self, Event};
 use tokio::sync::{mpsc, watch};
@@ -16,6 +15,7 @@ use tracing::Instrument;
 use super::accounts::AwsAccounts;
 use super::context::Context;
 use super::lists::{Lists, Progress};
+use super::outputs::watch::OutputsWatch;
 use super::reconcile::{Next, reconcile};
 use super::sweep::{SweepReport, Sweeps};
 use super::watches::{Source, WatchEvent, report_failure, watch_all};
@@ -39,8 +39,7 @@ pub struct Controller {
     tasks: HashMap<Id, Owner>,
     accounts: AwsAccounts,
     lists: Lists,
-    /// UIDs of objects that are gone and still have resources in AWS.
-    removed_before_cleanup: BTreeMap<Owner, String>,
+    outputs: OutputsWatch,
     sweeps: Sweeps,
     leads: bool,
     /// True while the tasks of the accounts work.
@@ -60,16 +59,17 @@ pub async fn run(
     let (accounts, mut became_usable) = AwsAccounts::new(context.clone(), accounts_active.subscribe());
     let mut controller = Controller {
         sweeps: Sweeps::new(context.clone(), reports),
+        outputs: OutputsWatch::new(context.clone()),
         context,
         workqueue: Workqueue::new(concurrency),
         running: JoinSet::new(),
         tasks: HashMap::new(),
         accounts,
         lists: Lists::new(sources),
-        removed_before_cleanup: BTreeMap::new(),
         leads: *leadership.borrow_and_update(),
         accounts_active,
     };
+    controller.context.index.lead(controller.leads);
     tokio::pin!(shutdown);
     loop {
         controller.start_reconciles();
@@ -81,10 +81,14 @@ pub async fn run(
                 Some((source, event)) => controller.watched(source, event),
                 None => break,
             },
+            changed = controller.outputs.next() => for (object, at) in changed {
+                controller.workqueue.add(&object.key(), &object.account_key(), at, Priority::Change);
+            },
             Some(account) = became_usable.recv() => controller.enqueue_users(&account),
             Some(ended) = controller.running.join_next_with_id() => controller.reconcile_ended(ended),
             Ok(()) = leadership.changed() => {
                 controller.leads = *leadership.borrow_and_update();
+                controller.context.index.lead(controller.leads);
                 controller.activate_accounts();
                 controller.start_or_stop();
             }
@@ -120,9 +124,11 @@ impl Controller {
         let (id, next) = ended.unwrap_or_else(|error| (error.id(), None));
         let Some(key) = self.tasks.remove(&id) else { return };
         self.workqueue.done(&key, next.map(|next| (Instant::now() + next.pause, next.priority)));
-        // An object that was removed while it was being reconciled is not idle: its cleanup is still to come.
-        if self.workqueue.is_idle(&key) && self.is_removed_before_cleanup(&key) {
-            self.gone(&key);
+        for gone in self.context.removed.take_cleaned_up() {
+            for rival in self.context.claiming_names_of(&gone) {
+                self.enqueue(&rival, Priority::Change);
+            }
+            self.users_changed(&gone.account_key());
         }
     }
 
@@ -146,14 +152,12 @@ impl Controller {
                 let Source::Policies(namespace) = &source else { return };
                 let seen = self.lists.end(&source);
                 for key in self.context.index.missing_from(namespace.as_deref(), &seen) {
-                    if !self.is_removed_before_cleanup(&key) {
-                        self.gone(&key);
-                    }
+                    self.gone(&key, None);
                 }
                 self.progressed(source, Progress::Listed);
             }
             Ok(WatchEvent::Policy(Event::Apply(object))) => self.changed(object),
-            Ok(WatchEvent::Policy(Event::Delete(object))) => self.deleted(object),
+            Ok(WatchEvent::Policy(Event::Delete(object))) => self.gone(&object.key(), Some(&object)),
             Ok(WatchEvent::Account(Event::InitApply(account))) => {
                 self.lists.add(source, account.key());
                 self.account_changed(account);
@@ -214,26 +218,23 @@ impl Controller {
         let only_asked = old
             .as_ref()
             .is_some_and(|old| old.generation() == object.generation() && old.is_deleting() == object.is_deleting());
-        // An object that was deleted and created again while the watch was broken may work in another account.
-        let left = old.map(|old| old.account_key()).filter(|left| *left != account);
-        let change = self.context.index.upsert(object, &prefix);
-        if change.replaced {
+        if let Some(gone) = old.as_ref().filter(|old| old.uid() != object.uid()) {
+            self.clean_up_after(gone, false);
             self.context.states.remove(&key);
         }
-        if !change.matters {
+        // An object that was deleted and created again while the watch was broken may work in another account.
+        let left = old.map(|old| old.account_key()).filter(|left| *left != account);
+        if !self.context.index.upsert(object, &prefix) {
             return;
         }
         if let Some(left) = left {
-            self.left(&left);
+            self.users_changed(&left);
         }
-        if let Some(name) = account.name() {
-            self.accounts.users_changed(name);
-        }
+        self.users_changed(&account);
         if !self.works() {
             // `start_or_stop` goes over all objects when the work begins.
             return;
         }
-        self.sweeps.follow(&account);
         if released {
             // Its names are free, also while finalizers of others hold it.
             for rival in self.context.index.sharing_names(&key) {
@@ -246,43 +247,38 @@ impl Controller {
         self.workqueue.add(&key, &account, at, priority);
     }
 
-    /// The API server removes an object that it has found without finalizers even if ours is added in that very instant.
-    /// Such an object was never *being* deleted, and what is created for it at this moment would stay for ever. So the
-    /// controller holds it, as one that is being deleted, until its AWS resources are cleaned up.
-    fn deleted(&mut self, mut object: PolicyObject) {
-        let key = object.key();
-        if !object.has_finalizer() || object.is_deleting() {
-            self.gone(&key);
-            return;
-        }
-        tracing::info!(object = %key, "object was removed before its finalizer took effect; cleaning up its AWS resources");
-        object.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::now()));
-        self.removed_before_cleanup.insert(key, object.uid().to_owned());
-        self.changed(object);
-    }
-
-    /// True if the object of this name is gone from Kubernetes, and is held for its cleanup.
-    fn is_removed_before_cleanup(&self, key: &Owner) -> bool {
-        let held = self.removed_before_cleanup.get(key).zip(self.context.index.get(key));
-        held.is_some_and(|(uid, object)| object.uid() == uid)
-    }
-
-    fn gone(&mut self, key: &Owner) {
+    /// An object is gone. `last` is its last version; `None`: its removal was not observed.
+    fn gone(&mut self, key: &Owner, last: Option<&PolicyObject>) {
         self.workqueue.remove(key);
-        self.removed_before_cleanup.remove(key);
-        let gone = self.context.index.get(key);
+        let known = self.context.index.get(key);
+        if let Some(object) = last.or(known.as_deref()) {
+            self.clean_up_after(object, last.is_some());
+        }
         for rival in self.context.index.remove(key) {
             self.enqueue(&rival, Priority::Change);
         }
         // After the index: a reconcile that ends now asks the index whether to keep the state.
-        self.context.states.remove(key);
-        if let Some(gone) = gone {
-            self.left(&gone.account_key());
+        if !self.context.removed.has(key) {
+            self.context.states.remove(key);
+        }
+        if let Some(gone) = known {
+            self.users_changed(&gone.account_key());
         }
     }
 
-    /// An account has one object less.
-    fn left(&mut self, account: &AccountKey) {
+    /// If an object that is gone may have left resources in AWS: cleans up by its deletion policy.
+    fn clean_up_after(&mut self, gone: &PolicyObject, is_final: bool) {
+        if !self.context.index.left_resources(gone, is_final) {
+            return;
+        }
+        self.context.removed.add(gone, self.context.states.take_known(gone));
+        if self.works() {
+            self.workqueue.add(&gone.key(), &gone.account_key(), Instant::now(), Priority::Deletion);
+        }
+    }
+
+    /// An account has other objects than before.
+    fn users_changed(&mut self, account: &AccountKey) {
         if self.works() {
             self.sweeps.follow(account);
         }
@@ -311,9 +307,16 @@ impl Controller {
     /// Leadership changed, or the first lists are complete. Objects with work to do are reconciled now. Objects in sync
     /// wait for the sweep of their account, and are read by themselves some time later.
     fn start_or_stop(&mut self) {
+        self.outputs.set_active(self.works());
         if !self.works() {
             self.sweeps.stop();
+            if !self.leads {
+                self.context.removed.clear();
+            }
             return;
+        }
+        for gone in self.context.removed.all() {
+            self.workqueue.add(&gone.key(), &gone.account_key(), Instant::now(), Priority::Deletion);
         }
         panics::inject(&"controller");
         for object in self.context.index.all() {
@@ -355,10 +358,7 @@ impl Controller {
             return;
         }
         // The guardrail namePrefix may be another now: the index must know which names the objects claim.
-        for object in self.context.index.users_of(&name) {
-            let prefix = self.context.accounts.name_prefix(object.account_ref());
-            self.context.index.upsert(object, &prefix);
-        }
+        self.context.index.prefix_changed(&name, &self.context.accounts.name_prefix(Some(&name)));
         if self.works() {
             self.sweeps.follow(&AccountKey::Named(name.clone()));
         }

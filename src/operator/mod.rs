@@ -12,6 +12,7 @@ pub mod modes;
 pub mod outputs;
 pub mod reconcile;
 pub mod reconcile_state;
+pub mod removed;
 pub mod resync;
 pub mod sweep;
 pub mod watches;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::index::Index;
 use crate::api::account::DriftScan;
@@ -52,28 +52,53 @@ pub fn choose(accounts: &Accounts, index: &Index, flag: DriftScan, account: &Acc
     }
 }
 
-/// The mode in force of every account.
+/// The mode in force of every account, and what its sweeps find.
 #[derive(Default)]
-pub struct Modes(Mutex<HashMap<AccountKey, Mode>>);
+pub struct Modes {
+    modes: Mutex<HashMap<AccountKey, Mode>>,
+    orphans: Mutex<HashMap<AccountKey, u64>>,
+}
 
 impl Modes {
     /// The mode of an account; `None`: no sweep has decided it yet.
     pub fn get(&self, account: &AccountKey) -> Option<Mode> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(account).cloned()
+        self.modes().get(account).cloned()
     }
 
     /// Sets the mode, logs a change, and returns the mode before.
     pub fn set(&self, account: &AccountKey, mode: Mode) -> Option<Mode> {
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(account.clone(), mode.clone());
+        if mode != Mode::Bulk {
+            self.orphans_by_account().remove(account);
+        }
+        let before = self.modes().insert(account.clone(), mode.clone());
         if before.as_ref() != Some(&mode) {
             tracing::info!(%account, %mode, "drift scan mode changed");
         }
         before
     }
 
+    /// Notes how many orphans a sweep has found.
+    pub fn set_orphans(&self, account: &AccountKey, count: u64) {
+        self.orphans_by_account().insert(account.clone(), count);
+    }
+
+    /// How many orphans the last sweep has found; `None`: the account is not swept.
+    pub fn orphans(&self, account: &AccountKey) -> Option<u64> {
+        self.orphans_by_account().get(account).copied()
+    }
+
     /// Forgets an account that is no longer swept.
     pub fn remove(&self, account: &AccountKey) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(account);
+        self.modes().remove(account);
+        self.orphans_by_account().remove(account);
+    }
+
+    fn modes(&self) -> MutexGuard<'_, HashMap<AccountKey, Mode>> {
+        self.modes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn orphans_by_account(&self) -> MutexGuard<'_, HashMap<AccountKey, u64>> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The mode for the status of an `AwsAccount`: the one in force, or the one that the first sweep will find.

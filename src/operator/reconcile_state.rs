@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::outputs::Published;
+use super::outputs::Outputs;
 use crate::model::documents::meaning::Fingerprint;
 use crate::model::names::Owner;
 use crate::model::stored::PolicyObject;
@@ -22,6 +22,8 @@ pub struct ReconcileStates {
     /// The last `reconcile-at` that was honoured, and when. Apart from the states, because the controller asks for it
     /// while an object is being reconciled.
     reconcile_at: Mutex<HashMap<Owner, (String, Instant)>>,
+    /// What `spec.outputs` has published. Apart for the same reason.
+    pub outputs: Outputs,
 }
 
 /// What is kept of one object.
@@ -48,8 +50,6 @@ pub struct ReconcileState {
     pub policy_seen: bool,
     /// The role was seen while the object was being deleted.
     pub role_seen: bool,
-    /// What `spec.outputs` has published.
-    pub outputs: Option<Box<Published>>,
     /// Failures in a row.
     pub failures: u32,
     failed_generation: i64,
@@ -60,10 +60,14 @@ impl ReconcileStates {
     ///
     /// `process_started`: a create may have happened right before the process that made it ended.
     pub fn take(&self, object: &PolicyObject, process_started: Instant) -> Box<ReconcileState> {
-        let known = self.lock().remove(&object.key());
-        known
-            .filter(|state| state.uid == object.uid())
-            .unwrap_or_else(|| Box::new(ReconcileState::first(object, process_started)))
+        self.take_known(object).unwrap_or_else(|| Box::new(ReconcileState::first(object, process_started)))
+    }
+
+    /// The same, if anything is known of the object. What is known of another one of that name stays.
+    pub fn take_known(&self, object: &PolicyObject) -> Option<Box<ReconcileState>> {
+        let (mut states, key) = (self.lock(), object.key());
+        let same = states.get(&key).is_some_and(|state| state.uid == object.uid());
+        if same { states.remove(&key) } else { None }
     }
 
     /// Puts the state back.
@@ -100,6 +104,7 @@ impl ReconcileStates {
     pub fn remove(&self, key: &Owner) {
         self.lock().remove(key);
         self.lock_reconcile_at().remove(key);
+        self.outputs.forget(key);
     }
 
     /// When the annotation `reconcile-at` may be honoured; `None`: its value is not new.
@@ -160,7 +165,6 @@ impl ReconcileState {
 
     /// A reconcile was asked for: nothing is skipped.
     pub fn reconcile_requested(&mut self) {
-        self.outputs = None;
         self.failures = 0;
     }
 

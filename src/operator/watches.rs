@@ -1,4 +1,5 @@
-//! The watches: policies (of all namespaces or of some), accounts, and the labels of namespaces, as one stream.
+//! The watches: policies (of all namespaces or of some), accounts, and the labels of namespaces, as one stream; and the
+//! operator's `ConfigMaps` as another.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use futures::stream::{self, BoxStream, SelectAll, StreamExt};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Client;
 use kube::api::Api;
 use kube::runtime::watcher as watch;
@@ -63,6 +64,24 @@ pub fn watch_all(client: &Client, namespaces: &[String]) -> (SelectAll<EventStre
     all.push(tagged(Source::Accounts, Api::<AccountObject>::all(client.clone()), WatchEvent::Account));
     all.push(tagged(Source::Namespaces, Api::<Namespace>::all(client.clone()), WatchEvent::Namespace));
     (all, sources)
+}
+
+/// The events of one watch of `ConfigMaps`, with its namespace; `None`: all namespaces.
+pub type ConfigMapStream = BoxStream<'static, (Option<String>, Result<Event<ConfigMap>, watcher::Error>)>;
+
+/// The `ConfigMaps` that a label selects, in these namespaces; none: in all.
+pub fn watch_config_maps(client: &Client, namespaces: &[String], selector: &str) -> SelectAll<ConfigMapStream> {
+    let config = watcher::Config::default().labels(selector);
+    let of = |scope: Option<String>| -> ConfigMapStream {
+        let api: Api<ConfigMap> = match &scope {
+            None => Api::all(client.clone()),
+            Some(namespace) => Api::namespaced(client.clone(), namespace),
+        };
+        let config = config.clone();
+        restarting(move || watch(api.clone(), config.clone()).boxed()).map(move |event| (scope.clone(), event)).boxed()
+    };
+    let scopes: BTreeSet<Option<String>> = namespaces.iter().cloned().map(Some).collect();
+    if scopes.is_empty() { [of(None)].into_iter().collect() } else { scopes.into_iter().map(of).collect() }
 }
 
 fn tagged<K>(source: Source, api: Api<K>, wrap: fn(Event<K>) -> WatchEvent) -> EventStream

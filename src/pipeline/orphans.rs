@@ -1,6 +1,6 @@
 //! Orphans: resources that carry our tags and belong to no object. They are counted, never deleted.
 
-use crate::api::{TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
+use crate::api::{AuroraLogExportPolicyStatus, TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
 use crate::model::names::Owner;
 use crate::model::ownership::Tags;
 use crate::model::settings::Cluster;
@@ -8,12 +8,20 @@ use crate::model::settings::Cluster;
 /// True if the resource with these tags was created for an object of this cluster that does not exist.
 ///
 /// `exists` must return true for objects that this replica cannot see (in namespaces that it does not watch), and for
-/// objects that are being deleted. A resource of this cluster without an owner tag is an orphan too: no object deletes it.
+/// objects that are being deleted; false if the object of that name is another one today, with other names in AWS. A resource of this cluster without an owner tag is an orphan too: no object deletes it.
 pub fn is_orphan(cluster: &Cluster, tags: &Tags, exists: impl Fn(&Owner) -> bool) -> bool {
     let ours = tags.get(TAG_MANAGED_BY).is_some_and(|name| name == cluster.name.as_str())
         && tags.get(TAG_CLUSTER_UID).is_some_and(|uid| cluster.has_uid(uid));
     let owner = tags.get(TAG_OWNER).and_then(|owner| Owner::from_tag(owner));
     ours && !owner.is_some_and(|owner| exists(&owner))
+}
+
+/// False if the object has another role, or another policy, than the one with this ARN: what an earlier object of the same
+/// name left belongs to no object.
+pub fn may_have(status: &AuroraLogExportPolicyStatus, arn: &str) -> bool {
+    let (role, policy) = (status.role.as_ref(), status.policy.as_ref());
+    let own = if arn.contains(":role/") { role.map(|role| &role.arn) } else { policy.map(|policy| &policy.arn) };
+    own.is_none_or(|own| own == arn)
 }
 
 #[cfg(test)]
@@ -63,5 +71,20 @@ mod tests {
             Tags::from([(TAG_OWNER.to_owned(), "shop/gone".to_owned())]),
         ];
         assert_eq!(orphans(&resources), 0);
+    }
+
+    #[test]
+    fn a_role_of_an_earlier_object_of_that_name_is_not_the_objects_own() {
+        let status: AuroraLogExportPolicyStatus = serde_json::from_value(serde_json::json!({
+            "role": { "name": "new", "arn": "arn:aws:iam::1:role/x/new" },
+            "policy": { "name": "new", "arn": "arn:aws:iam::1:policy/x/new" },
+        }))
+        .unwrap();
+        for kind in ["role", "policy"] {
+            assert!(may_have(&status, &format!("arn:aws:iam::1:{kind}/x/new")));
+            assert!(!may_have(&status, &format!("arn:aws:iam::1:{kind}/x/old")));
+            assert!(!may_have(&status, &format!("arn:aws:iam::2:{kind}/x/new")));
+            assert!(may_have(&AuroraLogExportPolicyStatus::default(), &format!("arn:aws:iam::1:{kind}/x/old")));
+        }
     }
 }

@@ -26,7 +26,7 @@ async fn swept() -> Result<Fixture<'static>> {
 
 impl Fixture<'_> {
     /// Waits for so many more sweeps that are over.
-    async fn sweeps(&self, more: u64) -> Result<()> {
+    pub(crate) async fn sweeps(&self, more: u64) -> Result<()> {
         let sweeps = || self.aws.gate().counts().get(SWEEP).copied().unwrap_or_default();
         // At most 60 entities in pages of 20, some of them short.
         let until = sweeps() + more * 8;

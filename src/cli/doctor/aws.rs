@@ -1,6 +1,7 @@
 //! The checks of AWS: credentials, permissions, clock, quotas, the service-linked role and orphans.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -16,7 +17,8 @@ use crate::cli::progress::Progress;
 use crate::model::names::{Owner, PolicyArn, PolicyName, RoleArn, RoleName};
 use crate::model::ownership::Tags;
 use crate::model::settings::{Cluster, Settings};
-use crate::pipeline::orphans::is_orphan;
+use crate::model::stored::PolicyObject;
+use crate::pipeline::orphans::{is_orphan, may_have};
 use crate::pipeline::port::{ErrorClass, Iam, IamError, Operation};
 
 const POLICY_FILE: &str = "deploy/aws/operator-policy.json";
@@ -34,7 +36,7 @@ pub(super) struct Target<'a> {
     pub(super) account: &'a Account,
     pub(super) settings: &'a Settings,
     /// All objects of the cluster; `None` if they could not be listed.
-    pub(super) owners: Option<BTreeSet<Owner>>,
+    pub(super) owners: Option<Owners>,
     /// ARNs in the status of an object: their owner is known.
     pub(super) known_arns: BTreeSet<String>,
     /// The permissions boundary that the operator must set on roles.
@@ -325,7 +327,7 @@ async fn service_linked_role(iam: &AwsIam, report: &mut Report) {
     }
 }
 
-/// Finds roles and policies that have this cluster's tags and whose object does not exist.
+/// Finds roles and policies that have this cluster's tags and belong to no object.
 async fn orphans(
     target: &Target<'_>,
     identity: &CallerIdentity,
@@ -337,12 +339,10 @@ async fn orphans(
         report.skip(Check::Orphans, "the objects of all namespaces could not be listed");
         return;
     };
-    let mut count = 0;
     match inventory.tagged_roles().await {
         Ok(roles) => {
             for (arn, tags) in roles {
-                if let Some(owner) = orphaned(&tags, &target.settings.cluster, owners) {
-                    count += 1;
+                if let Some(owner) = orphaned(&arn, &tags, &target.settings.cluster, owners) {
                     found_orphan(report, "role", &arn, &owner);
                 }
             }
@@ -368,8 +368,7 @@ async fn orphans(
                 let Ok(Some(policy)) = iam.policy(&PolicyArn::from_aws(&arn)).await else {
                     continue;
                 };
-                if let Some(owner) = orphaned(&policy.tags, &target.settings.cluster, owners) {
-                    count += 1;
+                if let Some(owner) = orphaned(&arn, &policy.tags, &target.settings.cluster, owners) {
                     found_orphan(report, "policy", &arn, &owner);
                 }
             }
@@ -377,21 +376,24 @@ async fn orphans(
         }
         Err(error) => report.skip(Check::Orphans, format!("policies: {}", error.user_message())),
     }
-    if count == 0 {
+    if report.findings.is_empty() {
         report.pass(Check::Orphans, "no role or policy is orphaned");
     }
 }
 
-/// Returns the owner in the tags if it belongs to this cluster and does not exist.
-fn orphaned(tags: &Tags, cluster: &Cluster, owners: &BTreeSet<Owner>) -> Option<Owner> {
+type Owners = BTreeMap<Owner, Arc<PolicyObject>>;
+
+/// Returns the owner in the tags if it belongs to this cluster, and does not exist or has another role or policy.
+fn orphaned(arn: &str, tags: &Tags, cluster: &Cluster, owners: &Owners) -> Option<Owner> {
     let owner = Owner::from_tag(tags.get(TAG_OWNER)?)?;
-    is_orphan(cluster, tags, |owner| owners.contains(owner)).then_some(owner)
+    let exists = |owner: &Owner| owners.get(owner).is_some_and(|object| may_have(&object.status, arn));
+    is_orphan(cluster, tags, exists).then_some(owner)
 }
 
 fn found_orphan(report: &mut Report, what: &str, arn: &str, owner: &Owner) {
     report.find(
         Check::Orphans,
-        format!("{what} {arn} has the owner tag {owner}, but this object does not exist"),
+        format!("{what} {arn} has the owner tag {owner}, but this object does not exist or has another {what}"),
         format!("create {owner} again, or delete the {what} (deletionPolicy: Retain leaves it on purpose)"),
     );
 }

@@ -122,7 +122,7 @@ async fn examine(args: &DoctorArgs, progress: &Progress) -> anyhow::Result<(Repo
     let target = aws::Target {
         account: state.accounts.own(),
         settings: &state.settings,
-        owners: (known && all_listed).then(|| all.iter().map(|object| object.key()).collect()),
+        owners: (known && all_listed).then(|| all.iter().map(|object| (object.key(), object.clone())).collect()),
         known_arns: all
             .iter()
             .filter_map(|object| object.status.policy.as_ref().map(|policy| policy.arn.clone()))

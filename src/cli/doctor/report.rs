@@ -28,7 +28,7 @@ pub(super) enum Check {
     Quotas,
     /// AWSServiceRoleForRDS, which overrides custom roles.
     ServiceLinkedRole,
-    /// Roles and policies with this cluster's tags whose object does not exist.
+    /// Roles and policies with this cluster's tags that belong to no object.
     Orphans,
 }
 

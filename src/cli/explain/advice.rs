@@ -79,8 +79,8 @@ pub(in crate::cli) const fn advice(reason: Reason) -> Advice {
             DOCTOR,
         ),
         Reason::LimitExceeded => advise(
-            "A quota of the AWS account is exhausted.",
-            "Raise the quota in AWS Service Quotas, or delete unused resources.",
+            "A quota of the AWS account, or for outputs one of the namespace, is exhausted.",
+            "Raise the quota that the message names (AWS Service Quotas, ResourceQuota), or delete unused resources.",
             "aws iam get-account-summary",
         ),
         Reason::AccountNotReady => advise(

@@ -5,12 +5,14 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
+use kube::core::Status;
 use kube::{Api, Client};
 use tokio::sync::watch;
 
 use super::config::LeaseConfig;
 use super::elector::{Answer, Claim, Observed, Request};
 use crate::api::FIELD_MANAGER;
+use crate::kubernetes::refusal::Refusal;
 use crate::kubernetes::revisions::Revisions;
 
 /// Why a request failed: one sentence with the next step, equal for equal causes.
@@ -105,10 +107,23 @@ impl LeaseApi {
                 (404, Request::Create(_)) => Err(RequestError::NoNamespace { lease: self.path() }),
                 (404, _) => Ok(Answer::Absent),
                 (409, _) => Ok(Answer::Conflict),
-                (403, _) => Err(RequestError::Forbidden { verb, lease: self.path() }),
+                (403, Request::Read) => Err(RequestError::Forbidden { verb, lease: self.path() }),
+                (403, _) => Err(self.refused(verb, &status)),
                 _ => Err(RequestError::Other { verb, lease: self.path(), cause: status.message.clone() }),
             },
             Err(error) => Err(RequestError::Other { verb, lease: self.path(), cause: error.to_string() }),
+        }
+    }
+
+    /// A write may be refused for other reasons than a missing right.
+    fn refused(&self, verb: &'static str, status: &Status) -> RequestError {
+        match Refusal::of(status) {
+            None | Some(Refusal::MissingRight) => RequestError::Forbidden { verb, lease: self.path() },
+            Some(other) => RequestError::Other {
+                verb,
+                lease: self.path(),
+                cause: format!("{}; {}", other.message(status), other.next_step()),
+            },
         }
     }
 

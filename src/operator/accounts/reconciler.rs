@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::users::{holders, in_use};
-use crate::api::{AwsAccountStatus, ConditionType, EventReason, Reason};
+use crate::api::{AwsAccountStatus, ConditionType, EventReason, FINALIZER, Reason};
 use crate::kubernetes::KubernetesError;
 use crate::model::account_key::AccountKey;
 use crate::model::stored::AccountObject;
@@ -20,7 +20,7 @@ use crate::telemetry::{panics, trace};
 
 /// Between checks of an account that is usable. Its identity is verified again then.
 const INTERVAL: Duration = Duration::from_mins(5);
-/// The count of policies alone is written at most this often.
+/// The counts of policies and orphans alone are written at most this often.
 const COUNT_INTERVAL: Duration = Duration::from_mins(1);
 /// The longest pause between tries to use an account.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
@@ -128,11 +128,18 @@ impl AccountReconciler {
             return Ok(INTERVAL);
         }
         let name = object.name();
-        let Context { accounts, namespaces, index, kubernetes, .. } = &*self.context;
-        let held = holders(&index.users_of(name), |namespace| namespaces.admitted(accounts, name, namespace));
+        let context = self.context.clone();
+        let Context { accounts, namespaces, index, removed, kubernetes, .. } = &*context;
+        let mut users = index.users_of(name);
+        users.extend(removed.all().into_iter().filter(|gone| gone.account_ref() == Some(name)));
+        let held = holders(&users, |namespace| namespaces.admitted(accounts, name, namespace));
         if let Some(message) = in_use(&held) {
             self.report(object, &Outcome::InUse { message }).await?;
             return Ok(INTERVAL);
+        }
+        if object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer != FINALIZER) {
+            let message = "no policy uses the account any more; the object waits for other finalizers".to_owned();
+            self.report(object, &Outcome::Released { message }).await?;
         }
         // False: an earlier check published the event; the watch has not reported the removal yet.
         if kubernetes.remove_finalizer(object).await? {
@@ -148,13 +155,14 @@ impl AccountReconciler {
         let Context { accounts, index, modes, drift_scan, .. } = &*self.context;
         let key = AccountKey::Named(object.name().to_owned());
         let count = i64::try_from(index.count_of(&key)).unwrap_or(i64::MAX);
+        let orphans = modes.orphans(&key).map(|count| i64::try_from(count).unwrap_or(i64::MAX));
         let mode = modes.describe(accounts, index, *drift_scan, &key).to_string();
         let now = Timestamp::now();
-        let status = |policies| {
-            let facts = Facts { policies, drift_scan: mode.clone() };
+        let status = |policies, orphans| {
+            let facts = Facts { policies, orphans, drift_scan: mode.clone() };
             next(&object.status, outcome, &facts, object.generation(), now)
         };
-        let mut wanted = status(count);
+        let mut wanted = status(count, orphans);
         if wanted == object.status {
             return Ok(INTERVAL);
         }
@@ -162,7 +170,7 @@ impl AccountReconciler {
         if let Some(known) = object.status.policies
             && !wait.is_zero()
         {
-            wanted = status(known);
+            wanted = status(known, object.status.orphans);
             if wanted == object.status {
                 return Ok(wait);
             }

@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::conclusion::{Conclusion, LAG, Requeue};
 use super::prepare::{NotPrepared, Prepared, prepare};
+use super::report;
 use crate::api::policy::{AuroraLogExportPolicySpec, DeletionPolicy, ManagementPolicy};
-use crate::api::{EventReason, Reason};
+use crate::api::{EventReason, FINALIZER, Reason};
 use crate::aws::account::Account;
+use crate::aws::credentials::CallerIdentity;
 use crate::kubernetes::KubernetesError;
+use crate::model::settings::AccountFacts;
 use crate::model::stored::PolicyObject;
 use crate::operator::context::{Context, View};
 use crate::operator::reconcile_state::ReconcileState;
@@ -16,7 +19,7 @@ use crate::pipeline::desired::{Identity, deletion_policy, identity};
 use crate::pipeline::leftovers::{Leftovers, Presence, observe_leftovers};
 use crate::pipeline::plan::{Part, deletion::plan_deletion};
 use crate::pipeline::port::{ErrorClass, Iam, IamError};
-use crate::pipeline::status::Affected;
+use crate::pipeline::status::{Affected, Failure, Outcome};
 use crate::telemetry::metrics::ReconcileResult;
 
 /// A resource that may have been created just now must be absent twice, this far apart.
@@ -24,11 +27,17 @@ const SECOND_READ: Duration = Duration::from_secs(15);
 
 type Result<T> = std::result::Result<T, KubernetesError>;
 
-/// Removes what the object owns in AWS, then the finalizer.
+/// Removes what the object owns in AWS, then the finalizer. `successor` is the object of that name that was created after
+/// this one was gone: what it owns now is kept.
 ///
 /// # Errors
 /// Only those of Kubernetes; what AWS says becomes an outcome.
-pub(super) async fn delete(context: &Context, object: &PolicyObject, state: &mut ReconcileState) -> Result<Conclusion> {
+pub(super) async fn delete(
+    context: &Context,
+    object: &PolicyObject,
+    successor: Option<&PolicyObject>,
+    state: &mut ReconcileState,
+) -> Result<Conclusion> {
     let held = |reason, message, affected| Conclusion::deletion_held(reason, message, affected, Requeue::Slowly);
     let spec = match decide(context.view(), object) {
         Decision::Done => return Ok(Conclusion::unchanged(Requeue::OnChange, ReconcileResult::Success)),
@@ -41,10 +50,15 @@ pub(super) async fn delete(context: &Context, object: &PolicyObject, state: &mut
         Err(NotPrepared::Aws(account, error)) => return Ok(aws_failed(&account, &error).await),
         Err(NotPrepared::Refused(failure)) => return Ok(held(failure.reason, failure.message, failure.affected)),
     };
-    match remove(&account.iam(&caller), spec, &identity, state).await {
+    let kept = match successor.map(|successor| kept_by(context.view(), successor, &caller, &identity)) {
+        None => Kept::default(),
+        Some(Ok(kept)) => kept,
+        Some(Err(message)) => return Ok(held(Reason::DeletionBlocked, message, Affected::default())),
+    };
+    match remove(&account.iam(&caller), spec, &identity, kept, state).await {
         Ok(Removal::Done(note)) => release(context, object, EventReason::Deleted, &note).await,
         Ok(Removal::Blocked(message)) => Ok(held(Reason::DeletionBlocked, message, Affected::default())),
-        Ok(Removal::ReadAgain(after)) => Ok(Conclusion::unchanged(Requeue::After(after), ReconcileResult::Waiting)),
+        Ok(Removal::ReadAgain(after)) => Ok(reading_again(&identity, after)),
         Err(error) => Ok(aws_failed(&account, &error).await),
     }
 }
@@ -62,7 +76,8 @@ pub(super) enum Decision<'a> {
 }
 
 pub(super) fn decide<'a>(view: View<'_>, object: &'a PolicyObject) -> Decision<'a> {
-    if !object.has_finalizer() {
+    // Without our finalizer it may have been released, or have lost it.
+    if !object.has_finalizer() && !view.index.left_resources(object, true) {
         return Decision::Done;
     }
     if object.is_abandoned() {
@@ -88,6 +103,37 @@ pub(super) fn decide<'a>(view: View<'_>, object: &'a PolicyObject) -> Decision<'
     Decision::Remove(spec)
 }
 
+/// Which resources belong to a successor.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    policy: bool,
+    role: bool,
+}
+
+/// What the successor of an object owns of its resources: tags name the object, so the successor owns what has its names.
+///
+/// # Errors
+/// A message if that cannot be derived.
+fn kept_by(
+    view: View<'_>,
+    successor: &PolicyObject,
+    caller: &CallerIdentity,
+    gone: &Identity,
+) -> std::result::Result<Kept, String> {
+    let unknown = |why: String| format!("it is not known which AWS resources the object of that name owns now: {why}");
+    let spec = successor.spec.as_ref().map_err(|error| unknown(error.to_string()))?;
+    let resolved = view.resolve(successor).map_err(|error| unknown(error.message))?;
+    match resolved.account.known_id() {
+        None => return Err(unknown("its account has not been verified yet".to_owned())),
+        Some(id) if id != caller.account => return Ok(Kept::default()),
+        Some(_) => {}
+    }
+    let facts =
+        AccountFacts { id: caller.account.clone(), partition: caller.partition.clone(), binding: resolved.binding };
+    let owned = identity(&successor.key(), spec, view.settings, &facts).map_err(|error| unknown(error.to_string()))?;
+    Ok(Kept { policy: owned.policy_arn == gone.policy_arn, role: owned.role_arn == gone.role_arn })
+}
+
 enum Removal {
     /// Nothing of the object is left.
     Done(String),
@@ -101,9 +147,16 @@ async fn remove<I: Iam>(
     iam: &I,
     spec: &AuroraLogExportPolicySpec,
     identity: &Identity,
+    kept: Kept,
     state: &mut ReconcileState,
 ) -> std::result::Result<Removal, IamError> {
-    let leftovers = observe_leftovers(iam, identity).await?;
+    let mut leftovers = observe_leftovers(iam, identity).await?;
+    if kept.role {
+        leftovers.role = Presence::NotOurs;
+    }
+    if kept.policy {
+        leftovers.policy = Presence::NotOurs;
+    }
     state.role_seen |= leftovers.role != Presence::Absent;
     state.policy_seen |= leftovers.policy != Presence::Absent;
     let steps = match plan_deletion(identity, &leftovers, spec.attachment_policy.unwrap_or_default()) {
@@ -121,6 +174,14 @@ async fn remove<I: Iam>(
         return Ok(Removal::ReadAgain(wait));
     }
     Ok(Removal::Done(note(identity, &leftovers)))
+}
+
+fn reading_again(identity: &Identity, after: Duration) -> Conclusion {
+    let Identity { policy_arn, role_arn, .. } = identity;
+    let message = format!("waiting until IAM surely shows neither policy {policy_arn} nor role {role_arn}");
+    let failure = Failure { reason: Reason::Progressing, message, affected: Affected::default() };
+    let outcome = Some(Outcome::Deleting(failure));
+    Conclusion { outcome, requeue: Requeue::After(after), result: ReconcileResult::Waiting }
 }
 
 fn note(identity: &Identity, leftovers: &Leftovers) -> String {
@@ -147,6 +208,23 @@ fn wait_for_second_read(state: &mut ReconcileState) -> Option<Duration> {
 }
 
 async fn release(context: &Context, object: &PolicyObject, reason: EventReason, note: &str) -> Result<Conclusion> {
+    if context.removed.contains(object) {
+        // It is gone already.
+        tracing::info!(reason = reason.as_str(), "{note}");
+        context.kubernetes.event(object, false, reason.as_str(), "Delete", note).await;
+        return Ok(Conclusion::unchanged(Requeue::OnChange, ReconcileResult::Success));
+    }
+    let others: Vec<_> =
+        object.metadata.finalizers.iter().flatten().filter(|name| *name != FINALIZER).cloned().collect();
+    if !others.is_empty() {
+        let message = format!("{note}; the object waits for other finalizers: {}", others.join(", "));
+        let outcome = Outcome::Released { message, deleted: reason == EventReason::Deleted };
+        // A status that cannot be written must not hold the object.
+        if let Err(error) = report::write_status(context, object, &outcome, object.generation()).await {
+            tracing::warn!(%error, "status of an object whose deletion is complete could not be written");
+        }
+    }
+    context.index.release(object);
     // The event comes afterwards: the release may have to be tried again.
     if context.kubernetes.remove_finalizer(object).await? {
         tracing::info!(reason = reason.as_str(), "{note}");

@@ -12,6 +12,7 @@ mod deletion;
 mod prepare;
 pub mod preview;
 mod refusal;
+mod removed;
 mod report;
 mod work;
 
@@ -51,15 +52,69 @@ pub struct Next {
     pub priority: Priority,
 }
 
-/// Reconciles the object of that key. Returns when to reconcile it again; `None`: when it changes.
+/// Reconciles the object of that key, after it has cleaned up after those of that name that are gone. Returns when to
+/// reconcile again; `None`: when the object changes.
 pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Option<Next> {
-    let object = context.index.get(key)?;
+    let mut next = None;
+    for gone in context.removed.of(key) {
+        next = earlier(next, clean_up(context, &gone).await);
+    }
+    match context.index.get(key) {
+        Some(object) => earlier(next, reconcile_known(context, &object, priority).await),
+        None => next,
+    }
+}
+
+async fn reconcile_known(context: &Context, object: &Arc<PolicyObject>, priority: Priority) -> Option<Next> {
+    let key = &object.key();
+    let mut state = context.states.take(object, context.started);
+    let requeue = observed(context, key, priority, reconcile_object(context, object, &mut state, priority)).await;
+    let unfinished = matches!(requeue, Requeue::Soon | Requeue::After(_));
+    let next = pause(context, object, &mut state, requeue)
+        .map(|pause| Next { pause, priority: if unfinished { priority } else { Priority::Resync } });
+    context.states.put(key, state);
+    // The object may have gone meanwhile: then nothing else forgets its state.
+    if context.index.get(key).is_none() && !context.removed.has(key) {
+        context.states.remove(key);
+    }
+    let changed = changed_meanwhile(context, object).map(|pause| Next { pause, priority: Priority::Change });
+    earlier(next, changed)
+}
+
+/// Cleans up after an object that is gone.
+async fn clean_up(context: &Context, object: &Arc<PolicyObject>) -> Option<Next> {
+    let known = context.removed.take_state(object);
+    let mut state = known.unwrap_or_else(|| context.states.take(object, context.started));
+    let work = removed::clean_up(context, object, &mut state);
+    let requeue = observed(context, &object.key(), Priority::Deletion, work).await;
+    let pause = pause(context, object, &mut state, requeue);
+    if pause.is_some() {
+        context.removed.put_state(object, state);
+    } else {
+        context.removed.done(object);
+    }
+    pause.map(|pause| Next { pause, priority: Priority::Deletion })
+}
+
+fn earlier(one: Option<Next>, other: Option<Next>) -> Option<Next> {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            Some(Next { pause: one.pause.min(other.pause), priority: one.priority.min(other.priority) })
+        }
+        (one, other) => one.or(other),
+    }
+}
+
+/// Runs the work on an object with its trace and its metrics, and contains a panic.
+async fn observed(
+    context: &Context,
+    key: &Owner,
+    priority: Priority,
+    work: impl Future<Output = Result<Conclusion, KubernetesError>>,
+) -> Requeue {
     let began = Instant::now();
-    let mut state = context.states.take(&object, context.started);
     let span = trace::reconcile(key, priority.as_str());
-    let work = Box::pin(reconcile_object(context, &object, &mut state, priority));
-    let reconciled = panics::contain(work).instrument(span.clone()).await;
-    let (requeue, result) = match reconciled {
+    let (requeue, result) = match panics::contain(Box::pin(work)).instrument(span.clone()).await {
         Ok(Ok(conclusion)) => (conclusion.requeue, Some(conclusion.result)),
         Ok(Err(error)) => after_kubernetes_error(&error),
         Err(panics::Panicked) => (Requeue::Soon, Some(ReconcileResult::Panic)),
@@ -68,21 +123,7 @@ pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Op
         context.metrics.reconciled(result, began.elapsed());
         trace::reconciled(&span, result);
     }
-    let unfinished = matches!(requeue, Requeue::Soon | Requeue::After(_));
-    let next = pause(context, &object, &mut state, requeue)
-        .map(|pause| Next { pause, priority: if unfinished { priority } else { Priority::Resync } });
-    context.states.put(key, state);
-    // The object may have gone meanwhile: then nobody else forgets its state.
-    if context.index.get(key).is_none() {
-        context.states.remove(key);
-    }
-    let changed = changed_meanwhile(context, &object).map(|pause| Next { pause, priority: Priority::Change });
-    match (next, changed) {
-        (Some(next), Some(changed)) => {
-            Some(Next { pause: next.pause.min(changed.pause), priority: next.priority.min(changed.priority) })
-        }
-        (next, changed) => next.or(changed),
-    }
+    requeue
 }
 
 async fn reconcile_object(
@@ -96,10 +137,16 @@ async fn reconcile_object(
         && context.states.honour_reconcile_at(&object.key(), value)
     {
         state.reconcile_requested();
+        context.states.outputs.forget(&object.key());
     }
     let conclusion = if object.is_deleting() {
-        deletion::delete(context, object, state).await?
+        deletion::delete(context, object, None, state).await?
     } else {
+        if !object.has_finalizer() && context.index.needs_finalizer(object) {
+            // It was lost. Whatever else is wrong with the object, its deletion must not leave resources in AWS.
+            let answer = context.kubernetes.add_finalizer(&**object).await?;
+            context.written(answer);
+        }
         ensure(context, object, state, priority).await?
     };
     report::report(context, object, &conclusion).await?;

@@ -214,7 +214,8 @@ impl<'a> Work<'a> {
             account_id: sync.account_id.clone(),
         };
         let publication =
-            outputs::publish(&self.context.kubernetes, self.object, name, &values, &mut self.state.outputs).await?;
+            outputs::publish(&self.context.kubernetes, self.object, name, &values, &self.context.states.outputs)
+                .await?;
         let (requeue, result) = match &publication.refused {
             Some((reason, _)) => (Requeue::Slowly, ReconcileResult::NotReady(*reason)),
             None => (conclusion.requeue, conclusion.result),

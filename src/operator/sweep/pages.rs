@@ -13,7 +13,7 @@ use crate::model::settings::{AccountFacts, Cluster};
 use crate::model::stored::PolicyObject;
 use crate::operator::context::Context;
 use crate::pipeline::desired::{Desired, desired};
-use crate::pipeline::orphans::is_orphan;
+use crate::pipeline::orphans::{is_orphan, may_have};
 use crate::pipeline::port::{IamError, ObservedRole};
 use crate::pipeline::verdict::{is_checked_by_sweeps, policy_in_sync, role_in_sync};
 
@@ -79,14 +79,19 @@ pub(super) async fn sweep(context: &Context, key: &AccountKey) -> Result<Swept, 
     }
     context.metrics.swept(identity.account.as_str(), Instant::now());
     context.metrics.orphans(identity.account.as_str(), sweep.orphans);
+    context.modes.set_orphans(key, sweep.orphans);
     Ok(sweep.conclude(pages, began))
 }
 
 impl Sweep<'_> {
     fn role(&mut self, role: &ObservedRole) {
         let cluster = &self.context.settings.cluster;
+        let Context { index, removed, .. } = self.context;
         // Objects in namespaces that this operator does not watch count as existing.
-        let exists = |owner: &Owner| !self.context.watches(&owner.namespace) || self.context.index.get(owner).is_some();
+        let exists = |owner: &Owner| {
+            let has = |object: Arc<PolicyObject>| may_have(&object.status, &role.arn);
+            !self.context.watches(&owner.namespace) || removed.has(owner) || index.get(owner).is_some_and(has)
+        };
         self.orphans += u64::from(is_orphan(cluster, &role.tags, exists));
         let Some(owner) = owner_here(role, cluster) else { return };
         let Some(object) = self.object(&owner) else { return };

@@ -28,6 +28,11 @@ pub enum Outcome {
         /// The policies that use it, and the next step.
         message: String,
     },
+    /// The account is released, and waits for the finalizers of others.
+    Released {
+        /// What it waits for.
+        message: String,
+    },
 }
 
 /// Facts that are reported for every outcome.
@@ -35,6 +40,8 @@ pub enum Outcome {
 pub struct Facts {
     /// Number of policies that refer to the account.
     pub policies: i64,
+    /// Number of orphans; `None` where the account is not swept.
+    pub orphans: Option<i64>,
     /// The drift scan mode in effect, and why.
     pub drift_scan: String,
 }
@@ -69,6 +76,7 @@ pub fn next(old: &Status, outcome: &Outcome, facts: &Facts, generation: i64, now
     let mut next = Status {
         observed_generation: generation,
         policies: Some(facts.policies),
+        orphans: facts.orphans,
         drift_scan: Some(facts.drift_scan.clone()),
         ..old.clone()
     };
@@ -96,6 +104,10 @@ pub fn next(old: &Status, outcome: &Outcome, facts: &Facts, generation: i64, now
             set(ConditionType::Ready, "False", Reason::InUse, message),
             set(ConditionType::Reconciling, "True", Reason::Deleting, message),
         ],
+        Outcome::Released { message } => vec![
+            set(ConditionType::Ready, "False", Reason::Progressing, message),
+            set(ConditionType::Reconciling, "True", Reason::Deleting, message),
+        ],
     };
     next
 }
@@ -111,7 +123,7 @@ mod tests {
     use crate::pipeline::port::Operation;
 
     fn facts(policies: i64) -> Facts {
-        Facts { policies, drift_scan: "PerResource: set in spec.driftScan".into() }
+        Facts { policies, orphans: None, drift_scan: "PerResource: set in spec.driftScan".into() }
     }
 
     fn usable() -> Outcome {
@@ -143,6 +155,7 @@ mod tests {
     #[test]
     fn every_outcome_has_its_conditions() {
         let busy = Outcome::InUse { message: "a/b needs it".into() };
+        let released = Outcome::Released { message: "example.com/hold".into() };
         for (outcome, expected) in [
             (usable(), &["Ready=True InSync"][..]),
             (
@@ -154,6 +167,7 @@ mod tests {
             (failed(ErrorClass::Throttled), &["Ready=False Progressing", "Reconciling=True Retrying"]),
             (failed(ErrorClass::Transient), &["Ready=False Progressing", "Reconciling=True Retrying"]),
             (busy, &["Ready=False InUse", "Reconciling=True Deleting"]),
+            (released, &["Ready=False Progressing", "Reconciling=True Deleting"]),
         ] {
             let status = next(&Status::default(), &outcome, &facts(1), 3, at(0));
             assert_eq!(summary(&status), expected, "{outcome:?}");

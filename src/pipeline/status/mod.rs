@@ -43,6 +43,13 @@ pub enum Outcome {
     Failed(Failure),
     /// Deletion is in progress and not complete.
     Deleting(Failure),
+    /// Deletion is complete, and the object waits for the finalizers of others.
+    Released {
+        /// What happened to policy and role.
+        message: String,
+        /// True if they were deleted, false if they were left.
+        deleted: bool,
+    },
 }
 
 /// The result of publishing `spec.outputs`.
@@ -146,6 +153,19 @@ pub fn next(old: &Status, outcome: &Outcome, generation: i64, now: Timestamp) ->
             conditions.set(ConditionType::Reconciling, "True", Reason::Deleting, message);
             conditions.parts(*affected, *reason, message);
             conditions.keep(&[ConditionType::Drifted, ConditionType::Effective]);
+        }
+        Outcome::Released { message, deleted } => {
+            conditions.set(ConditionType::Ready, "False", Reason::Progressing, message);
+            conditions.set(ConditionType::Reconciling, "True", Reason::Deleting, message);
+            let part = if *deleted { "False" } else { "Unknown" };
+            for type_ in [ConditionType::PolicyReady, ConditionType::RoleReady, ConditionType::PolicyAttached] {
+                conditions.set(type_, part, Reason::Progressing, message);
+            }
+            if *deleted {
+                (next.policy, next.role) = (None, None);
+                next.tag_keys.clear();
+                next.drift.clear();
+            }
         }
     }
     next.conditions = conditions.new;

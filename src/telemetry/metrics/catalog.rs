@@ -83,7 +83,7 @@ catalog! {
     RESOURCES = Gauge "resources" ["condition", "status", "reason"]
         "AuroraLogExportPolicy objects by condition";
     ORPHANS = Gauge "orphans" ["account"]
-        "Policies and roles in AWS with this cluster's ownership tags whose object does not exist";
+        "Roles in AWS with this cluster's ownership tags that belong to no object";
     DRIFT_SCAN_AGE = Gauge "drift_scan_age_seconds" ["account"]
         "Time since the account's last complete sweep";
     LEADER = Gauge "leader" []

@@ -162,7 +162,7 @@ impl Metrics {
         self.0.status_writes.inc();
     }
 
-    /// Sets the number of resources in the account with our ownership tags whose object does not exist.
+    /// Sets the number of roles in the account with our ownership tags that belong to no object.
     pub fn orphans(&self, account: &str, count: u64) {
         self.0.accounts.orphans(account, count);
     }

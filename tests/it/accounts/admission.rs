@@ -125,8 +125,9 @@ async fn the_operators_token_changes_finalizers_and_status_and_nothing_else() ->
 
 #[tokio::test]
 async fn the_operators_token_writes_no_config_map_but_those_that_our_kind_owns() -> Result<()> {
-    let fixture = Fixture::with(&["--enable-outputs=true"]).start().await?;
+    let mut fixture = Fixture::with(&["--enable-outputs=true"]).prepare().await?;
     fixture.install_outputs().await?;
+    fixture.start_operator().await?;
     fixture.kubectl(&["create", "configmap", "aws-auth", "--from-literal=mapRoles=[]"]).await?;
     fixture.applied("orders", json!({ "outputs": { "configMapRef": { "name": "orders" } } })).await?;
     let stolen = fixture.env.install_rbac().await?.kubeconfig.clone();

@@ -102,12 +102,20 @@ async fn an_object_that_had_delete_before_retain_was_demanded_is_retained() -> R
     let fixture = Fixture::with(&[]).start().await?;
     let account = fixture.account("prod", ID, json!({})).await?;
     let spec = json!({ "accountRef": { "name": account }, "deletionPolicy": "Delete" });
-    fixture.applied("orders", spec).await?;
+    fixture.applied("orders", spec.clone()).await?;
+    fixture.applied("vanished", spec).await?;
     fixture.account("prod", ID, json!({ "guardrails": { "maxDeletionPolicy": "Retain" } })).await?;
-    let message = fixture.refusal("orders", "NotPermitted").await?;
-    assert!(message.contains("guardrail maxDeletionPolicy"), "{message}");
+    for name in ["orders", "vanished"] {
+        let message = fixture.refusal(name, "NotPermitted").await?;
+        assert!(message.contains("guardrail maxDeletionPolicy"), "{message}");
+    }
     let before = fixture.snapshot(ID);
     fixture.deleted("orders").await?;
+    assert_eq!(fixture.snapshot(ID), before);
+    // An object that lost its finalizer as well.
+    let key = format!("auroralogexport.dev/auroralogexportpolicies/{}/vanished", fixture.namespace());
+    fixture.env.control_plane()?.remove_from_etcd(&key).await?;
+    fixture.event("vanished", "Retained").await?;
     assert_eq!(fixture.snapshot(ID), before);
     Ok(())
 }

@@ -10,8 +10,9 @@ use crate::fixture::{Fixture, LIMIT};
 
 #[tokio::test]
 async fn the_operator_uses_every_right_it_has_and_asks_for_no_other() -> Result<()> {
-    let fixture = Fixture::with(&["--leader-elect=true", "--enable-outputs=true"]).start().await?;
+    let mut fixture = Fixture::with(&["--leader-elect=true", "--enable-outputs=true"]).prepare().await?;
     fixture.install_outputs().await?;
+    fixture.start_operator().await?;
     let account = fixture.account("prod", "111111111111", json!({})).await?;
     let spec =
         |output: &str| json!({ "accountRef": { "name": account }, "outputs": { "configMapRef": { "name": output } } });

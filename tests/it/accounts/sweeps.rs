@@ -87,3 +87,26 @@ async fn an_account_says_whether_it_has_the_service_linked_role_if_that_is_known
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn the_status_of_an_account_counts_what_retained_objects_left() -> Result<()> {
+    let fixture = Fixture::with(&[]).start().await?;
+    let account = fixture.account("swept", WELL, json!({ "driftScan": "Bulk" })).await?;
+    fixture.applied("here", of_account(&account)).await?;
+    fixture.applied("left", json!({ "accountRef": { "name": account }, "deletionPolicy": "Retain" })).await?;
+    fixture.deleted("left").await?;
+    wait_for("the orphan in the metrics", LIMIT, async || {
+        let orphans = fixture.metric("auroralogexport_orphans", &[("account", WELL)]).await?;
+        ensure!((orphans - 1.0).abs() < 0.5, "{orphans}");
+        Ok(())
+    })
+    .await?;
+    // A change of its policies brings the status up to date, at most once a minute.
+    fixture.applied("later", of_account(&account)).await?;
+    wait_for("the orphan in the status", LIMIT, async || {
+        let status = fixture.accounts().get(&account).await?.data["status"].clone();
+        ensure!(status["orphans"] == 1, "{status}");
+        Ok(())
+    })
+    .await
+}

@@ -260,6 +260,26 @@ async fn what_an_object_that_went_unseen_has_in_aws_is_pursued_through_a_list_ma
 }
 
 #[tokio::test]
+async fn an_object_that_a_new_list_does_not_have_is_cleaned_up_by_its_deletion_policy() -> Result<()> {
+    let mut fixture = Fixture::with(&[RARELY]).prepare().await?;
+    let proxy = fixture.start_behind_proxy().await?;
+    fixture.applied("vanished", json!({})).await?;
+    fixture.applied("kept", json!({ "deletionPolicy": "Retain" })).await?;
+    proxy.set_rules(vec![Rule::new(Fault::refuse(503), Verb::Watch, POLICIES)]);
+    proxy.end_watches(POLICIES, Ending::Broken);
+    for name in ["vanished", "kept"] {
+        let strip = r#"{"metadata":{"finalizers":null}}"#;
+        fixture.kubectl(&["patch", "alep", name, "--type=merge", "-p", strip]).await?;
+        fixture.deleted(name).await?;
+    }
+    proxy.set_rules(vec![Rule::new(Fault::refuse(410), Verb::Watch, POLICIES).times(1)]);
+    fixture.eventually("its policy and role to be deleted", || fixture.nothing_left("vanished")).await?;
+    fixture.event("kept", "Retained").await?;
+    fixture.role("kept")?;
+    fixture.finish().await
+}
+
+#[tokio::test]
 async fn history_that_etcd_has_compacted_away_is_made_up_for_by_a_list() -> Result<()> {
     let env = Environment::start(ControlPlaneOptions::default()).await?;
     env.install_crds().await?;

@@ -16,6 +16,7 @@ mod ownership;
 mod partitions;
 mod peers;
 mod random;
+mod removed;
 
 use anyhow::Result;
 

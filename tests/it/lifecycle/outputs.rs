@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use aurora_test_support::wait::{wait_for, wait_gone};
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::{contested, start};
@@ -109,6 +109,7 @@ async fn outputs_that_did_not_change_are_neither_read_nor_written() -> Result<()
         let of_it = |event: &Value| {
             event["objectRef"]["resource"] == "configmaps"
                 && event["objectRef"]["namespace"] == *fixture.namespace()
+                && (event["verb"] == "get" || event["verb"] == "patch")
                 && event["user"]["username"].as_str().is_some_and(|user| user.ends_with("aurora-log-export-operator"))
         };
         Ok(fixture.env.audit_events()?.iter().filter(|event| of_it(event)).count())
@@ -122,16 +123,122 @@ async fn outputs_that_did_not_change_are_neither_read_nor_written() -> Result<()
     fixture.resyncs(5).await?;
     assert_eq!(published(&fixture, "quiet").await?.metadata.resource_version, before);
     assert_eq!(requests()?, first);
-    // `reconcile-at` repairs it too.
-    let broken = json!({ "data": { "roleArn": "broken" } });
-    config_maps(&fixture).patch("quiet", &PatchParams::default(), &Patch::Merge(&broken)).await?;
+    // `reconcile-at` reads it.
     fixture.nudge("a").await?;
-    wait_for("the repair of the ConfigMap", LIMIT, async || {
-        let data = published(&fixture, "quiet").await?.data.unwrap_or_default();
-        ensure!(data["roleArn"] == fixture.role("a")?.arn, "{data:?}");
+    wait_for("a read of the ConfigMap", LIMIT, async || {
+        ensure!(requests()? > first, "none");
         Ok(())
     })
     .await?;
+    fixture.finish().await
+}
+
+/// A change by hand.
+async fn patched(fixture: &Fixture<'_>, name: &str, change: Value) -> Result<()> {
+    config_maps(fixture).patch(name, &PatchParams::default(), &Patch::Merge(&change)).await?;
+    Ok(())
+}
+
+/// Waits until the ConfigMap has the role's ARN and so many keys.
+async fn restored(fixture: &Fixture<'_>, name: &str, keys: usize) -> Result<ConfigMap> {
+    wait_for(&format!("ConfigMap {name} to be as it was"), LIMIT, async || {
+        let config_map = published(fixture, name).await?;
+        let data = config_map.data.clone().unwrap_or_default();
+        let arn = data.get("roleArn").cloned().unwrap_or_default();
+        ensure!(arn == fixture.role("a")?.arn && data.len() == keys, "{data:?}");
+        let label = config_map.metadata.labels.clone().unwrap_or_default();
+        ensure!(label.contains_key("app.kubernetes.io/managed-by"), "{label:?}");
+        Ok(config_map)
+    })
+    .await
+    .with_context(|| fixture.log())
+}
+
+#[tokio::test]
+async fn a_config_map_that_was_edited_or_deleted_is_as_it_was_without_a_resync() -> Result<()> {
+    let mut fixture = contested(&["--enable-outputs=true", "--drift-check-interval=1h"]).prepare().await?;
+    fixture.install_outputs().await?;
+    fixture.start_operator().await?;
+    fixture.applied("a", json!({ "outputs": outputs("kept") })).await?;
+    let mark = fixture.mark();
+    for change in [
+        json!({ "data": { "roleArn": "broken" } }),
+        json!({ "data": { "roleArn": null } }),
+        json!({ "data": null }),
+        json!({ "metadata": { "labels": null } }),
+    ] {
+        patched(&fixture, "kept", change).await?;
+        restored(&fixture, "kept", 4).await?;
+    }
+    config_maps(&fixture).delete("kept", &kube::api::DeleteParams::default()).await?;
+    restored(&fixture, "kept", 4).await?;
+    assert_eq!(fixture.writes(mark), []);
+    fixture.ready("a").await?;
+
+    // What happened while the operator was not running is found at its start.
+    for change in [Some(json!({ "data": { "accountId": "broken", "roleArn": "broken" } })), None] {
+        fixture.stop_operator().await?;
+        match change {
+            Some(change) => patched(&fixture, "kept", change).await?,
+            None => drop(config_maps(&fixture).delete("kept", &kube::api::DeleteParams::default()).await?),
+        }
+        fixture.start_operator().await?;
+        restored(&fixture, "kept", 4).await?;
+    }
+    fixture.finish().await
+}
+
+#[tokio::test]
+async fn keys_that_others_add_stay_and_harm_nothing() -> Result<()> {
+    let fixture = fixture().await?;
+    fixture.applied("a", json!({ "outputs": outputs("shared") })).await?;
+    patched(&fixture, "shared", json!({ "data": { "theirs": "value" }, "binaryData": { "more": "AAAA" } })).await?;
+    patched(&fixture, "shared", json!({ "data": { "roleArn": "broken" } })).await?;
+    restored(&fixture, "shared", 5).await?;
+    fixture.applied("a", json!({ "outputs": outputs("shared"), "access": "FullAccess" })).await?;
+    let shared = published(&fixture, "shared").await?;
+    let data = shared.data.unwrap_or_default();
+    assert_eq!((data["policyArn"].as_str(), data["theirs"].as_str()), (FULL_ACCESS, "value"));
+    ensure!(shared.binary_data.unwrap_or_default().contains_key("more"));
+    fixture.finish().await
+}
+
+#[tokio::test]
+async fn a_config_map_that_others_took_over_or_locked_is_refused_by_its_cause() -> Result<()> {
+    let fixture = fixture().await?;
+    fixture.applied("a", json!({ "outputs": outputs("taken") })).await?;
+    patched(&fixture, "taken", json!({ "metadata": { "ownerReferences": null } })).await?;
+    let said = fixture.refusal("a", "Conflict").await?;
+    ensure!(said.contains("ConfigMap taken exists and is not controlled by this object"), "{said}");
+    config_maps(&fixture).delete("taken", &kube::api::DeleteParams::default()).await?;
+    fixture.ready("a").await?;
+
+    patched(&fixture, "taken", json!({ "immutable": true })).await?;
+    fixture.apply("a", json!({ "outputs": outputs("taken"), "access": "FullAccess" })).await?;
+    let said = fixture.refusal("a", "Conflict").await?;
+    ensure!(said.contains("ConfigMap taken is immutable") && said.contains("delete it"), "{said}");
+    config_maps(&fixture).delete("taken", &kube::api::DeleteParams::default()).await?;
+    fixture.ready("a").await?;
+    fixture.finish().await
+}
+
+#[tokio::test]
+async fn a_quota_is_not_explained_as_a_missing_right() -> Result<()> {
+    let fixture = fixture().await?;
+    let hard = json!({ "count/configmaps": "0" });
+    let quota =
+        json!({ "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "few" }, "spec": { "hard": hard } });
+    let quotas: Api<ResourceQuota> = Api::namespaced(fixture.client.clone(), fixture.namespace());
+    quotas.create(&PostParams::default(), &serde_json::from_value(quota)?).await?;
+    // No controller of Kubernetes does it here.
+    let status = json!({ "status": { "hard": hard, "used": { "count/configmaps": "0" } } });
+    quotas.patch_status("few", &PatchParams::default(), &Patch::Merge(&status)).await?;
+    fixture.apply("a", json!({ "outputs": outputs("one") })).await?;
+    let said = fixture.refusal("a", "LimitExceeded").await?;
+    ensure!(said.contains("exceeded quota: few") && said.contains("raise the ResourceQuota"), "{said}");
+    ensure!(!said.contains("grant") && !said.contains("permissions"), "{said}");
+    quotas.delete("few", &kube::api::DeleteParams::default()).await?;
+    fixture.ready("a").await?;
     fixture.finish().await
 }
 

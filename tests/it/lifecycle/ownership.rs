@@ -5,7 +5,7 @@ use aurora_test_support::iam_model::CreateRole;
 use serde_json::json;
 
 use super::{contested, start};
-use crate::fixture::{ACCOUNT, OTHER_TRUST, RDS_TRUST, tags};
+use crate::fixture::{ACCOUNT, OTHER_TRUST, RDS_TRUST, message, tags};
 
 #[tokio::test]
 async fn of_two_objects_with_one_name_the_earlier_wins_and_the_other_takes_over_when_it_goes() -> Result<()> {
@@ -43,6 +43,10 @@ async fn a_deleted_object_that_others_hold_gives_its_names_free() -> Result<()> 
     fixture.ready("second").await?;
     let owner = fixture.iam().get_role(&name)?.tags["auroralogexport.dev/owner"].clone();
     assert_eq!(owner, format!("{}/second", fixture.namespace()));
+    // It says so itself.
+    let status = fixture.not_ready("first", "Progressing").await?;
+    ensure!(message(&status).contains("example.com/hold"), "{status}");
+    ensure!(status["role"].is_null() && status["policy"].is_null(), "{status}");
     let release = r#"{"metadata":{"finalizers":null}}"#;
     fixture.kubectl(&["patch", "alep/first", "--type=merge", "-p", release]).await?;
     fixture.gone("first").await?;

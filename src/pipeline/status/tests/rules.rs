@@ -54,6 +54,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         Just(Outcome::Suspended),
         failure().prop_map(Outcome::Failed),
         failure().prop_map(Outcome::Deleting),
+        ("[a-z]{0,5}", any::<bool>()).prop_map(|(message, deleted)| Outcome::Released { message, deleted }),
     ]
 }
 

@@ -145,6 +145,21 @@ fn deleting_and_blocked() {
 }
 
 #[test]
+fn a_released_object_that_others_hold_is_not_ready_and_has_what_it_left() {
+    let before = first(&Outcome::InSync(sync_state(Vec::new())));
+    for (deleted, part) in [(true, "False Progressing"), (false, "Unknown Progressing")] {
+        let outcome = Outcome::Released { message: "it waits for example.com/hold".into(), deleted };
+        let status = next(&before, &outcome, 2, at(1));
+        assert_eq!(all_shown(&status, KSTATUS), ["False Progressing", "True Deleting", "-", "-"]);
+        assert_eq!((shown(&status, PolicyReady), shown(&status, RoleReady)), (part.to_owned(), part.to_owned()));
+        assert_eq!(
+            (status.role.is_none(), status.policy.is_none(), status.tag_keys.is_empty()),
+            (deleted, deleted, deleted)
+        );
+    }
+}
+
+#[test]
 fn refused_outputs_make_the_object_not_ready() {
     let outputs = OutputsStatus { config_map_name: "orders-iam".into() };
     let accepted = Publication { outputs: Some(outputs.clone()), refused: None };

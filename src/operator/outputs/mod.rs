@@ -1,10 +1,12 @@
 //! `spec.outputs`: the names and ARNs of policy and role, as a ConfigMap in the object's namespace.
 //!
-//! The object controls the ConfigMap, so Kubernetes deletes both together. A ConfigMap that the object does not control
-//! is never changed. Without changes the ConfigMap is read once an hour and not written.
+//! The object controls the `ConfigMap`, so Kubernetes deletes both together. One that the object does not control is never
+//! changed, and keys of others in one that it controls stay. The leader watches those with the operator's label: one that
+//! was edited or deleted is published again. Without changes a `ConfigMap` is read once an hour and not written.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+mod published;
+mod values;
+pub mod watch;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
@@ -14,41 +16,12 @@ use serde_json::json;
 use crate::api::{FIELD_MANAGER, OutputsStatus, Reason};
 use crate::kubernetes::Kubernetes;
 use crate::kubernetes::call::{Result, bounded};
+use crate::kubernetes::refusal::Refusal;
 use crate::model::stored::PolicyObject;
 use crate::pipeline::status::Publication;
-
-/// `ConfigMaps` are not watched: one that was edited or deleted manually is restored within this time.
-const CHECK_INTERVAL: Duration = Duration::from_hours(1);
-
-/// The values that are published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Values {
-    /// ARN of the role.
-    pub role_arn: String,
-    /// Name of the role.
-    pub role_name: String,
-    /// ARN of the policy that is attached to the role.
-    pub policy_arn: String,
-    /// The account id of both.
-    pub account_id: String,
-}
-
-impl Values {
-    fn data(&self) -> BTreeMap<String, String> {
-        let Self { role_arn, role_name, policy_arn, account_id } = self;
-        [("roleArn", role_arn), ("roleName", role_name), ("policyArn", policy_arn), ("accountId", account_id)]
-            .map(|(key, value)| (key.to_owned(), value.clone()))
-            .into()
-    }
-}
-
-/// What this process has written, or has read as already published.
-#[derive(Clone, Debug)]
-pub struct Published {
-    name: String,
-    values: Values,
-    at: Instant,
-}
+pub use published::Outputs;
+pub use values::Values;
+use values::{LABEL, controls};
 
 /// Publishes the values in the ConfigMap `name`, then deletes the one with the former name. `None`: only deletes.
 ///
@@ -59,20 +32,34 @@ pub async fn publish(
     object: &PolicyObject,
     name: Option<&str>,
     values: &Values,
-    published: &mut Option<Box<Published>>,
+    published: &Outputs,
 ) -> Result<Publication> {
     let former = object.status.outputs.as_ref().map(|outputs| outputs.config_map_name.as_str());
+    let refused =
+        |reason, message| Ok(Publication { outputs: object.status.outputs.clone(), refused: Some((reason, message)) });
     match replace(kubernetes, object, name, former, values, published).await {
-        Ok(publication) => Ok(publication),
-        Err(error) if error.is_forbidden() => Ok(Publication {
-            outputs: object.status.outputs.clone(),
-            refused: Some((
+        Ok(Written::Yes) => Ok(Publication {
+            outputs: name.map(|name| OutputsStatus { config_map_name: name.to_owned() }),
+            refused: None,
+        }),
+        Ok(Written::Refused(message)) => refused(Reason::Conflict, message),
+        Err(error) => match error.refusal() {
+            Some(Refusal::MissingRight) => refused(
                 Reason::NotPermitted,
                 format!("{error}; outputs need the permissions in deploy/kustomize/components/outputs"),
-            )),
-        }),
-        Err(error) => Err(error),
+            ),
+            Some(refusal) => refused(refusal.reason(), error.to_string()),
+            None if error.is_invalid() => refused(Reason::NotPermitted, error.to_string()),
+            None => Err(error),
+        },
     }
+}
+
+/// Whether a ConfigMap has the values now.
+enum Written {
+    Yes,
+    /// It may not be changed, for this reason.
+    Refused(String),
 }
 
 async fn replace(
@@ -81,54 +68,48 @@ async fn replace(
     name: Option<&str>,
     former: Option<&str>,
     values: &Values,
-    published: &mut Option<Box<Published>>,
-) -> Result<Publication> {
+    published: &Outputs,
+) -> Result<Written> {
     if let Some(name) = name {
-        let known = published.as_ref().is_some_and(|published| {
-            published.name == name && published.values == *values && published.at.elapsed() < CHECK_INTERVAL
-        });
-        if !known && !write(kubernetes, object, name, values).await? {
-            *published = None;
-            let message = format!(
-                "ConfigMap {name} exists and is not controlled by this object, so it is not changed; choose another \
-                 spec.outputs.configMapRef.name, or delete the ConfigMap"
-            );
-            return Ok(Publication {
-                outputs: object.status.outputs.clone(),
-                refused: Some((Reason::Conflict, message)),
-            });
-        }
-        if !known {
-            *published =
-                Some(Box::new(Published { name: name.to_owned(), values: values.clone(), at: Instant::now() }));
+        if !published.has(object, name, values) {
+            // Before the write: the watch may report it before the answer arrives.
+            published.set(object, name, values);
+            match write(kubernetes, object, name, values).await {
+                Ok(Written::Yes) => {}
+                failed => {
+                    published.forget(&object.key());
+                    return failed;
+                }
+            }
         }
     } else {
-        *published = None;
+        published.forget(&object.key());
     }
     // Writes the new one first, so that there is always one.
     if let Some(former) = former.filter(|former| Some(*former) != name) {
         remove(kubernetes, object, former).await?;
     }
-    Ok(Publication { outputs: name.map(|name| OutputsStatus { config_map_name: name.to_owned() }), refused: None })
+    Ok(Written::Yes)
 }
 
-/// True if the object controls the ConfigMap.
-fn controls(object: &PolicyObject, config_map: &ConfigMap) -> bool {
-    config_map.owner_references().iter().any(|owner| owner.uid == object.uid() && owner.controller == Some(true))
-}
-
-/// Returns false if the object does not control the existing ConfigMap of this name.
-async fn write(kubernetes: &Kubernetes, object: &PolicyObject, name: &str, values: &Values) -> Result<bool> {
+async fn write(kubernetes: &Kubernetes, object: &PolicyObject, name: &str, values: &Values) -> Result<Written> {
     let api = config_maps(kubernetes, object);
     let what = what(object, name);
-    let data = values.data();
     let existing = bounded("get", &what, api.get_opt(name)).await?;
     if let Some(existing) = &existing {
         if !controls(object, existing) {
-            return Ok(false);
+            return Ok(Written::Refused(format!(
+                "ConfigMap {name} exists and is not controlled by this object, so it is not changed; choose another \
+                 spec.outputs.configMapRef.name, or delete the ConfigMap"
+            )));
         }
-        if existing.data.as_ref() == Some(&data) {
-            return Ok(true);
+        if values.are_in(existing) {
+            return Ok(Written::Yes);
+        }
+        if existing.immutable == Some(true) && !values.are_data_of(existing) {
+            return Ok(Written::Refused(format!(
+                "ConfigMap {name} is immutable and has other values; delete it, and the operator creates it again"
+            )));
         }
     }
     let mut body = json!({
@@ -136,6 +117,7 @@ async fn write(kubernetes: &Kubernetes, object: &PolicyObject, name: &str, value
         "kind": "ConfigMap",
         "metadata": {
             "name": name,
+            "labels": { LABEL: FIELD_MANAGER },
             "ownerReferences": [{
                 "apiVersion": PolicyObject::api_version(&()),
                 "kind": PolicyObject::kind(&()),
@@ -145,7 +127,8 @@ async fn write(kubernetes: &Kubernetes, object: &PolicyObject, name: &str, value
                 "blockOwnerDeletion": true,
             }],
         },
-        "data": data,
+        // Server-side apply leaves the keys of others.
+        "data": values.data(),
     });
     if let Some(uid) = existing.and_then(|existing| existing.metadata.uid) {
         // The API server rejects the patch if another ConfigMap has the name by then.
@@ -155,7 +138,7 @@ async fn write(kubernetes: &Kubernetes, object: &PolicyObject, name: &str, value
     let params = PatchParams::apply(FIELD_MANAGER).force();
     bounded("patch", &what, api.patch(name, &params, &Patch::Apply(&body))).await?;
     tracing::info!(config_map = name, "outputs published");
-    Ok(true)
+    Ok(Written::Yes)
 }
 
 /// Deletes the ConfigMap if the object controls it.

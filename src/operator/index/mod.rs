@@ -1,11 +1,16 @@
 //! The index: all objects that the watch has delivered, and the names that they claim.
 
+mod record;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::model::account_key::AccountKey;
 use crate::model::names::{Owner, default_name};
 use crate::model::stored::PolicyObject;
+use record::{Record, is_edited};
 
 /// All objects, shared between the watch and the reconciles.
 #[derive(Default)]
@@ -21,53 +26,47 @@ struct Inner {
     names: HashMap<Arc<str>, Vec<Owner>>,
     /// Number of objects per account.
     counts: HashMap<AccountKey, usize>,
+    /// True while this replica leads.
+    leads: bool,
 }
 
 struct Entry {
     object: Arc<PolicyObject>,
     /// The names that it claims, in lower case, computed when it was added.
     names: Names,
+    record: Record,
 }
 
 /// One name, if policy and role share it, or two.
 type Names = Box<[Arc<str>]>;
 
-/// The result of an update of the index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Spec, annotations or deletion changed, or our finalizer was removed: the object needs a reconcile.
-    pub matters: bool,
-    /// True if the object is new or was replaced by another one of the same name.
-    pub replaced: bool,
-}
-
 impl Index {
     /// Adds or updates an object, unless the index has a newer version (the response to our own write may arrive before
-    /// the watch event). `prefix` is the prefix of default names in its account.
-    pub fn upsert(&self, object: impl Into<Arc<PolicyObject>>, prefix: &str) -> Change {
+    /// the watch event). `prefix` is the prefix of default names in its account. Returns true if the object needs a
+    /// reconcile: it is new, its spec, annotations or deletion changed, or our finalizer was removed.
+    pub fn upsert(&self, object: impl Into<Arc<PolicyObject>>, prefix: &str) -> bool {
         let object = object.into();
         let key = object.key();
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let change = match inner.objects.get(&key).map(|entry| &entry.object) {
-            None => Change { matters: true, replaced: true },
-            Some(old) => {
-                let replaced = old.uid() != object.uid();
-                if !replaced && old.resource_version() > object.resource_version() {
-                    return Change { matters: false, replaced: false };
-                }
-                Change { matters: replaced || differs(old, &object), replaced }
-            }
-        };
-        // The stored key is shared with the workqueue and the reconcile states.
-        let key = inner.take(&key).unwrap_or(key);
-        let names = names(&key, &object, prefix);
-        for name in &names {
-            // Almost every name is claimed once: no capacity is reserved for more.
-            inner.names.entry(name.clone()).or_insert_with(|| Vec::with_capacity(1)).push(key.clone());
+        let known = inner.objects.get(&key);
+        let same = known.filter(|entry| entry.object.uid() == object.uid());
+        let record = same.map(|entry| entry.record).unwrap_or_default();
+        let record = record.next(same.map(|entry| &*entry.object), &object, inner.leads);
+        if same.is_some_and(|entry| entry.object.resource_version() > object.resource_version()) {
+            return false;
         }
-        *inner.counts.entry(object.account_key()).or_default() += 1;
-        inner.objects.insert(key, Entry { object, names });
-        change
+        let matters = same.is_none_or(|entry| differs(&entry.object, &object));
+        inner.put(key, object, record, prefix);
+        matters
+    }
+
+    /// The prefix of default names in an `AwsAccount` may be another now: computes anew which names its objects claim.
+    pub fn prefix_changed(&self, account: &str, prefix: &str) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        let users = inner.objects.values().filter(|entry| entry.object.account_ref() == Some(account));
+        for (object, record) in users.map(|entry| (entry.object.clone(), entry.record)).collect::<Vec<_>>() {
+            inner.put(object.key(), object, record, prefix);
+        }
     }
 
     /// Updates an object with the response to our own write, unless the object was deleted or replaced meanwhile, or
@@ -87,6 +86,39 @@ impl Index {
         let others = inner.sharing(key);
         inner.take(key);
         others
+    }
+
+    /// This replica leads from now on, or no longer.
+    pub fn lead(&self, leads: bool) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        inner.leads = leads;
+        inner.objects.values_mut().for_each(|entry| entry.record.seen_leading = false);
+    }
+
+    /// Notes that an object that is being deleted needs nothing more in AWS. Call it before the finalizer is removed: the
+    /// watch may report the removal before the API server's answer arrives.
+    pub fn release(&self, object: &PolicyObject) {
+        let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = inner.objects.get_mut(&object.key()).filter(|entry| entry.object.uid() == object.uid()) {
+            entry.record.released = true;
+        }
+    }
+
+    /// True if an object should have our finalizer: it has had it, or its status names resources.
+    pub fn needs_finalizer(&self, object: &PolicyObject) -> bool {
+        self.record(object).is_some_and(|record| record.needs_finalizer(object))
+    }
+
+    /// True if an object that is gone from Kubernetes may have resources in AWS that this replica must clean up, because
+    /// none has released it. `last` is its last version; `is_final` says that no later version is possible.
+    pub fn left_resources(&self, last: &PolicyObject, is_final: bool) -> bool {
+        let leads = self.inner.read().unwrap_or_else(PoisonError::into_inner).leads;
+        leads && self.record(last).is_some_and(|record| record.left_resources(last, is_final))
+    }
+
+    fn record(&self, object: &PolicyObject) -> Option<Record> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner.objects.get(&object.key()).filter(|entry| entry.object.uid() == object.uid()).map(|entry| entry.record)
     }
 
     /// Objects of a namespace (`None`: of all namespaces) that are not in a new list: their deletion was not observed.
@@ -140,6 +172,14 @@ impl Index {
         inner.names.get(name.to_lowercase().as_str()).into_iter().flatten().cloned().collect()
     }
 
+    /// Objects that claim a name of this one, which need not be in the index.
+    pub fn claiming_names_of(&self, object: &PolicyObject, prefix: &str) -> Vec<Owner> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let names = names(&object.key(), object, prefix);
+        let others: BTreeSet<_> = names.iter().filter_map(|name| inner.names.get(name)).flatten().cloned().collect();
+        others.into_iter().collect()
+    }
+
     /// Other objects that claim a name of this one, in any account.
     pub fn sharing_names(&self, key: &Owner) -> Vec<Arc<PolicyObject>> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
@@ -158,9 +198,22 @@ impl Inner {
         others.into_iter().collect()
     }
 
+    /// Adds an object, or replaces the one of that name.
+    fn put(&mut self, key: Owner, object: Arc<PolicyObject>, record: Record, prefix: &str) {
+        // The stored key is shared with the workqueue and the reconcile states.
+        let key = self.take(&key).unwrap_or(key);
+        let names = names(&key, &object, prefix);
+        for name in &names {
+            // Almost every name is claimed once: no capacity is reserved for more.
+            self.names.entry(name.clone()).or_insert_with(|| Vec::with_capacity(1)).push(key.clone());
+        }
+        *self.counts.entry(object.account_key()).or_default() += 1;
+        self.objects.insert(key, Entry { object, names, record });
+    }
+
     /// Removes an object. Returns its stored key.
     fn take(&mut self, key: &Owner) -> Option<Owner> {
-        let (key, Entry { object, names }) = self.objects.remove_entry(key)?;
+        let (key, Entry { object, names, .. }) = self.objects.remove_entry(key)?;
         let account = object.account_key();
         if let Some(count) = self.counts.get_mut(&account) {
             *count -= 1;
@@ -192,93 +245,8 @@ fn names(key: &Owner, object: &PolicyObject, prefix: &str) -> Names {
 
 /// True if a difference requires a reconcile. A change of the status does not: it is our own write.
 fn differs(old: &PolicyObject, new: &PolicyObject) -> bool {
-    old.generation() != new.generation()
-        || old.metadata.annotations != new.metadata.annotations
+    is_edited(old, new)
         // The addition is our own write.
         || (old.has_finalizer() && !new.has_finalizer())
         || old.is_deleting() != new.is_deleting()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn object(namespace: &str, name: &str, version: u64, spec: serde_json::Value) -> PolicyObject {
-        serde_json::from_value(json!({
-            "metadata": { "namespace": namespace, "name": name, "uid": format!("{namespace}/{name}"),
-                          "resourceVersion": version.to_string(), "generation": 1 },
-            "spec": spec,
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn an_event_older_than_our_own_write_is_ignored() {
-        let index = Index::default();
-        assert!(index.upsert(object("a", "x", 5, json!({})), "").matters);
-        let mut stale = object("a", "x", 4, json!({ "suspend": true }));
-        stale.metadata.generation = Some(0);
-        assert!(!index.upsert(stale, "").matters);
-        assert_eq!(index.get(&Owner::new("a", "x")).unwrap().resource_version(), Some(5));
-    }
-
-    #[test]
-    fn the_response_to_our_own_write_is_used_unless_the_object_was_deleted_or_is_newer() {
-        let index = Index::default();
-        let version = || index.get(&Owner::new("a", "x")).and_then(|object| object.resource_version());
-        assert_eq!(index.update(object("a", "x", 5, json!({})), "").resource_version(), Some(5));
-        assert_eq!(version(), None, "a deleted object does not come back");
-        index.upsert(object("a", "x", 5, json!({})), "");
-        // Compared as numbers: as text, 10 comes before 5.
-        assert_eq!(index.update(object("a", "x", 10, json!({})), "").resource_version(), Some(10));
-        assert_eq!(index.update(object("a", "x", 9, json!({})), "").resource_version(), Some(10));
-        let mut recreated = object("a", "x", 11, json!({}));
-        recreated.metadata.uid = Some("recreated".to_owned());
-        index.update(recreated, "");
-        assert_eq!(version(), Some(10), "a response for another object of this name is ignored");
-    }
-
-    #[test]
-    fn objects_are_counted_by_account() {
-        let index = Index::default();
-        let count = |account: &str| index.count_of(&AccountKey::Named(account.to_owned()));
-        index.upsert(object("a", "x", 1, json!({ "accountRef": { "name": "prod" } })), "");
-        index.upsert(object("a", "x", 2, json!({ "accountRef": { "name": "prod" }, "suspend": true })), "");
-        index.upsert(object("a", "y", 1, json!({})), "");
-        assert_eq!((count("prod"), count("other"), index.count_of(&AccountKey::Own)), (1, 0, 1));
-        index.remove(&Owner::new("a", "x"));
-        assert_eq!(count("prod"), 0);
-    }
-
-    #[test]
-    fn a_list_of_one_namespace_does_not_affect_another() {
-        let index = Index::default();
-        index.upsert(object("a", "x", 1, json!({})), "");
-        index.upsert(object("b", "y", 2, json!({})), "");
-        let seen = BTreeSet::new();
-        assert_eq!(index.missing_from(Some("a"), &seen), [Owner::new("a", "x")]);
-        assert_eq!(index.missing_from(None, &seen).len(), 2);
-    }
-
-    #[test]
-    fn our_own_status_write_does_not_cause_a_reconcile() {
-        let index = Index::default();
-        index.upsert(object("a", "x", 5, json!({})), "");
-        let mut written = object("a", "x", 6, json!({}));
-        written.status.observed_generation = 1;
-        assert!(!index.upsert(written, "").matters);
-    }
-
-    #[test]
-    fn names_that_differ_only_in_case_are_shared() {
-        let index = Index::default();
-        index.upsert(object("a", "x", 1, json!({ "roleName": "Exports" })), "");
-        let other = object("b", "y", 2, json!({ "roleName": "exports" }));
-        index.upsert(other, "");
-        let sharing = index.sharing_names(&Owner::new("b", "y"));
-        assert_eq!(sharing.iter().map(|object| object.key()).collect::<Vec<_>>(), [Owner::new("a", "x")]);
-        assert_eq!(index.remove(&Owner::new("a", "x")), [Owner::new("b", "y")], "the object that waits for the name");
-        assert!(index.sharing_names(&Owner::new("b", "y")).is_empty());
-    }
 }
