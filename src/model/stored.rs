@@ -83,6 +83,11 @@ impl<Spec, Status> Stored<Spec, Status> {
         self.metadata.uid.as_deref().unwrap_or_default()
     }
 
+    /// When the API server created it.
+    pub fn created(&self) -> Option<jiff::Timestamp> {
+        self.metadata.creation_timestamp.as_ref().map(|time| time.0)
+    }
+
     /// Generation of the spec.
     pub fn generation(&self) -> i64 {
         self.metadata.generation.unwrap_or_default()

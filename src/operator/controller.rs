@@ -234,8 +234,8 @@ impl Controller {
         self.sweeps.follow(&account);
         if released {
             // Its names are free, also while finalizers of others hold it.
-            for rival in self.context.index.sharing_names(&key) {
-                self.enqueue(&rival.key(), Priority::Change);
+            for rival in self.context.index.rivals(&key) {
+                self.enqueue(&rival, Priority::Change);
             }
         }
         let now = Instant::now();

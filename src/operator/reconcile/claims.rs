@@ -2,7 +2,6 @@
 
 use crate::api::policy::{Access, AuroraLogExportPolicySpec, ManagementPolicy};
 use crate::aws::credentials::CallerIdentity;
-use crate::model::names::Owner;
 use crate::model::settings::AccountFacts;
 use crate::model::stored::PolicyObject;
 use crate::operator::context::View;
@@ -11,37 +10,25 @@ use crate::pipeline::plan::EarlierClaims;
 
 /// Earlier objects of the same account that claim the policy's or the role's name, case and path ignored.
 ///
-/// Only admitted, enforcing, unsuspended objects claim, and only until they are released. Earlier is by creation time, then namespace, then name.
+/// Only admitted, enforcing, unsuspended objects claim, and only until they are released. Earlier is by creation time, then
+/// namespace, then name.
 pub(super) fn earlier_claims(
     view: View<'_>,
     object: &PolicyObject,
     identity: &Identity,
     caller: &CallerIdentity,
 ) -> EarlierClaims {
-    let mut earliest: [Option<(_, Owner)>; 2] = [None, None];
-    for other in view.index.sharing_names(&object.key()) {
-        let rank = rank(&other);
-        if rank >= self::rank(object) {
-            continue;
-        }
-        let Some((spec, claimed)) = claim(view, &other, caller) else {
-            continue;
-        };
-        let policy = spec.access.unwrap_or_default() == Access::Minimal
-            && claimed.policy_name.as_str().eq_ignore_ascii_case(identity.policy_name.as_str());
-        let role = claimed.role_name.as_str().eq_ignore_ascii_case(identity.role_name.as_str());
-        for (claims, slot) in [policy, role].into_iter().zip(&mut earliest) {
-            if claims && slot.as_ref().is_none_or(|(first, _)| rank < *first) {
-                *slot = Some((rank.clone(), other.key()));
-            }
-        }
-    }
-    let [policy, role] = earliest.map(|claim| claim.map(|(_, owner)| owner));
+    let policy = view.index.earlier(object, identity.policy_name.as_str(), |other| {
+        claim(view, other, caller).is_some_and(|(spec, claimed)| {
+            spec.access.unwrap_or_default() == Access::Minimal
+                && claimed.policy_name.as_str().eq_ignore_ascii_case(identity.policy_name.as_str())
+        })
+    });
+    let role = view.index.earlier(object, identity.role_name.as_str(), |other| {
+        claim(view, other, caller)
+            .is_some_and(|(_, claimed)| claimed.role_name.as_str().eq_ignore_ascii_case(identity.role_name.as_str()))
+    });
     EarlierClaims { policy, role }
-}
-
-fn rank(object: &PolicyObject) -> (Option<jiff::Timestamp>, Owner) {
-    (object.metadata.creation_timestamp.as_ref().map(|time| time.0), object.key())
 }
 
 /// What another object claims in the account of `caller`, if it claims anything there.
@@ -73,7 +60,7 @@ mod tests {
 
     use crate::aws::rate_limit::Rates;
     use crate::aws::registry::{Accounts, GateConfig};
-    use crate::model::names::{AccountId, ClusterName, IamPath, Partition};
+    use crate::model::names::{AccountId, ClusterName, IamPath, Owner, Partition};
     use crate::model::settings::{Cluster, Settings};
     use crate::operator::admission::Namespaces;
     use crate::operator::index::Index;

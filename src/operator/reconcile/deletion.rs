@@ -1,6 +1,6 @@
 //! An object that is being deleted: first what it owns in AWS goes, then its finalizer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::conclusion::{Conclusion, LAG, Requeue};
 use super::prepare::{NotPrepared, Prepared, prepare};
@@ -18,9 +18,6 @@ use crate::pipeline::plan::{Part, deletion::plan_deletion};
 use crate::pipeline::port::{ErrorClass, Iam, IamError};
 use crate::pipeline::status::Affected;
 use crate::telemetry::metrics::ReconcileResult;
-
-/// A resource that may have been created just now must be absent twice, this far apart.
-const SECOND_READ: Duration = Duration::from_secs(15);
 
 type Result<T> = std::result::Result<T, KubernetesError>;
 
@@ -133,17 +130,12 @@ fn note(identity: &Identity, leftovers: &Leftovers) -> String {
     }
 }
 
-/// How long to wait before absence is believed; `None`: it is believed now.
+/// How long to wait before absence is believed: IAM may not show yet what was created within the last minute. `None`: it
+/// is believed now.
 fn wait_for_second_read(state: &mut ReconcileState) -> Option<Duration> {
-    let doubtful = [(Part::Policy, state.policy_seen), (Part::Role, state.role_seen)]
-        .into_iter()
-        .any(|(part, seen)| !seen && state.created(part).is_some_and(|at| at.elapsed() < LAG));
-    if !doubtful && state.absent_since.is_none() {
-        return None;
-    }
-    let first = *state.absent_since.get_or_insert_with(Instant::now);
-    let waited = first.elapsed();
-    (waited < SECOND_READ).then(|| SECOND_READ.saturating_sub(waited))
+    let unseen = [(Part::Policy, state.policy_seen), (Part::Role, state.role_seen)].into_iter().filter(|(_, seen)| !seen);
+    let created = unseen.filter_map(|(part, _)| *state.created(part)).max()?;
+    LAG.checked_sub(created.elapsed()).filter(|wait| !wait.is_zero())
 }
 
 async fn release(context: &Context, object: &PolicyObject, reason: EventReason, note: &str) -> Result<Conclusion> {
