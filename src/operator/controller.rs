@@ -276,6 +276,9 @@ impl Controller {
         self.context.states.remove(key);
         if let Some(gone) = gone {
             self.left(&gone.account_key());
+            if let Some(next) = self.context.view().next_within_limit(&gone) {
+                self.enqueue(&next, Priority::Change);
+            }
         }
     }
 

@@ -23,6 +23,8 @@ struct Inner {
     names: HashMap<Arc<str>, Vec<Rank>>,
     /// Number of objects per account.
     counts: HashMap<AccountKey, usize>,
+    /// The objects of a namespace in an account, the earliest first.
+    by_namespace: HashMap<(AccountKey, Arc<str>), Vec<Rank>>,
 }
 
 struct Entry {
@@ -78,6 +80,10 @@ impl Index {
             }
         }
         *inner.counts.entry(object.account_key()).or_default() += 1;
+        let same = inner.by_namespace.entry((object.account_key(), key.namespace.clone())).or_default();
+        if let Err(position) = same.binary_search(&rank) {
+            same.insert(position, rank);
+        }
         inner.objects.insert(key, Entry { object, names });
         change
     }
@@ -146,6 +152,22 @@ impl Index {
         inner.counts.get(account).copied().unwrap_or_default()
     }
 
+    /// True if this many objects of the same namespace and account, or more, are earlier than this one.
+    pub fn is_surplus(&self, object: &PolicyObject, allowed: usize) -> bool {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let key = object.key();
+        let same = inner.by_namespace.get(&(object.account_key(), key.namespace.clone()));
+        let rank = (object.created(), key);
+        same.is_some_and(|same| same.binary_search(&rank).unwrap_or_else(|position| position) >= allowed)
+    }
+
+    /// The last of so many objects of a namespace in an account, the earliest first.
+    pub fn last_of(&self, account: &AccountKey, namespace: &str, allowed: usize) -> Option<Owner> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let same = inner.by_namespace.get(&(account.clone(), namespace.into()))?;
+        same.get(allowed.checked_sub(1)?).map(|(_, key)| key.clone())
+    }
+
     /// Objects that claim a name, ignoring case, the earliest first.
     pub fn claiming(&self, name: &str) -> Vec<Owner> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
@@ -197,6 +219,15 @@ impl Inner {
             }
         }
         let rank = (object.created(), key);
+        let place = (account, rank.1.namespace.clone());
+        if let Some(same) = self.by_namespace.get_mut(&place) {
+            if let Ok(position) = same.binary_search(&rank) {
+                same.remove(position);
+            }
+            if same.is_empty() {
+                self.by_namespace.remove(&place);
+            }
+        }
         for name in &names {
             if let Some(ranks) = self.names.get_mut(name) {
                 if let Ok(position) = ranks.binary_search(&rank) {

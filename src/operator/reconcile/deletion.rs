@@ -38,7 +38,7 @@ pub(super) async fn delete(context: &Context, object: &PolicyObject, state: &mut
         Err(NotPrepared::Aws(account, error)) => return Ok(aws_failed(&account, &error).await),
         Err(NotPrepared::Refused(failure)) => return Ok(held(failure.reason, failure.message, failure.affected)),
     };
-    match remove(&account.iam(&caller), spec, &identity, state).await {
+    match remove(&account.iam(&caller), &identity, state).await {
         Ok(Removal::Done(note)) => release(context, object, EventReason::Deleted, &note).await,
         Ok(Removal::Blocked(message)) => Ok(held(Reason::DeletionBlocked, message, Affected::default())),
         Ok(Removal::ReadAgain(after)) => Ok(Conclusion::unchanged(Requeue::After(after), ReconcileResult::Waiting)),
@@ -96,14 +96,13 @@ enum Removal {
 
 async fn remove<I: Iam>(
     iam: &I,
-    spec: &AuroraLogExportPolicySpec,
     identity: &Identity,
     state: &mut ReconcileState,
 ) -> std::result::Result<Removal, IamError> {
     let leftovers = observe_leftovers(iam, identity).await?;
     state.role_seen |= leftovers.role != Presence::Absent;
     state.policy_seen |= leftovers.policy != Presence::Absent;
-    let steps = match plan_deletion(identity, &leftovers, spec.attachment_policy.unwrap_or_default()) {
+    let steps = match plan_deletion(identity, &leftovers) {
         Ok(steps) => steps,
         Err(blockers) => return Ok(Removal::Blocked(blockers.join("; "))),
     };
@@ -133,7 +132,8 @@ fn note(identity: &Identity, leftovers: &Leftovers) -> String {
 /// How long to wait before absence is believed: IAM may not show yet what was created within the last minute. `None`: it
 /// is believed now.
 fn wait_for_second_read(state: &mut ReconcileState) -> Option<Duration> {
-    let unseen = [(Part::Policy, state.policy_seen), (Part::Role, state.role_seen)].into_iter().filter(|(_, seen)| !seen);
+    let unseen =
+        [(Part::Policy, state.policy_seen), (Part::Role, state.role_seen)].into_iter().filter(|(_, seen)| !seen);
     let created = unseen.filter_map(|(part, _)| *state.created(part)).max()?;
     LAG.checked_sub(created.elapsed()).filter(|wait| !wait.is_zero())
 }
