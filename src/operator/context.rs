@@ -8,6 +8,7 @@ use super::index::Index;
 use super::modes::Modes;
 use super::reconcile_state::ReconcileStates;
 use super::resync::ResyncIntervals;
+use crate::api::Reason;
 use crate::api::account::DriftScan;
 use crate::aws::registry::Accounts;
 use crate::kubernetes::Kubernetes;
@@ -87,6 +88,12 @@ impl View<'_> {
     /// As [`Namespaces::resolve`].
     pub fn resolve(&self, object: &PolicyObject) -> Result<Resolved, Unresolved> {
         self.namespaces.resolve(self.accounts, object.account_ref(), object.namespace(), object.is_deleting())
+    }
+
+    /// True if the account does not admit the object's namespace.
+    pub fn refuses_namespace_of(&self, object: &PolicyObject) -> bool {
+        let resolved = self.namespaces.resolve(self.accounts, object.account_ref(), object.namespace(), false);
+        resolved.is_err_and(|error| error.reason == Reason::NotPermitted)
     }
 
     /// How many objects the namespace of this one may have in its account; `None`: any number.

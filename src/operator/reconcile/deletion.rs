@@ -27,7 +27,7 @@ type Result<T> = std::result::Result<T, KubernetesError>;
 /// Only those of Kubernetes; what AWS says becomes an outcome.
 pub(super) async fn delete(context: &Context, object: &PolicyObject, state: &mut ReconcileState) -> Result<Conclusion> {
     let held = |reason, message, affected| Conclusion::deletion_held(reason, message, affected, Requeue::Slowly);
-    let spec = match decide(context.view(), object) {
+    let spec = match decide(context.view(), object, state.last_write.is_some()) {
         Decision::Done => return Ok(Conclusion::unchanged(Requeue::OnChange, ReconcileResult::Success)),
         Decision::Retain(note) => return release(context, object, EventReason::Retained, note).await,
         Decision::Unreadable(message) => return Ok(held(Reason::InvalidSpec, message, Affected::ALL)),
@@ -58,7 +58,8 @@ pub(super) enum Decision<'a> {
     Remove(&'a AuroraLogExportPolicySpec),
 }
 
-pub(super) fn decide<'a>(view: View<'_>, object: &'a PolicyObject) -> Decision<'a> {
+/// `wrote`: this process has written to AWS for the object.
+pub(super) fn decide<'a>(view: View<'_>, object: &'a PolicyObject, wrote: bool) -> Decision<'a> {
     if !object.has_finalizer() {
         return Decision::Done;
     }
@@ -81,6 +82,14 @@ pub(super) fn decide<'a>(view: View<'_>, object: &'a PolicyObject) -> Decision<'
     let limit = binding.and_then(|binding| binding.guardrails.max_deletion_policy).unwrap_or_default();
     if deletion_policy(spec, view.settings, None).max(limit) == DeletionPolicy::Retain {
         return Decision::Retain("policy and role stay in AWS with their tags: the deletion policy is Retain");
+    }
+    // Users can add the finalizer, but not write the status: without it there is nothing to delete, and a namespace that may
+    // not use the account causes no calls there.
+    let created = wrote || object.status.role.is_some() || object.status.policy.is_some();
+    if !created && view.refuses_namespace_of(object) {
+        return Decision::Retain(
+            "nothing was created in AWS for this object, and its namespace may not use the account",
+        );
     }
     Decision::Remove(spec)
 }

@@ -92,7 +92,7 @@ async fn preview_plan(
 }
 
 async fn preview_deletion(view: View<'_>, object: &PolicyObject) -> Result<Preview, NotPrepared> {
-    let spec = match deletion::decide(view, object) {
+    let spec = match deletion::decide(view, object, false) {
         Decision::Done => return Ok(Preview::LeftAlone("the object has nothing in AWS".into())),
         Decision::Retain(note) => return Ok(Preview::LeftAlone(note.into())),
         Decision::Unreadable(message) => return Ok(Preview::Refused(Reason::InvalidSpec, message)),

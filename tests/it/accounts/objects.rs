@@ -72,7 +72,7 @@ impl Fixture<'_> {
     }
 
     /// Calls to IAM (not STS) in an account, since a mark.
-    pub(super) fn calls_in(&self, account: &str, mark: u64) -> Vec<CallRecord> {
+    pub(crate) fn calls_in(&self, account: &str, mark: u64) -> Vec<CallRecord> {
         let mut calls = self.calls(mark);
         calls.retain(|call| {
             call.account == account && !["GetCallerIdentity", "AssumeRole"].contains(&call.action.as_str())

@@ -1,9 +1,11 @@
 //! What a namespace may have and detach in an account.
 
 use anyhow::{Result, ensure};
+use aurora_log_export_operator::api::FINALIZER;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::fixture::{Fixture, READ_ONLY};
+use crate::fixture::{Fixture, READ_ONLY, actions};
 
 const ID: &str = "111111111111";
 
@@ -45,5 +47,24 @@ async fn a_protected_policy_is_reported_and_never_detached() -> Result<()> {
     ensure!(iam.lock().attached_to(&role).contains(&READ_ONLY.to_owned()));
     iam.lock().detach_role_policy(&role, READ_ONLY)?;
     fixture.gone("a").await?;
+    fixture.finish().await
+}
+
+#[tokio::test]
+async fn a_namespace_that_an_account_does_not_admit_causes_no_calls_there() -> Result<()> {
+    let fixture = Fixture::with(&[]).namespaces(2).start().await?;
+    // Open to the first namespace only.
+    let account = fixture.account("prod", ID, json!({})).await?;
+    fixture.applied("bystander", json!({ "accountRef": { "name": account } })).await?;
+    let attacker = format!("{}/attacker", fixture.namespaces[1]);
+    fixture.apply(&attacker, json!({ "accountRef": { "name": account } })).await?;
+    fixture.refusal(&attacker, "NotPermitted").await?;
+    let finalizers = json!({ "metadata": { "finalizers": [FINALIZER] } });
+    let api = fixture.api_in(&fixture.namespaces[1]);
+    let mark = fixture.mark();
+    api.patch("attacker", &PatchParams::default(), &Patch::Merge(&finalizers)).await?;
+    fixture.deleted(&attacker).await?;
+    let calls = fixture.calls_in(ID, mark).into_iter().filter(|call| call.resource.contains("attacker"));
+    assert_eq!(actions(calls.collect()), Vec::<String>::new());
     fixture.finish().await
 }
