@@ -207,13 +207,8 @@ impl Controller {
         let released = object.is_released();
         let prefix = self.context.accounts.name_prefix(object.account_ref());
         let asked = self.context.states.reconcile_at_due(&object);
-        let old = self.context.index.get(&key);
-        // The only change may be the annotation that asks for a reconcile.
-        let only_asked = old
-            .as_ref()
-            .is_some_and(|old| old.generation() == object.generation() && old.is_deleting() == object.is_deleting());
         // An object that was deleted and created again while the watch was broken may work in another account.
-        let left = old.map(|old| old.account_key()).filter(|left| *left != account);
+        let left = self.context.index.get(&key).map(|old| old.account_key()).filter(|left| *left != account);
         let change = self.context.index.upsert(object, &prefix);
         if change.replaced {
             self.context.states.remove(&key);
@@ -239,7 +234,12 @@ impl Controller {
             }
         }
         let now = Instant::now();
-        let at = if only_asked { asked.unwrap_or(now).max(now) } else { now };
+        let at = match (change.only_asked, asked) {
+            (false, _) => now,
+            (true, Some(due)) => due.max(now),
+            // The annotation was removed, or has its last value again.
+            (true, None) => return,
+        };
         let priority = if deleting { Priority::Deletion } else { Priority::Change };
         self.workqueue.add(&key, &account, at, priority);
     }

@@ -45,8 +45,10 @@ type Names = Box<[Arc<str>]>;
 /// The result of an update of the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Spec, annotations or deletion changed, or our finalizer was removed: the object needs a reconcile.
+    /// The object needs a reconcile.
     pub matters: bool,
+    /// Nothing but the annotation `reconcile-at` changed.
+    pub only_asked: bool,
     /// True if the object is new or was replaced by another one of the same name.
     pub replaced: bool,
 }
@@ -59,13 +61,15 @@ impl Index {
         let key = object.key();
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
         let change = match inner.objects.get(&key).map(|entry| &entry.object) {
-            None => Change { matters: true, replaced: true },
+            None => Change { matters: true, only_asked: false, replaced: true },
             Some(old) => {
                 let replaced = old.uid() != object.uid();
                 if !replaced && old.resource_version() > object.resource_version() {
-                    return Change { matters: false, replaced: false };
+                    return Change { matters: false, only_asked: false, replaced: false };
                 }
-                Change { matters: replaced || differs(old, &object), replaced }
+                let differs = replaced || differs(old, &object);
+                let asked = old.reconcile_at() != object.reconcile_at();
+                Change { matters: differs || asked, only_asked: !differs, replaced }
             }
         };
         // The stored key is shared with the workqueue and the reconcile states.
@@ -255,7 +259,7 @@ fn names(key: &Owner, object: &PolicyObject, prefix: &str) -> Names {
 /// True if a difference requires a reconcile. A change of the status does not: it is our own write.
 fn differs(old: &PolicyObject, new: &PolicyObject) -> bool {
     old.generation() != new.generation()
-        || old.metadata.annotations != new.metadata.annotations
+        || old.is_abandoned() != new.is_abandoned()
         // The addition is our own write.
         || (old.has_finalizer() && !new.has_finalizer())
         || old.is_deleting() != new.is_deleting()
