@@ -1,6 +1,6 @@
 //! The operator's own HTTP endpoints: `/metrics`, `/livez`, `/readyz`.
 //!
-//! Other Pods can reach them unless a NetworkPolicy forbids it, so they limit what a client can use: few connections, short
+//! Other Pods can reach them unless a `NetworkPolicy` forbids it, so they limit what a client can use: few connections, short
 //! timeouts, no request bodies, one metrics page per second, and no answer that depends on anything but path and method.
 
 mod health;

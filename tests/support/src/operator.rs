@@ -195,11 +195,6 @@ impl Operator {
         self.process.check_alive()
     }
 
-    /// Host and port of the HTTP endpoints.
-    pub fn http_address(&self) -> &str {
-        &self.http_address
-    }
-
     /// The text of `/metrics`.
     pub async fn metrics(&self) -> Result<String> {
         http::get(&self.http_address, "/metrics").await?.ok()

@@ -1,6 +1,6 @@
 //! The effective values: defaults, tags, boundary, access, deletion policy.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{account, guarded, owner, settings, spec, wanted, wanted_in};
 use crate::api::policy::{AdoptionPolicy, DeletionPolicy, ManagementPolicy};

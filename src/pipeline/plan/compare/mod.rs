@@ -4,7 +4,6 @@ mod tags;
 
 use super::action::{Action, Finding, Part, Plan, Repair, Step};
 use crate::api::Field;
-use crate::api::policy::AttachmentPolicy;
 use crate::model::documents::Meaning;
 use crate::model::ownership::Tags;
 use crate::pipeline::desired::{Desired, DesiredPolicy};
