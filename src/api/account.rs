@@ -117,7 +117,7 @@ pub struct Guardrails {
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[A-Za-z0-9_+=,.@-]+$"))]
     pub name_prefix: Option<String>,
 
-    /// Requires explicit names to contain the object's namespace. Unset: false.
+    /// Requires explicit names to begin with `<namePrefix><namespace>.`, as default names do. Unset: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_namespace_in_name: Option<bool>,
 
@@ -153,12 +153,15 @@ pub struct Guardrails {
     #[schemars(schema_with = "super::schema::tags")]
     pub default_tags: Option<BTreeMap<String, String>>,
 
-    /// Regions that `scope.regions` may contain. `*` is refused unless it is in this list.
+    /// Regions that `scope.regions` may contain. `*` is refused unless it is in this list. Without `*` in this list,
+    /// `logs:CreateLogGroup` is limited to the log groups of the scope too, and `groupCreation: Any` is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::regions")]
     pub allowed_regions: Option<Vec<String>>,
 
     /// Patterns of log groups; `*` matches any characters. Every item of `scope.logGroups` must be within one of them.
+    /// Without `*` in this list, `logs:CreateLogGroup` is limited to the log groups of the scope too, and
+    /// `groupCreation: Any` is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::log_groups")]
     pub allowed_log_groups: Option<Vec<String>>,
@@ -166,6 +169,17 @@ pub struct Guardrails {
     /// Refuses `trust.protection: None`. Unset: false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_trust_protection: Option<bool>,
+
+    /// Number of objects that each namespace may have in this account; the earliest count. Unset: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub max_objects_per_namespace: Option<u32>,
+
+    /// Patterns of ARNs of policies that the operator never detaches, such as a quarantine policy; `*` matches any
+    /// characters. `attachmentPolicy: Exclusive` reports them, and they block a deletion until they are detached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "super::schema::policy_patterns")]
+    pub protected_policies: Option<Vec<String>>,
 }
 
 /// Rate limits of IAM calls in the account. Unset: the operator's flags.

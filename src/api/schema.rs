@@ -72,6 +72,10 @@ pub(super) fn source_arns(_: &mut SchemaGenerator) -> Schema {
     string_set(20, 512, r"^arn:aws[a-z-]*:rds:[a-z0-9*-]+:[0-9]{12}:[A-Za-z0-9*?:._/-]+$")
 }
 
+pub(super) fn policy_patterns(_: &mut SchemaGenerator) -> Schema {
+    string_set(50, 512, r"^[A-Za-z0-9_+=,.@/:*-]+$")
+}
+
 pub(super) fn namespace_names(_: &mut SchemaGenerator) -> Schema {
     string_set(1000, 63, r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 }

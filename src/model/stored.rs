@@ -21,6 +21,11 @@ use crate::api::{
     AwsAccountStatus, FINALIZER, RECONCILE_AT,
 };
 
+/// More finalizers than any object needs.
+const MAX_FINALIZERS: usize = 64;
+/// So many bytes of an annotation's value are kept. The operator's annotations are `true` or a time.
+const MAX_ANNOTATION: usize = 64;
+
 /// An `AuroraLogExportPolicy`.
 pub type PolicyObject = Stored<AuroraLogExportPolicySpec, AuroraLogExportPolicyStatus>;
 
@@ -83,6 +88,11 @@ impl<Spec, Status> Stored<Spec, Status> {
         self.metadata.uid.as_deref().unwrap_or_default()
     }
 
+    /// When the API server created it.
+    pub fn created(&self) -> Option<jiff::Timestamp> {
+        self.metadata.creation_timestamp.as_ref().map(|time| time.0)
+    }
+
     /// Generation of the spec.
     pub fn generation(&self) -> i64 {
         self.metadata.generation.unwrap_or_default()
@@ -137,12 +147,9 @@ impl PolicyObject {
 
 impl<'de, Spec: Kind, Status: Default + DeserializeOwned> Deserialize<'de> for Stored<Spec, Status> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Json { metadata, spec, status } = Json::deserialize(deserializer)?;
-        Ok(Self {
-            metadata: metadata.into(),
-            spec: read_spec(spec),
-            status: serde_json::from_value(status).unwrap_or_default(),
-        })
+        let Json { mut metadata, spec, status } = Json::deserialize(deserializer)?;
+        let spec = metadata.limit_finalizers().and_then(|()| read_spec(spec));
+        Ok(Self { metadata: metadata.into(), spec, status: serde_json::from_value(status).unwrap_or_default() })
     }
 }
 
@@ -184,10 +191,27 @@ struct Metadata {
     uid: Option<String>,
 }
 
+impl Metadata {
+    /// Keeps the operator's memory in proportion: an object can carry a megabyte of finalizers.
+    fn limit_finalizers(&mut self) -> Result<(), UnreadableSpec> {
+        let Some(finalizers) = self.finalizers.as_mut().filter(|finalizers| finalizers.len() > MAX_FINALIZERS) else {
+            return Ok(());
+        };
+        finalizers.retain(|finalizer| finalizer == FINALIZER);
+        finalizers.shrink_to_fit();
+        let message = format!("has more than {MAX_FINALIZERS} entries");
+        Err(UnreadableSpec { field: "metadata.finalizers".into(), message })
+    }
+}
+
 impl From<Metadata> for ObjectMeta {
     fn from(metadata: Metadata) -> Self {
         let mut annotations = metadata.annotations.unwrap_or_default();
         annotations.retain(|key, _| key == ABANDON || key == RECONCILE_AT);
+        for value in annotations.values_mut() {
+            value.truncate(value.floor_char_boundary(MAX_ANNOTATION));
+            value.shrink_to_fit();
+        }
         Self {
             annotations: (!annotations.is_empty()).then_some(annotations),
             creation_timestamp: metadata.creation_timestamp,
@@ -288,6 +312,17 @@ mod tests {
         assert_eq!(field(json!({ "driftCheckInterval": "soon" })), "spec.driftCheckInterval");
         assert_eq!(field(Value::Null), "spec");
         assert_eq!(field(json!(["exports"])), "spec");
+    }
+
+    #[test]
+    fn a_megabyte_of_metadata_is_not_kept() {
+        let mut finalizers: Vec<String> = (0..3_000).map(|number| format!("example.com/{number:0>300}")).collect();
+        finalizers.push(FINALIZER.to_owned());
+        let annotations = json!({ RECONCILE_AT: "x".repeat(250_000), "other": "x".repeat(250_000) });
+        let object = read(json!({ "metadata": { "finalizers": finalizers, "annotations": annotations }, "spec": {} }));
+        assert_eq!(object.spec.as_ref().unwrap_err().field, "metadata.finalizers");
+        assert_eq!(object.metadata.finalizers, Some(vec![FINALIZER.to_owned()]));
+        assert!(format!("{object:?}").len() < 2_000);
     }
 
     #[test]

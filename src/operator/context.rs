@@ -9,6 +9,7 @@ use super::modes::Modes;
 use super::reconcile_state::ReconcileStates;
 use super::removed::Removed;
 use super::resync::ResyncIntervals;
+use crate::api::Reason;
 use crate::api::account::DriftScan;
 use crate::aws::registry::Accounts;
 use crate::kubernetes::Kubernetes;
@@ -95,5 +96,22 @@ impl View<'_> {
     /// As [`Namespaces::resolve`].
     pub fn resolve(&self, object: &PolicyObject) -> Result<Resolved, Unresolved> {
         self.namespaces.resolve(self.accounts, object.account_ref(), object.namespace(), object.is_deleting())
+    }
+
+    /// True if the account does not admit the object's namespace.
+    pub fn refuses_namespace_of(&self, object: &PolicyObject) -> bool {
+        let resolved = self.namespaces.resolve(self.accounts, object.account_ref(), object.namespace(), false);
+        resolved.is_err_and(|error| error.reason == Reason::NotPermitted)
+    }
+
+    /// How many objects the namespace of this one may have in its account; `None`: any number.
+    pub fn objects_allowed(&self, object: &PolicyObject) -> Option<usize> {
+        let allowed = self.accounts.binding(object.account_ref())?.guardrails.max_objects_per_namespace?;
+        usize::try_from(allowed).ok()
+    }
+
+    /// The object that is within the limit of its namespace now that another one is gone.
+    pub fn next_within_limit(&self, gone: &PolicyObject) -> Option<Owner> {
+        self.index.last_of(&gone.account_key(), gone.namespace(), self.objects_allowed(gone)?)
     }
 }

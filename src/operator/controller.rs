@@ -14,6 +14,7 @@ use tracing::Instrument;
 
 use super::accounts::AwsAccounts;
 use super::context::Context;
+use super::index::Change;
 use super::lists::{Lists, Progress};
 use super::outputs::watch::OutputsWatch;
 use super::reconcile::{Next, reconcile};
@@ -214,17 +215,14 @@ impl Controller {
         let prefix = self.context.accounts.name_prefix(object.account_ref());
         let asked = self.context.states.reconcile_at_due(&object);
         let old = self.context.index.get(&key);
-        // The only change may be the annotation that asks for a reconcile.
-        let only_asked = old
-            .as_ref()
-            .is_some_and(|old| old.generation() == object.generation() && old.is_deleting() == object.is_deleting());
         if let Some(gone) = old.as_ref().filter(|old| old.uid() != object.uid()) {
             self.clean_up_after(gone, false);
             self.context.states.remove(&key);
         }
         // An object that was deleted and created again while the watch was broken may work in another account.
         let left = old.map(|old| old.account_key()).filter(|left| *left != account);
-        if !self.context.index.upsert(object, &prefix) {
+        let change = self.context.index.upsert(object, &prefix);
+        if change == Change::Nothing {
             return;
         }
         if let Some(left) = left {
@@ -237,12 +235,17 @@ impl Controller {
         }
         if released {
             // Its names are free, also while finalizers of others hold it.
-            for rival in self.context.index.sharing_names(&key) {
-                self.enqueue(&rival.key(), Priority::Change);
+            for rival in self.context.index.rivals(&key) {
+                self.enqueue(&rival, Priority::Change);
             }
         }
         let now = Instant::now();
-        let at = if only_asked { asked.unwrap_or(now).max(now) } else { now };
+        let at = match (change, asked) {
+            (Change::Asked, Some(due)) => due.max(now),
+            // The annotation was removed, or has its last value again.
+            (Change::Asked, None) => return,
+            _ => now,
+        };
         let priority = if deleting { Priority::Deletion } else { Priority::Change };
         self.workqueue.add(&key, &account, at, priority);
     }
@@ -263,6 +266,9 @@ impl Controller {
         }
         if let Some(gone) = known {
             self.users_changed(&gone.account_key());
+            if let Some(next) = self.context.view().next_within_limit(&gone) {
+                self.enqueue(&next, Priority::Change);
+            }
         }
     }
 

@@ -44,8 +44,6 @@ pub struct ReconcileState {
     pub already_exists_since: Option<Instant>,
     /// Since when IAM does not find what a write is about.
     pub not_found_since: Option<Instant>,
-    /// When policy and role of the object being deleted were first both absent.
-    pub absent_since: Option<Instant>,
     /// The policy was seen while the object was being deleted.
     pub policy_seen: bool,
     /// The role was seen while the object was being deleted.

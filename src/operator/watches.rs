@@ -19,6 +19,8 @@ use crate::model::stored::{AccountObject, PolicyObject};
 /// Pauses before a watch that broke starts again.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Objects in one page of a list. An object can have more than a megabyte, and a page is in memory as a whole.
+const PAGE: u32 = 25;
 
 /// An event of a watch.
 // It is short-lived: from the stream to the index.
@@ -88,7 +90,7 @@ fn tagged<K>(source: Source, api: Api<K>, wrap: fn(Event<K>) -> WatchEvent) -> E
 where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
-    let events = restarting(move || watch(api.clone(), watcher::Config::default()).boxed());
+    let events = restarting(move || watch(api.clone(), watcher::Config::default().page_size(PAGE)).boxed());
     events.map(move |event| (source.clone(), event.map(wrap))).boxed()
 }
 

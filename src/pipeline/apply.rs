@@ -29,8 +29,8 @@ pub struct ApplyError {
 
 /// Executes the steps in order and stops at the first that fails.
 ///
-/// `before` is called with each step right before its call, so that the driver can record which creations may have
-/// happened.
+/// `note` is called with each step right before its call and again with the answer, so that the driver can record which
+/// creations may have happened, and when at the latest: a call may wait long for the rate limit.
 ///
 /// # Errors
 /// The first step that failed. Deleting something that does not exist is not a failure.
@@ -38,11 +38,13 @@ pub async fn apply<I: Iam>(
     iam: &I,
     steps: &[Step],
     applied: &mut Applied,
-    mut before: impl FnMut(&Step) + Send,
+    mut note: impl FnMut(&Step) + Send,
 ) -> Result<(), ApplyError> {
     for step in steps {
-        before(step);
-        match execute(iam, &step.action, applied).await {
+        note(step);
+        let result = execute(iam, &step.action, applied).await;
+        note(step);
+        match result {
             Ok(()) => {}
             Err(error) if error.class == ErrorClass::NotFound && step.action.removes() => {}
             Err(error) => {

@@ -35,6 +35,7 @@ mod restore;
 mod smoke;
 mod status_limits;
 mod sweep;
+mod tenants;
 mod tracing;
 
 use anyhow::{Result, anyhow};

@@ -7,10 +7,12 @@ mod tests;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use jiff::Timestamp;
+
 use crate::model::account_key::AccountKey;
 use crate::model::names::{Owner, default_name};
 use crate::model::stored::PolicyObject;
-use record::{Record, is_edited};
+use record::Record;
 
 /// All objects, shared between the watch and the reconciles.
 #[derive(Default)]
@@ -21,13 +23,15 @@ pub struct Index {
 #[derive(Default)]
 struct Inner {
     objects: HashMap<Owner, Entry>,
-    /// Lower-case names of policies and roles, with the objects that claim them. IAM names are unique per account and
-    /// case insensitive. Whether two objects share an account is decided later, when the claim is checked.
-    names: HashMap<Arc<str>, Vec<Owner>>,
+    /// Lower-case names of policies and roles, with the objects that claim them, the earliest first. IAM names are unique
+    /// per account and case insensitive. Whether two objects share an account is decided later, when the claim is checked.
+    names: HashMap<Arc<str>, Vec<Rank>>,
     /// Number of objects per account.
     counts: HashMap<AccountKey, usize>,
     /// True while this replica leads.
     leads: bool,
+    /// The objects of a namespace in an account, the earliest first.
+    by_namespace: HashMap<(AccountKey, Arc<str>), Vec<Rank>>,
 }
 
 struct Entry {
@@ -37,14 +41,30 @@ struct Entry {
     record: Record,
 }
 
+/// Earlier objects come first: by creation time, then namespace, then name.
+type Rank = (Option<Timestamp>, Owner);
+
+/// When a name becomes free, so many objects that claim it are reconciled at once. The others wait for their next attempt.
+const WOKEN: usize = 16;
+
 /// One name, if policy and role share it, or two.
 type Names = Box<[Arc<str>]>;
 
+/// What an update of the index shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing that a reconcile would act on.
+    Nothing,
+    /// The annotation `reconcile-at` changed.
+    Asked,
+    /// The object is new, its spec, deletion or the annotation `abandon` changed, or our finalizer was removed.
+    Matters,
+}
+
 impl Index {
     /// Adds or updates an object, unless the index has a newer version (the response to our own write may arrive before
-    /// the watch event). `prefix` is the prefix of default names in its account. Returns true if the object needs a
-    /// reconcile: it is new, its spec, annotations or deletion changed, or our finalizer was removed.
-    pub fn upsert(&self, object: impl Into<Arc<PolicyObject>>, prefix: &str) -> bool {
+    /// the watch event). `prefix` is the prefix of default names in its account.
+    pub fn upsert(&self, object: impl Into<Arc<PolicyObject>>, prefix: &str) -> Change {
         let object = object.into();
         let key = object.key();
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
@@ -53,11 +73,11 @@ impl Index {
         let record = same.map(|entry| entry.record).unwrap_or_default();
         let record = record.next(same.map(|entry| &*entry.object), &object, inner.leads);
         if same.is_some_and(|entry| entry.object.resource_version() > object.resource_version()) {
-            return false;
+            return Change::Nothing;
         }
-        let matters = same.is_none_or(|entry| differs(&entry.object, &object));
+        let change = same.map_or(Change::Matters, |entry| change(&entry.object, &object));
         inner.put(key, object, record, prefix);
-        matters
+        change
     }
 
     /// The prefix of default names in an `AwsAccount` may be another now: computes anew which names its objects claim.
@@ -80,10 +100,10 @@ impl Index {
         self.get(&key).filter(|known| known.uid() == response.uid()).unwrap_or(response)
     }
 
-    /// Removes an object that was deleted. Returns the other objects that claim its names.
+    /// Removes an object that was deleted. Returns the objects that can claim its names now.
     pub fn remove(&self, key: &Owner) -> Vec<Owner> {
         let mut inner = self.inner.write().unwrap_or_else(PoisonError::into_inner);
-        let others = inner.sharing(key);
+        let others = inner.rivals(key);
         inner.take(key);
         others
     }
@@ -166,36 +186,69 @@ impl Index {
         inner.counts.get(account).copied().unwrap_or_default()
     }
 
-    /// Objects that claim a name, ignoring case.
-    pub fn claiming(&self, name: &str) -> Vec<Owner> {
+    /// True if this many objects of the same namespace and account, or more, are earlier than this one.
+    pub fn is_surplus(&self, object: &PolicyObject, allowed: usize) -> bool {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.names.get(name.to_lowercase().as_str()).into_iter().flatten().cloned().collect()
+        let key = object.key();
+        let same = inner.by_namespace.get(&(object.account_key(), key.namespace.clone()));
+        let rank = (object.created(), key);
+        same.is_some_and(|same| same.binary_search(&rank).unwrap_or_else(|position| position) >= allowed)
     }
 
-    /// Objects that claim a name of this one, which need not be in the index.
+    /// The earliest objects that claim a name of this one, which need not be in the index.
     pub fn claiming_names_of(&self, object: &PolicyObject, prefix: &str) -> Vec<Owner> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let names = names(&object.key(), object, prefix);
-        let others: BTreeSet<_> = names.iter().filter_map(|name| inner.names.get(name)).flatten().cloned().collect();
-        others.into_iter().collect()
+        let others: BTreeSet<_> =
+            names.iter().flat_map(|name| inner.ranks(name).iter().take(WOKEN)).map(|(_, key)| key).collect();
+        others.into_iter().cloned().collect()
     }
 
-    /// Other objects that claim a name of this one, in any account.
-    pub fn sharing_names(&self, key: &Owner) -> Vec<Arc<PolicyObject>> {
+    /// The last of so many objects of a namespace in an account, the earliest first.
+    pub fn last_of(&self, account: &AccountKey, namespace: &str, allowed: usize) -> Option<Owner> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        inner.sharing(key).iter().filter_map(|key| inner.objects.get(key)).map(|entry| entry.object.clone()).collect()
+        let same = inner.by_namespace.get(&(account.clone(), namespace.into()))?;
+        same.get(allowed.checked_sub(1)?).map(|(_, key)| key.clone())
+    }
+
+    /// Objects that claim a name, ignoring case, the earliest first.
+    pub fn claiming(&self, name: &str) -> Vec<Owner> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        inner.ranks(&name.to_lowercase()).iter().map(|(_, key)| key.clone()).collect()
+    }
+
+    /// The first object before this one that claims a name, ignoring case, and that `claims` accepts.
+    pub fn earlier(
+        &self,
+        object: &PolicyObject,
+        name: &str,
+        mut claims: impl FnMut(&PolicyObject) -> bool,
+    ) -> Option<Owner> {
+        let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
+        let own = (object.created(), object.key());
+        let earlier = inner.ranks(&name.to_lowercase()).iter().take_while(|rank| **rank < own);
+        earlier
+            .map(|(_, key)| key)
+            .find(|key| inner.objects.get(*key).is_some_and(|entry| claims(&entry.object)))
+            .cloned()
+    }
+
+    /// The earliest objects, in any account, that claim a name of this one too.
+    pub fn rivals(&self, key: &Owner) -> Vec<Owner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner).rivals(key)
     }
 }
 
 impl Inner {
-    fn sharing(&self, key: &Owner) -> Vec<Owner> {
+    fn ranks(&self, name: &str) -> &[Rank] {
+        self.names.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    fn rivals(&self, key: &Owner) -> Vec<Owner> {
         let names = self.objects.get(key).into_iter().flat_map(|entry| entry.names.iter());
-        let others: BTreeSet<_> = names
-            .flat_map(|name| self.names.get(name).into_iter().flatten())
-            .filter(|other| *other != key)
-            .cloned()
-            .collect();
-        others.into_iter().collect()
+        let rivals = names
+            .flat_map(|name| self.ranks(name).iter().map(|(_, other)| other).filter(|other| *other != key).take(WOKEN));
+        rivals.collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
     /// Adds an object, or replaces the one of that name.
@@ -203,11 +256,19 @@ impl Inner {
         // The stored key is shared with the workqueue and the reconcile states.
         let key = self.take(&key).unwrap_or(key);
         let names = names(&key, &object, prefix);
+        let rank = (object.created(), key.clone());
         for name in &names {
             // Almost every name is claimed once: no capacity is reserved for more.
-            self.names.entry(name.clone()).or_insert_with(|| Vec::with_capacity(1)).push(key.clone());
+            let ranks = self.names.entry(name.clone()).or_insert_with(|| Vec::with_capacity(1));
+            if let Err(position) = ranks.binary_search(&rank) {
+                ranks.insert(position, rank.clone());
+            }
         }
         *self.counts.entry(object.account_key()).or_default() += 1;
+        let same = self.by_namespace.entry((object.account_key(), key.namespace.clone())).or_default();
+        if let Err(position) = same.binary_search(&rank) {
+            same.insert(position, rank);
+        }
         self.objects.insert(key, Entry { object, names, record });
     }
 
@@ -221,15 +282,27 @@ impl Inner {
                 self.counts.remove(&account);
             }
         }
+        let rank = (object.created(), key);
+        let place = (account, rank.1.namespace.clone());
+        if let Some(same) = self.by_namespace.get_mut(&place) {
+            if let Ok(position) = same.binary_search(&rank) {
+                same.remove(position);
+            }
+            if same.is_empty() {
+                self.by_namespace.remove(&place);
+            }
+        }
         for name in &names {
-            if let Some(keys) = self.names.get_mut(name) {
-                keys.retain(|other| *other != key);
-                if keys.is_empty() {
+            if let Some(ranks) = self.names.get_mut(name) {
+                if let Ok(position) = ranks.binary_search(&rank) {
+                    ranks.remove(position);
+                }
+                if ranks.is_empty() {
                     self.names.remove(name);
                 }
             }
         }
-        Some(key)
+        Some(rank.1)
     }
 }
 
@@ -243,10 +316,16 @@ fn names(key: &Owner, object: &PolicyObject, prefix: &str) -> Names {
     if policy == role { Box::new([policy.into()]) } else { Box::new([policy.into(), role.into()]) }
 }
 
-/// True if a difference requires a reconcile. A change of the status does not: it is our own write.
-fn differs(old: &PolicyObject, new: &PolicyObject) -> bool {
-    is_edited(old, new)
+/// How a new version of an object differs. A change of the status requires no reconcile: it is our own write.
+fn change(old: &PolicyObject, new: &PolicyObject) -> Change {
+    let matters = old.generation() != new.generation()
+        || old.is_abandoned() != new.is_abandoned()
         // The addition is our own write.
         || (old.has_finalizer() && !new.has_finalizer())
-        || old.is_deleting() != new.is_deleting()
+        || old.is_deleting() != new.is_deleting();
+    match (matters, old.reconcile_at() != new.reconcile_at()) {
+        (true, _) => Change::Matters,
+        (false, true) => Change::Asked,
+        (false, false) => Change::Nothing,
+    }
 }

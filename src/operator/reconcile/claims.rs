@@ -2,54 +2,63 @@
 
 use crate::api::policy::{Access, AuroraLogExportPolicySpec, ManagementPolicy};
 use crate::aws::credentials::CallerIdentity;
-use crate::model::names::Owner;
 use crate::model::settings::AccountFacts;
 use crate::model::stored::PolicyObject;
 use crate::operator::context::View;
 use crate::pipeline::desired::{Identity, desired};
-use crate::pipeline::plan::EarlierClaims;
+use crate::pipeline::plan::{Claimant, EarlierClaims};
 
-/// Earlier objects of the same account that claim the policy's or the role's name, case and path ignored.
+/// Claims on the policy's or the role's name, case and path ignored, that come before the object's own.
 ///
-/// Only admitted, enforcing, unsuspended objects claim, and only until they are released. Earlier is by creation time, then namespace, then name.
+/// Default names of other namespaces are reserved for them. Otherwise, the earliest object of the same account has the first
+/// claim: by creation time, then namespace, then name. Only admitted, enforcing, unsuspended objects claim, and only until
+/// they are released.
 pub(super) fn earlier_claims(
     view: View<'_>,
     object: &PolicyObject,
     identity: &Identity,
     caller: &CallerIdentity,
 ) -> EarlierClaims {
-    let mut earliest: [Option<(_, Owner)>; 2] = [None, None];
-    for other in view.index.sharing_names(&object.key()) {
-        let rank = rank(&other);
-        if rank >= self::rank(object) {
-            continue;
+    let prefix = view.accounts.name_prefix(object.account_ref());
+    let claimant = |name: &str, claims: fn(&Claim<'_>, &str) -> bool| {
+        let namespace = reserved_for(name, &prefix);
+        let may_claim = |object: &PolicyObject| namespace.as_ref().is_none_or(|it| *it == object.namespace());
+        // An object that created its role before such names were reserved keeps it.
+        if object.status.role.is_none() && !may_claim(object) {
+            return namespace.map(Claimant::Namespace);
         }
-        let Some((spec, claimed)) = claim(view, &other, caller) else {
-            continue;
-        };
-        let policy = spec.access.unwrap_or_default() == Access::Minimal
-            && claimed.policy_name.as_str().eq_ignore_ascii_case(identity.policy_name.as_str());
-        let role = claimed.role_name.as_str().eq_ignore_ascii_case(identity.role_name.as_str());
-        for (claims, slot) in [policy, role].into_iter().zip(&mut earliest) {
-            if claims && slot.as_ref().is_none_or(|(first, _)| rank < *first) {
-                *slot = Some((rank.clone(), other.key()));
-            }
-        }
+        let earlier = view.index.earlier(object, name, |other| {
+            may_claim(other) && claim(view, other, caller).is_some_and(|claim| claims(&claim, name))
+        });
+        earlier.map(Claimant::Object)
+    };
+    EarlierClaims {
+        policy: claimant(identity.policy_name.as_str(), |(spec, claimed), name| {
+            spec.access.unwrap_or_default() == Access::Minimal
+                && claimed.policy_name.as_str().eq_ignore_ascii_case(name)
+        }),
+        role: claimant(identity.role_name.as_str(), |(_, claimed), name| {
+            claimed.role_name.as_str().eq_ignore_ascii_case(name)
+        }),
     }
-    let [policy, role] = earliest.map(|claim| claim.map(|(_, owner)| owner));
-    EarlierClaims { policy, role }
 }
 
-fn rank(object: &PolicyObject) -> (Option<jiff::Timestamp>, Owner) {
-    (object.metadata.creation_timestamp.as_ref().map(|time| time.0), object.key())
+type Claim<'a> = (&'a AuroraLogExportPolicySpec, Identity);
+
+/// The namespace whose objects have default names of this form, if any: `<prefix><namespace>.<name>`.
+fn reserved_for(name: &str, prefix: &str) -> Option<String> {
+    let (name, prefix) = (name.to_lowercase(), prefix.to_lowercase());
+    let (namespace, _) = name.strip_prefix(&prefix)?.split_once('.')?;
+    // RFC 1123 label, which the name of a namespace is.
+    let is_label = namespace.len() <= 63
+        && !namespace.starts_with('-')
+        && !namespace.ends_with('-')
+        && namespace.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    (is_label && !namespace.is_empty()).then(|| namespace.to_owned())
 }
 
 /// What another object claims in the account of `caller`, if it claims anything there.
-fn claim<'a>(
-    view: View<'_>,
-    other: &'a PolicyObject,
-    caller: &CallerIdentity,
-) -> Option<(&'a AuroraLogExportPolicySpec, Identity)> {
+fn claim<'a>(view: View<'_>, other: &'a PolicyObject, caller: &CallerIdentity) -> Option<Claim<'a>> {
     let spec = other.spec.as_ref().ok()?;
     if other.is_released() || spec.suspend == Some(true) || spec.management_policy == Some(ManagementPolicy::Observe) {
         return None;
@@ -73,7 +82,7 @@ mod tests {
 
     use crate::aws::rate_limit::Rates;
     use crate::aws::registry::{Accounts, GateConfig};
-    use crate::model::names::{AccountId, ClusterName, IamPath, Partition};
+    use crate::model::names::{AccountId, ClusterName, IamPath, Owner, Partition};
     use crate::model::settings::{Cluster, Settings};
     use crate::operator::admission::Namespaces;
     use crate::operator::index::Index;
@@ -145,7 +154,11 @@ mod tests {
             let spec = object.spec.as_ref().unwrap();
             let identity = desired(&object.key(), spec, &self.settings, &facts).unwrap().identity;
             let EarlierClaims { policy, role } = earlier_claims(view, object, &identity, &caller);
-            (policy.map(|owner| owner.to_string()), role.map(|owner| owner.to_string()))
+            let text = |claimant| match claimant {
+                Claimant::Object(owner) => owner.to_string(),
+                Claimant::Namespace(namespace) => namespace,
+            };
+            (policy.map(text), role.map(text))
         }
     }
 
@@ -265,6 +278,20 @@ mod tests {
         }
         stage.index.remove(&Owner::new("a", "b"));
         assert_eq!(stage.claims(&objects[3]).1.as_deref(), Some("b/a"), "then by name");
+    }
+
+    #[test]
+    fn a_default_name_of_another_namespace_is_reserved_for_it() {
+        let stage = Stage::new();
+        let squatter = stage.object("shop", "early", 1, &json!({ "roleName": "Bills.orders", "policyName": "a_b.c" }));
+        assert_eq!(stage.claims(&squatter), (None, Some("bills".to_owned())));
+        let own = stage.object("shop", "own", 2, &json!({ "roleName": "shop.x", "policyName": "without-dot" }));
+        assert_eq!(stage.claims(&own), (None, None));
+        let orders = stage.object("bills", "orders", 3, &json!({}));
+        assert_eq!(stage.claims(&orders), (None, None), "the earlier object of another namespace does not come first");
+        let mut kept = squatter.clone();
+        kept.status.role = Some(serde_json::from_value(json!({ "arn": "a", "name": "Bills.orders" })).unwrap());
+        assert_eq!(stage.claims(&kept).1, None, "what it created before such names were reserved");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! An object that is being deleted: first what it owns in AWS goes, then its finalizer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::conclusion::{Conclusion, LAG, Requeue};
 use super::prepare::{NotPrepared, Prepared, prepare};
@@ -22,9 +22,6 @@ use crate::pipeline::port::{ErrorClass, Iam, IamError};
 use crate::pipeline::status::{Affected, Failure, Outcome};
 use crate::telemetry::metrics::ReconcileResult;
 
-/// A resource that may have been created just now must be absent twice, this far apart.
-const SECOND_READ: Duration = Duration::from_secs(15);
-
 type Result<T> = std::result::Result<T, KubernetesError>;
 
 /// Removes what the object owns in AWS, then the finalizer. `successor` is the object of that name that was created after
@@ -39,7 +36,7 @@ pub(super) async fn delete(
     state: &mut ReconcileState,
 ) -> Result<Conclusion> {
     let held = |reason, message, affected| Conclusion::deletion_held(reason, message, affected, Requeue::Slowly);
-    let spec = match decide(context.view(), object) {
+    let spec = match decide(context.view(), object, state.last_write.is_some()) {
         Decision::Done => return Ok(Conclusion::unchanged(Requeue::OnChange, ReconcileResult::Success)),
         Decision::Retain(note) => return release(context, object, EventReason::Retained, note).await,
         Decision::Unreadable(message) => return Ok(held(Reason::InvalidSpec, message, Affected::ALL)),
@@ -55,7 +52,7 @@ pub(super) async fn delete(
         Some(Ok(kept)) => kept,
         Some(Err(message)) => return Ok(held(Reason::DeletionBlocked, message, Affected::default())),
     };
-    match remove(&account.iam(&caller), spec, &identity, kept, state).await {
+    match remove(&account.iam(&caller), &identity, kept, state).await {
         Ok(Removal::Done(note)) => release(context, object, EventReason::Deleted, &note).await,
         Ok(Removal::Blocked(message)) => Ok(held(Reason::DeletionBlocked, message, Affected::default())),
         Ok(Removal::ReadAgain(after)) => Ok(reading_again(&identity, after)),
@@ -75,7 +72,8 @@ pub(super) enum Decision<'a> {
     Remove(&'a AuroraLogExportPolicySpec),
 }
 
-pub(super) fn decide<'a>(view: View<'_>, object: &'a PolicyObject) -> Decision<'a> {
+/// `wrote`: this process has written to AWS for the object.
+pub(super) fn decide<'a>(view: View<'_>, object: &'a PolicyObject, wrote: bool) -> Decision<'a> {
     // Without our finalizer it may have been released, or have lost it.
     if !object.has_finalizer() && !view.index.left_resources(object, true) {
         return Decision::Done;
@@ -99,6 +97,14 @@ pub(super) fn decide<'a>(view: View<'_>, object: &'a PolicyObject) -> Decision<'
     let limit = binding.and_then(|binding| binding.guardrails.max_deletion_policy).unwrap_or_default();
     if deletion_policy(spec, view.settings, None).max(limit) == DeletionPolicy::Retain {
         return Decision::Retain("policy and role stay in AWS with their tags: the deletion policy is Retain");
+    }
+    // Users can add the finalizer, but not write the status: without it there is nothing to delete, and a namespace that may
+    // not use the account causes no calls there.
+    let created = wrote || object.status.role.is_some() || object.status.policy.is_some();
+    if !created && view.refuses_namespace_of(object) {
+        return Decision::Retain(
+            "nothing was created in AWS for this object, and its namespace may not use the account",
+        );
     }
     Decision::Remove(spec)
 }
@@ -145,7 +151,6 @@ enum Removal {
 
 async fn remove<I: Iam>(
     iam: &I,
-    spec: &AuroraLogExportPolicySpec,
     identity: &Identity,
     kept: Kept,
     state: &mut ReconcileState,
@@ -159,7 +164,7 @@ async fn remove<I: Iam>(
     }
     state.role_seen |= leftovers.role != Presence::Absent;
     state.policy_seen |= leftovers.policy != Presence::Absent;
-    let steps = match plan_deletion(identity, &leftovers, spec.attachment_policy.unwrap_or_default()) {
+    let steps = match plan_deletion(identity, &leftovers) {
         Ok(steps) => steps,
         Err(blockers) => return Ok(Removal::Blocked(blockers.join("; "))),
     };
@@ -194,17 +199,13 @@ fn note(identity: &Identity, leftovers: &Leftovers) -> String {
     }
 }
 
-/// How long to wait before absence is believed; `None`: it is believed now.
+/// How long to wait before absence is believed: IAM may not show yet what was created within the last minute. `None`: it
+/// is believed now.
 fn wait_for_second_read(state: &mut ReconcileState) -> Option<Duration> {
-    let doubtful = [(Part::Policy, state.policy_seen), (Part::Role, state.role_seen)]
-        .into_iter()
-        .any(|(part, seen)| !seen && state.created(part).is_some_and(|at| at.elapsed() < LAG));
-    if !doubtful && state.absent_since.is_none() {
-        return None;
-    }
-    let first = *state.absent_since.get_or_insert_with(Instant::now);
-    let waited = first.elapsed();
-    (waited < SECOND_READ).then(|| SECOND_READ.saturating_sub(waited))
+    let unseen =
+        [(Part::Policy, state.policy_seen), (Part::Role, state.role_seen)].into_iter().filter(|(_, seen)| !seen);
+    let created = unseen.filter_map(|(part, _)| *state.created(part)).max()?;
+    LAG.checked_sub(created.elapsed()).filter(|wait| !wait.is_zero())
 }
 
 async fn release(context: &Context, object: &PolicyObject, reason: EventReason, note: &str) -> Result<Conclusion> {

@@ -30,12 +30,11 @@ use crate::api::Reason;
 use crate::kubernetes::KubernetesError;
 use crate::model::names::Owner;
 use crate::model::stored::PolicyObject;
-use crate::pipeline::desired::desired;
 use crate::pipeline::status::{Affected, Outcome};
 use crate::telemetry::metrics::ReconcileResult;
 use crate::telemetry::{panics, trace};
 use conclusion::{Conclusion, Requeue};
-use prepare::{NotPrepared, prepare};
+use prepare::{NotPrepared, prepare_desired};
 use work::Work;
 
 /// The longest pause after a failure that may pass by itself.
@@ -168,7 +167,7 @@ async fn ensure(
         let result = ReconcileResult::NotReady(Reason::Suspended);
         return Ok(Conclusion { outcome: Some(Outcome::Suspended), requeue: Requeue::OnChange, result });
     }
-    let prepared = match prepare(context.view(), object, spec, desired).await {
+    let prepared = match prepare_desired(context.view(), object, spec).await {
         Ok(prepared) => prepared,
         Err(NotPrepared::Aws(_, error)) => return Ok(refusal::refused_by_aws(context, object, state, &error)),
         Err(NotPrepared::Refused(failure)) => {

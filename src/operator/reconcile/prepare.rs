@@ -9,7 +9,7 @@ use crate::model::names::Owner;
 use crate::model::settings::{AccountFacts, Settings};
 use crate::model::stored::PolicyObject;
 use crate::operator::context::View;
-use crate::pipeline::desired::{Identity, Refused};
+use crate::pipeline::desired::{Desired, Identity, Refused, desired};
 use crate::pipeline::port::IamError;
 use crate::pipeline::status::{Affected, Failure};
 
@@ -56,6 +56,26 @@ pub(super) async fn prepare<T: AsRef<Identity>>(
         return Err(refused(Reason::IdentityChanged, message));
     }
     Ok(Prepared { account, caller, derived })
+}
+
+/// [`prepare`] for an object that is not being deleted. Its namespace may have a limited number of objects in the account.
+pub(super) async fn prepare_desired(
+    view: View<'_>,
+    object: &PolicyObject,
+    spec: &AuroraLogExportPolicySpec,
+) -> Result<Prepared<Desired>, NotPrepared> {
+    let prepared = prepare(view, object, spec, desired).await?;
+    match view.objects_allowed(object) {
+        Some(allowed) if view.index.is_surplus(object, allowed) => {
+            let message = format!(
+                "namespace {} may have {allowed} objects in this account, and others are earlier: delete one of them, or ask \
+                 the platform team (guardrail maxObjectsPerNamespace)",
+                object.namespace()
+            );
+            Err(NotPrepared::Refused(Failure { reason: Reason::NotPermitted, message, affected: Affected::ALL }))
+        }
+        _ => Ok(prepared),
+    }
 }
 
 /// The message where the object was created in another account than the caller's.

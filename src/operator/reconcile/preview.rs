@@ -2,13 +2,13 @@
 
 use super::claims;
 use super::deletion::{self, Decision};
-use super::prepare::{NotPrepared, Prepared, prepare};
+use super::prepare::{NotPrepared, Prepared, prepare, prepare_desired};
 use crate::api::Reason;
 use crate::api::policy::{AuroraLogExportPolicySpec, ManagementPolicy};
 use crate::aws::credentials::CallerIdentity;
 use crate::model::stored::PolicyObject;
 use crate::operator::context::View;
-use crate::pipeline::desired::{Desired, Identity, desired, identity};
+use crate::pipeline::desired::{Desired, Identity, identity};
 use crate::pipeline::leftovers::observe_leftovers;
 use crate::pipeline::observe::{KnownVersions, observe};
 use crate::pipeline::plan::deletion::plan_deletion;
@@ -79,7 +79,7 @@ async fn preview_plan(
     object: &PolicyObject,
     spec: &AuroraLogExportPolicySpec,
 ) -> Result<Preview, NotPrepared> {
-    let Prepared { account, caller, derived: desired } = prepare(view, object, spec, desired).await?;
+    let Prepared { account, caller, derived: desired } = prepare_desired(view, object, spec).await?;
     let claims = claims::earlier_claims(view, object, &desired.identity, &caller);
     let observed = match observe(&account.iam(&caller), &desired, &mut KnownVersions::default()).await {
         Ok(observed) => observed,
@@ -92,7 +92,7 @@ async fn preview_plan(
 }
 
 async fn preview_deletion(view: View<'_>, object: &PolicyObject) -> Result<Preview, NotPrepared> {
-    let spec = match deletion::decide(view, object) {
+    let spec = match deletion::decide(view, object, false) {
         Decision::Done => return Ok(Preview::LeftAlone("the object has nothing in AWS".into())),
         Decision::Retain(note) => return Ok(Preview::LeftAlone(note.into())),
         Decision::Unreadable(message) => return Ok(Preview::Refused(Reason::InvalidSpec, message)),
@@ -103,7 +103,7 @@ async fn preview_deletion(view: View<'_>, object: &PolicyObject) -> Result<Previ
         Ok(leftovers) => leftovers,
         Err(error) => return Err(NotPrepared::Aws(account, error)),
     };
-    Ok(match plan_deletion(&identity, &leftovers, spec.attachment_policy.unwrap_or_default()) {
+    Ok(match plan_deletion(&identity, &leftovers) {
         Ok(steps) => Preview::Removal { caller, identity: Box::new(identity), steps },
         Err(blockers) => Preview::Refused(Reason::DeletionBlocked, blockers.join("; ")),
     })

@@ -157,8 +157,8 @@ impl<'a> Work<'a> {
     async fn apply(&mut self, plan: &Plan, applied: &mut Applied) -> std::result::Result<(), ApplyError> {
         let before = (self.state.policy_created, self.state.role_created);
         let state = &mut *self.state;
-        state.last_write = Some(Instant::now());
         let result = apply(&self.iam, &plan.steps, applied, |step| {
+            state.last_write = Some(Instant::now());
             if step.action.creates() {
                 *state.created(step.part) = Some(Instant::now());
             }

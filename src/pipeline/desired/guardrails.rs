@@ -2,7 +2,9 @@
 
 use super::problem::Problem;
 use crate::api::account::Guardrails;
-use crate::api::policy::{Access, AdoptionPolicy, AuroraLogExportPolicySpec, DeletionPolicy, TrustProtection};
+use crate::api::policy::{
+    Access, AdoptionPolicy, AuroraLogExportPolicySpec, DeletionPolicy, GroupCreation, TrustProtection,
+};
 use crate::model::documents::permissions::PermissionScope;
 use crate::model::names::Owner;
 use crate::model::ownership::is_same_key;
@@ -74,6 +76,10 @@ fn check_account(
         allowed_regions,
         allowed_log_groups,
         require_trust_protection,
+        // Needs the other objects: the driver checks it.
+        max_objects_per_namespace: _,
+        // Limits what a plan detaches.
+        protected_policies: _,
     } = guardrails;
 
     check_names(owner, spec, guardrails, problems);
@@ -134,11 +140,12 @@ fn check_names(owner: &Owner, spec: &AuroraLogExportPolicySpec, guardrails: &Gua
         {
             problems.push(Problem::forbidden("namePrefix", field, format!("must begin with {prefix:?}")));
         }
-        if guardrails.require_namespace_in_name == Some(true) && !name.contains(&*owner.namespace) {
+        let required = format!("{}{}.", guardrails.name_prefix.as_deref().unwrap_or_default(), owner.namespace);
+        if guardrails.require_namespace_in_name == Some(true) && !name.starts_with(&required) {
             problems.push(Problem::forbidden(
                 "requireNamespaceInName",
                 field,
-                format!("must contain the namespace {:?}", owner.namespace),
+                format!("must begin with {required:?}, or be unset"),
             ));
         }
     }
@@ -160,7 +167,7 @@ fn check_scope(
     if spec.access == Some(Access::FullAccess) {
         // FullAccess has no scope that could be within the limits.
         for (guardrail, limit) in [("allowedRegions", allowed_regions), ("allowedLogGroups", allowed_log_groups)] {
-            if limit.is_some_and(|limit| !limit.iter().any(|item| item == "*")) {
+            if limit.is_some_and(is_limited) {
                 problems.push(Problem::forbidden(
                     guardrail,
                     "spec.access",
@@ -171,6 +178,15 @@ fn check_scope(
         return;
     }
     let (scope, default) = (spec.scope.clone().unwrap_or_default(), PermissionScope::default());
+    for (guardrail, limit) in [("allowedRegions", allowed_regions), ("allowedLogGroups", allowed_log_groups)] {
+        if limit.is_some_and(is_limited) && scope.group_creation == Some(GroupCreation::Any) {
+            problems.push(Problem::forbidden(
+                guardrail,
+                "spec.scope.groupCreation",
+                "Any exceeds what is allowed: use LogGroups, or leave it unset",
+            ));
+        }
+    }
     if let Some(allowed) = allowed_regions {
         let regions = scope.regions.unwrap_or(default.regions);
         for region in
@@ -195,8 +211,17 @@ fn check_scope(
     }
 }
 
-/// True if `limit` matches every log group that `group` can match. `limit` may contain `*` anywhere.
-fn is_within(group: &str, limit: &str) -> bool {
+/// True if a guardrail limits in which Regions or under which names log groups are created.
+pub(super) fn limits_group_creation(guardrails: &Guardrails) -> bool {
+    [&guardrails.allowed_regions, &guardrails.allowed_log_groups].into_iter().flatten().any(|list| is_limited(list))
+}
+
+fn is_limited(allowed: &[String]) -> bool {
+    !allowed.iter().any(|item| item == "*")
+}
+
+/// True if `limit` matches every text that `group` can match. `limit` may contain `*` anywhere.
+pub(in crate::pipeline) fn is_within(group: &str, limit: &str) -> bool {
     // A `*` in the group is treated as a plain character that only a `*` of the limit matches. This is exact for the
     // patterns that a limit can express.
     let (mut g, mut l) = (0, 0);

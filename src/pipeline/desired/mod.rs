@@ -1,5 +1,6 @@
 //! Spec + account facts → desired state in AWS. No I/O, no clock. Invalid input is refused here, with the field's path.
 
+mod attachments;
 mod guardrails;
 mod problem;
 mod references;
@@ -10,8 +11,7 @@ mod tests;
 
 use crate::api::RESERVED_TAG_PREFIX;
 use crate::api::policy::{
-    Access, AdoptionPolicy, AttachmentPolicy, AuroraLogExportPolicySpec, DeletionPolicy, ManagementPolicy,
-    TrustProtection,
+    Access, AdoptionPolicy, AuroraLogExportPolicySpec, DeletionPolicy, ManagementPolicy, TrustProtection,
 };
 use crate::model::documents::meaning::Fingerprint;
 use crate::model::documents::permissions::MANAGED_POLICY_LIMIT;
@@ -19,6 +19,7 @@ use crate::model::documents::{Document, permissions, trust};
 use crate::model::names::{IamPath, NameError, Owner, PolicyArn, PolicyName, RoleArn, RoleName, default_name};
 use crate::model::ownership::{Ownership, Tags};
 use crate::model::settings::{AccountFacts, Settings};
+pub use attachments::Attachments;
 pub use problem::{Problem, Refused};
 
 /// The AWS resources of an object. Derived from the spec each time, never stored; deletion needs nothing else.
@@ -40,6 +41,8 @@ pub struct Identity {
     pub role_arn: RoleArn,
     /// The AWS-managed policy of `FullAccess`.
     pub full_access_arn: PolicyArn,
+    /// What may be removed from the role besides the operator's own policies.
+    pub attachments: Attachments,
 }
 
 impl AsRef<Identity> for Identity {
@@ -76,8 +79,6 @@ pub struct Desired {
     pub adoption: AdoptionPolicy,
     /// Whether differences are repaired or only reported.
     pub management: ManagementPolicy,
-    /// Whether policies of others on the role are removed or only reported.
-    pub attachments: AttachmentPolicy,
 }
 
 impl AsRef<Identity> for Desired {
@@ -146,6 +147,7 @@ pub fn identity(
                 policy_path,
                 role_name,
                 role_path,
+                attachments: Attachments::new(spec, account.guardrails()),
             })
         }
         _ => Err(Refused(problems)),
@@ -177,7 +179,7 @@ pub fn desired(
     let policy = policy(spec, account, &mut problems);
     let trust = trust_document(spec, account, &mut problems);
     let description = description(spec, &identity.ownership, &mut problems);
-    let boundary = boundary(spec, account, &mut problems);
+    let boundary = boundary(spec, settings, account, &mut problems);
     let tags = tags::tags(spec, account, &identity.ownership, &mut problems);
     references::check(owner, spec, &mut problems);
     guardrails::check(owner, spec, settings, account, &mut problems);
@@ -194,7 +196,6 @@ pub fn desired(
         tags,
         adoption: spec.adoption_policy.unwrap_or_default(),
         management: spec.management_policy.unwrap_or_default(),
-        attachments: spec.attachment_policy.unwrap_or_default(),
     })
 }
 
@@ -226,7 +227,8 @@ fn policy(
         return None;
     }
     let before = problems.len();
-    let scope = scope::scope(spec.scope.as_ref(), problems);
+    let mut scope = scope::scope(spec.scope.as_ref(), problems);
+    scope.creation_limited_to_groups |= account.guardrails().is_some_and(guardrails::limits_group_creation);
     if problems.len() > before {
         return None;
     }
@@ -279,9 +281,22 @@ fn description(spec: &AuroraLogExportPolicySpec, ownership: &Ownership, problems
     text.clone()
 }
 
-fn boundary(spec: &AuroraLogExportPolicySpec, account: &AccountFacts, problems: &mut Vec<Problem>) -> Option<String> {
+fn boundary(
+    spec: &AuroraLogExportPolicySpec,
+    settings: &Settings,
+    account: &AccountFacts,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
     if let Some(arn) = &spec.permissions_boundary {
         let own = format!("arn:{}:iam::{}:policy/", account.partition, account.id);
+        let path = account.guardrails().and_then(|guardrails| guardrails.iam_path.as_ref());
+        let path = path.map_or(settings.iam_path.as_str(), String::as_str);
+        if path != "/" && arn.starts_with(&format!("{own}{}", &path[1..])) {
+            problems.push(Problem::invalid(
+                "spec.permissionsBoundary",
+                format!("is below {path}, where the operator keeps the policies of objects: use another policy"),
+            ));
+        }
         let managed = format!("arn:{}:iam::aws:policy/", account.partition);
         let name = arn.strip_prefix(&own).or_else(|| arn.strip_prefix(&managed));
         let named = |rest: &str| match rest.rsplit_once('/') {

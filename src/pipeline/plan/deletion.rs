@@ -2,7 +2,6 @@
 
 use super::action::{Action, Part, Step};
 use crate::api::Field;
-use crate::api::policy::AttachmentPolicy;
 use crate::pipeline::desired::Identity;
 use crate::pipeline::leftovers::{Leftovers, PolicyLeftover, Presence, RoleLeftover};
 use crate::pipeline::port::PolicyUsers;
@@ -11,15 +10,11 @@ use crate::pipeline::port::PolicyUsers;
 ///
 /// # Errors
 /// What blocks the deletion, one sentence each. Nothing is written then, so that nothing is left half deleted.
-pub fn plan_deletion(
-    identity: &Identity,
-    leftovers: &Leftovers,
-    attachments: AttachmentPolicy,
-) -> std::result::Result<Vec<Step>, Vec<String>> {
+pub fn plan_deletion(identity: &Identity, leftovers: &Leftovers) -> std::result::Result<Vec<Step>, Vec<String>> {
     let mut blockers = Vec::new();
     let mut steps = Vec::new();
     if let Presence::Ours(role) = &leftovers.role {
-        plan_role(identity, role, attachments, &mut steps, &mut blockers);
+        plan_role(identity, role, &mut steps, &mut blockers);
     }
     if let Presence::Ours(policy) = &leftovers.policy {
         let role_is_deleted = matches!(leftovers.role, Presence::Ours(_));
@@ -28,29 +23,27 @@ pub fn plan_deletion(
     if blockers.is_empty() { Ok(steps) } else { Err(blockers) }
 }
 
-fn plan_role(
-    identity: &Identity,
-    role: &RoleLeftover,
-    attachments: AttachmentPolicy,
-    steps: &mut Vec<Step>,
-    blockers: &mut Vec<String>,
-) {
+fn plan_role(identity: &Identity, role: &RoleLeftover, steps: &mut Vec<Step>, blockers: &mut Vec<String>) {
     let RoleLeftover { attached, inline, instance_profiles } = role;
     let name = &identity.role_name;
-    let exclusive = attachments == AttachmentPolicy::Exclusive;
     let mut push = |action, field| {
         steps.push(Step { action, part: Part::Role, field });
     };
     for policy in attached {
         let ours = policy == identity.policy_arn.as_str() || policy == identity.full_access_arn.as_str();
-        if ours || exclusive {
+        if ours || identity.attachments.detaches(policy) {
             push(Action::Detach { role: name.clone(), policy: policy.clone() }, Field::Attachments);
+        } else if identity.attachments.protects(policy) {
+            blockers.push(format!(
+                "role {name} has policy {policy}, which the guardrail protectedPolicies protects: ask the platform team to \
+                 detach it"
+            ));
         } else {
             blockers.push(format!("role {name} has policy {policy}, which the operator did not attach: detach it"));
         }
     }
     for policy in inline {
-        if exclusive {
+        if identity.attachments.exclusive {
             push(Action::DeleteInlinePolicy { role: name.clone(), policy: policy.clone() }, Field::InlinePolicies);
         } else {
             blockers.push(format!("role {name} has the inline policy {policy}: delete it"));

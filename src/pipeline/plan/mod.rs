@@ -20,14 +20,23 @@ use crate::pipeline::port::ObservedRole;
 pub use action::{Action, Finding, Part, Plan, Repair, Step};
 pub use compare::NONE;
 
-/// Earlier objects that claim the same names. If a resource exists, its tags decide; otherwise the earlier object gets
-/// the name.
+/// Claims of others on the same names that come before the object's own. If a resource exists, its tags decide; otherwise
+/// the first claim does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EarlierClaims {
-    /// The object that claims the policy's name.
-    pub policy: Option<Owner>,
-    /// The object that claims the role's name.
-    pub role: Option<Owner>,
+    /// Who claims the policy's name.
+    pub policy: Option<Claimant>,
+    /// Who claims the role's name.
+    pub role: Option<Claimant>,
+}
+
+/// Who has the first claim on a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimant {
+    /// An object that was created earlier.
+    Object(Owner),
+    /// The namespace whose objects have such default names.
+    Namespace(String),
 }
 
 /// The policy or the role is not this object's. Nothing is written.
@@ -79,7 +88,7 @@ pub fn role_differences(desired: &Desired, role: &ObservedRole, former_tag_keys:
 /// `Ok(Some(what))`: it is adopted. `Err(message)`: it is a conflict.
 type Verdict = Result<Option<String>, String>;
 
-fn judge_policy(desired: &Desired, observed: Option<&ObservedPolicy>, earlier: Option<&Owner>) -> Verdict {
+fn judge_policy(desired: &Desired, observed: Option<&ObservedPolicy>, earlier: Option<&Claimant>) -> Verdict {
     let identity = &desired.identity;
     let what = format!("policy {}", identity.policy_arn);
     let Some(policy) = observed else {
@@ -95,7 +104,7 @@ fn judge_policy(desired: &Desired, observed: Option<&ObservedPolicy>, earlier: O
     judge_tags(desired, &policy.tags, &what, earlier, || Ok(()))
 }
 
-fn judge_role(desired: &Desired, observed: Option<&ObservedRole>, earlier: Option<&Owner>) -> Verdict {
+fn judge_role(desired: &Desired, observed: Option<&ObservedRole>, earlier: Option<&Claimant>) -> Verdict {
     let identity = &desired.identity;
     let what = format!("role {}", identity.role_arn);
     let Some(role) = observed else {
@@ -121,17 +130,23 @@ fn judge_role(desired: &Desired, observed: Option<&ObservedRole>, earlier: Optio
     })
 }
 
-fn claimed(what: &str, earlier: &Owner) -> String {
-    format!(
-        "{what} is claimed by {earlier}, which is the earlier object; create a new object with another name, or delete {earlier}"
-    )
+fn claimed(what: &str, claimant: &Claimant) -> String {
+    match claimant {
+        Claimant::Object(earlier) => format!(
+            "{what} is claimed by {earlier}, which is the earlier object; create a new object with another name, or delete \
+             {earlier}"
+        ),
+        Claimant::Namespace(namespace) => format!(
+            "{what} has a name that is reserved for objects in namespace {namespace}; create a new object with another name"
+        ),
+    }
 }
 
 fn judge_tags(
     desired: &Desired,
     tags: &Tags,
     what: &str,
-    earlier: Option<&Owner>,
+    earlier: Option<&Claimant>,
     fit_for_adoption: impl FnOnce() -> Result<(), String>,
 ) -> Verdict {
     let ownership = &desired.identity.ownership;

@@ -1,10 +1,12 @@
 //! The operator's own HTTP endpoints: `/metrics`, `/livez`, `/readyz`.
 //!
-//! They are reachable from the whole cluster network, so they limit what a client can use: few connections, short timeouts,
-//! no request bodies, and no answer that depends on anything but path and method.
+//! Other Pods can reach them unless a `NetworkPolicy` forbids it, so they limit what a client can use: few connections, short
+//! timeouts, no request bodies, one metrics page per second, and no answer that depends on anything but path and method.
 
 mod health;
+mod page;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,6 +16,7 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -21,14 +24,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_ipv6_v6only;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::telemetry::metrics::{self, Metrics};
 pub use health::{CheckHandle, Health, Report};
+use page::MetricsPage;
 
-/// Further connections wait until one is closed.
+/// With every further connection, the oldest is closed, so that clients that hold connections cannot keep probes out.
 const MAX_CONNECTIONS: usize = 64;
 /// Timeout for the head of a request, and therefore for an idle connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -83,23 +87,27 @@ fn ipv4_fallback(address: SocketAddr, error: &io::Error) -> Option<SocketAddr> {
 
 /// Serves until `shutdown` is ready, then closes open connections within 2 s.
 pub async fn serve<S: Future>(listener: TcpListener, metrics: Metrics, health: Health, shutdown: S) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let page = Arc::new(MetricsPage::new(metrics));
     let (stop, stopping) = watch::channel(());
     let mut connections = JoinSet::new();
+    let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
     tokio::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             _ = &mut shutdown => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, permit)) => {
-                let answering = answer_all(stream, metrics.clone(), health.clone(), stopping.clone());
-                connections.spawn(async move {
-                    answering.await;
-                    drop(permit);
-                });
+            Ok((stream, _)) => {
+                by_age.retain(|connection| !connection.is_finished());
+                if by_age.len() >= MAX_CONNECTIONS
+                    && let Some(oldest) = by_age.pop_front()
+                {
+                    oldest.abort();
+                }
+                let answering = answer_all(stream, page.clone(), health.clone(), stopping.clone());
+                by_age.push_back(connections.spawn(answering));
             }
             Err(error) => {
                 tracing::warn!(%error, "could not accept a connection");
@@ -111,22 +119,11 @@ pub async fn serve<S: Future>(listener: TcpListener, metrics: Metrics, health: H
     while connections.join_next().await.is_some() {}
 }
 
-/// Accepts a connection when a permit is free.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, Option<tokio::sync::OwnedSemaphorePermit>)> {
-    // The semaphore is never closed.
-    let permit = permits.clone().acquire_owned().await.ok();
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
-}
-
 /// Answers the requests of one connection until it ends, reaches its maximum age, or `stopping` changes.
-async fn answer_all(stream: TcpStream, metrics: Metrics, health: Health, mut stopping: watch::Receiver<()>) {
+async fn answer_all(stream: TcpStream, page: Arc<MetricsPage>, health: Health, mut stopping: watch::Receiver<()>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(&request, &metrics, &health);
-        async move { Ok::<_, Infallible>(response) }
+        let ((request, _), page, health) = (request.into_parts(), page.clone(), health.clone());
+        async move { Ok::<_, Infallible>(answer(&request, &page, &health).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -150,19 +147,19 @@ async fn answer_all(stream: TcpStream, metrics: Metrics, health: Health, mut sto
     }
 }
 
-fn answer<B>(request: &Request<B>, metrics: &Metrics, health: &Health) -> Response<Full<Bytes>> {
-    let path = request.uri().path();
+async fn answer(request: &Parts, page: &MetricsPage, health: &Health) -> Response<Full<Bytes>> {
+    let path = request.uri.path();
     if !["/metrics", "/livez", "/readyz"].contains(&path) {
         return respond(StatusCode::NOT_FOUND, PLAIN, "not found; the endpoints are /metrics, /livez and /readyz\n");
     }
-    if ![Method::GET, Method::HEAD].contains(request.method()) {
+    if ![Method::GET, Method::HEAD].contains(&request.method) {
         let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "method not allowed; use GET or HEAD\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let verbose = request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
+    let verbose = request.uri.query().is_some_and(|query| query.split('&').any(|part| part.starts_with("verbose")));
     match path {
-        "/metrics" => respond(StatusCode::OK, metrics::CONTENT_TYPE, metrics.encode()),
+        "/metrics" => respond(StatusCode::OK, metrics::CONTENT_TYPE, page.text().await),
         "/livez" => probe(&health.live(), verbose),
         _ => probe(&health.ready(), verbose),
     }

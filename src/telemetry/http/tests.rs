@@ -93,22 +93,39 @@ fn head_is_get_without_a_body_and_other_methods_and_paths_are_rejected() {
     });
 }
 
-/// Connections without a complete request are closed, so that other clients are served.
+/// With every further connection, the oldest is closed.
 #[test]
-fn silent_connections_do_not_block_other_clients() {
+fn held_connections_do_not_keep_a_probe_waiting() {
     run(async {
         let server = Server::start().await;
-        let mut silent = Vec::new();
-        for _ in 0..MAX_CONNECTIONS + 10 {
+        let mut held = Vec::new();
+        for start in ["", "GET /livez HT", "GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"].iter().cycle().take(400) {
             let mut stream = server.connect().await;
-            stream.write_all(b"GET /livez HT").await.unwrap();
-            silent.push(stream);
+            stream.write_all(start.as_bytes()).await.unwrap();
+            held.push(stream);
         }
-        let answer = server.ask("GET", "/livez", "").await;
+        let answer = timeout(HEADER_TIMEOUT / 2, server.ask("GET", "/livez", "")).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        let mut rest = Vec::new();
-        silent[0].read_to_end(&mut rest).await.unwrap();
-        assert!(!String::from_utf8(rest).unwrap().starts_with("HTTP/1.1 200"));
+    });
+}
+
+#[test]
+fn scrapes_in_a_loop_encode_one_page_per_second_and_none_is_older_than_its_request() {
+    run(async {
+        let server = Server::start().await;
+        let counted = |page: &str| {
+            let line = page.lines().find(|line| line.starts_with("auroralogexport_status_writes_total "));
+            line.and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok()).unwrap()
+        };
+        let began = std::time::Instant::now();
+        for written in 1..=3 {
+            server.metrics.status_written();
+            let pages = futures::future::join_all((0..20).map(|_| server.ask("GET", "/metrics", ""))).await;
+            for page in pages {
+                assert_eq!(counted(&page), written);
+            }
+        }
+        assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
     });
 }
 

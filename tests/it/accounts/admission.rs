@@ -45,10 +45,11 @@ async fn the_platform_teams_rules_are_refused_at_admission_once_bound() -> Resul
     let attempts = [
         (json!({ "access": "FullAccess" }), "spec.access: FullAccess is not allowed here"),
         (json!({ "adoptionPolicy": "Always" }), "spec.adoptionPolicy: Always is not allowed here"),
-        (json!({ "policyName": "team-orders" }), "spec.policyName must contain the namespace"),
-        (json!({ "roleName": "team-orders" }), "spec.roleName must contain the namespace"),
-        (json!({ "policyName": ns }), "spec.policyName must begin with team-"),
-        (json!({ "roleName": ns }), "spec.roleName must begin with team-"),
+        (json!({ "policyName": "team-orders" }), "spec.policyName must begin with"),
+        (json!({ "roleName": "team-orders" }), "spec.roleName must begin with"),
+        (json!({ "policyName": format!("team-{ns}-eu.orders") }), "spec.policyName must begin with team-"),
+        (json!({ "policyName": format!("{ns}.orders") }), "spec.policyName must begin with team-"),
+        (json!({ "roleName": format!("{ns}.orders") }), "spec.roleName must begin with team-"),
     ];
     for (spec, expected) in attempts {
         // The API server takes up a new policy within seconds.
@@ -66,7 +67,7 @@ async fn the_platform_teams_rules_are_refused_at_admission_once_bound() -> Resul
         // The other namespace is not bound.
         fixture.apply(&free, json!({ "suspend": true })).await?;
     }
-    fixture.apply("fits", json!({ "roleName": format!("team-{ns}") })).await?;
+    fixture.apply("fits", json!({ "roleName": format!("team-{ns}.export") })).await?;
     fixture.applied("old", json!({ "access": "FullAccess", "description": "edited" })).await?;
     fixture.ready("fits").await?;
     fixture.deleted("old").await

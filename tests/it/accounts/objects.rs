@@ -21,7 +21,7 @@ impl Fixture<'_> {
 
     /// Applies an `AwsAccount` with the usual role that is open to the first namespace; `more` is merged over its spec.
     /// Returns its name.
-    pub(super) async fn account(&self, name: &str, id: &str, more: Value) -> Result<String> {
+    pub(crate) async fn account(&self, name: &str, id: &str, more: Value) -> Result<String> {
         let mut spec = json!({
             "accountId": id,
             "assumeRole": { "roleArn": role_arn(id) },
@@ -72,7 +72,7 @@ impl Fixture<'_> {
     }
 
     /// Calls to IAM (not STS) in an account, since a mark.
-    pub(super) fn calls_in(&self, account: &str, mark: u64) -> Vec<CallRecord> {
+    pub(crate) fn calls_in(&self, account: &str, mark: u64) -> Vec<CallRecord> {
         let mut calls = self.calls(mark);
         calls.retain(|call| {
             call.account == account && !["GetCallerIdentity", "AssumeRole"].contains(&call.action.as_str())
@@ -81,7 +81,7 @@ impl Fixture<'_> {
     }
 
     /// Numbers of policies and roles in an account.
-    pub(super) fn holds(&self, account: &str) -> (usize, usize) {
+    pub(crate) fn holds(&self, account: &str) -> (usize, usize) {
         let snapshot = self.snapshot(account);
         let count = |kind: &str| snapshot[kind].as_object().map_or(0, Map::len);
         (count("policies"), count("roles"))

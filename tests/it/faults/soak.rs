@@ -18,7 +18,7 @@ use crate::fixture::{FULL_ACCESS, Fixture, LIMIT, PATH, says, tags};
 const LIFE: Duration = Duration::from_secs(2);
 /// Between two changes, so that some of them come to something before the next.
 const PAUSE: Duration = Duration::from_millis(40);
-/// A resource that may have been created just before a process died is read twice, 15 s apart.
+/// A resource that may have been created just before a process died is read again after a minute.
 const CONVERGENCE: Duration = Duration::from_mins(2);
 const REGIONS: [&str; 4] = ["eu-central-1", "us-east-1", "ap-south-1", "sa-east-1"];
 

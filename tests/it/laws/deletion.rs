@@ -77,7 +77,7 @@ proptest! {
             }
         }
         // Exclusive removes what is attached; that is the test beside this one.
-        prop_assume!(world.desired.attachments == AttachmentPolicy::Additive && !expected.is_empty());
+        prop_assume!(!world.desired.identity.attachments.exclusive && !expected.is_empty());
         let before = world.snapshot();
         let blockers = world.delete().err().unwrap_or_default();
         prop_assert_eq!(blockers.len(), expected.len(), "{:?}", blockers);

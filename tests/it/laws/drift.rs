@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use aurora_log_export_operator::api::Field;
-use aurora_log_export_operator::api::policy::AttachmentPolicy;
 use aurora_log_export_operator::model::documents::Meaning;
 use aurora_log_export_operator::pipeline::plan::{Part, Repair};
 use aurora_test_support::iam_model::{ApiError, Iam};
@@ -222,7 +221,7 @@ proptest! {
         }
         let observed = world.observe().map_err(|error| TestCaseError::fail(error.to_string()))?;
         let plan = world.plan(&observed).map_err(|conflict| TestCaseError::fail(conflict.message()))?;
-        let exclusive = world.desired.attachments == AttachmentPolicy::Exclusive;
+        let exclusive = world.desired.identity.attachments.exclusive;
         let new = plan.findings.iter().filter(|finding| !standing.contains(finding));
         let found: Expected = new
             .map(|finding| {

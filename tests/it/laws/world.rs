@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use aurora_log_export_operator::api::RESERVED_TAG_PREFIX;
-use aurora_log_export_operator::api::policy::{AttachmentPolicy, AuroraLogExportPolicySpec};
+use aurora_log_export_operator::api::policy::AuroraLogExportPolicySpec;
 use aurora_log_export_operator::model::documents::Meaning;
 use aurora_log_export_operator::model::names::{AccountId, ClusterName, IamPath, Owner, Partition};
 use aurora_log_export_operator::model::settings::{AccountFacts, Cluster, Settings};
@@ -65,7 +65,6 @@ pub(super) enum Pass {
 pub(super) struct World {
     pub(super) iam: ModelIam,
     pub(super) desired: Desired,
-    attachments: AttachmentPolicy,
     former: Vec<String>,
     known: KnownVersions,
 }
@@ -107,18 +106,11 @@ impl World {
         }
         // Lists come in pages of two, so that every list is also read in several.
         iam.settings.page_cap = Some(2);
-        Self {
-            iam: ModelIam(Shared::new(iam)),
-            attachments: desired.attachments,
-            desired,
-            former: Vec::new(),
-            known: KnownVersions::default(),
-        }
+        Self { iam: ModelIam(Shared::new(iam)), desired, former: Vec::new(), known: KnownVersions::default() }
     }
 
     /// The spec was edited.
     pub(super) fn edit(&mut self, desired: Desired) {
-        self.attachments = desired.attachments;
         self.desired = desired;
     }
 
@@ -208,7 +200,7 @@ impl World {
         let failed = |error: IamError| vec![error.to_string()];
         let identity = &self.desired.identity;
         let leftovers = now(observe_leftovers(&self.iam, identity)).map_err(failed)?;
-        let steps = plan_deletion(identity, &leftovers, self.attachments)?;
+        let steps = plan_deletion(identity, &leftovers)?;
         let mut applied = Applied::default();
         now(apply(&self.iam, &steps, &mut applied, |_| {})).map_err(|error| failed(error.error))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use aurora_log_export_operator::api::policy::{AttachmentPolicy, AuroraLogExportPolicySpec};
+use aurora_log_export_operator::api::policy::AuroraLogExportPolicySpec;
 use aurora_log_export_operator::model::documents::Meaning;
 use aurora_log_export_operator::model::names::{AccountId, ClusterName, IamPath, Owner, Partition};
 use aurora_log_export_operator::model::settings::{AccountFacts, Cluster, Settings};
@@ -236,7 +236,7 @@ impl Life {
         let attached = fixture.attached(&self.name);
         ensure!(attached.iter().any(|arn| arn == wanted.attachment().as_str()), "{attached:?}");
         ensure!(!attached.iter().any(|arn| arn == wanted.superseded_attachment().as_str()), "{attached:?}");
-        if wanted.attachments == AttachmentPolicy::Exclusive {
+        if wanted.identity.attachments.exclusive {
             let inline = fixture.iam().list_role_policies(&fixture.name(&self.name), &PageRequest::default())?.items;
             ensure!(attached.len() == 1 && inline.is_empty(), "others' policies: {attached:?}, {inline:?}");
         }

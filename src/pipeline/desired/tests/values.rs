@@ -1,9 +1,9 @@
 //! The effective values: defaults, tags, boundary, access, deletion policy.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{account, guarded, owner, settings, spec, wanted, wanted_in};
-use crate::api::policy::{AdoptionPolicy, AttachmentPolicy, DeletionPolicy, ManagementPolicy};
+use crate::api::policy::{AdoptionPolicy, DeletionPolicy, ManagementPolicy};
 use crate::model::names::{Owner, Partition};
 use crate::model::settings::AccountFacts;
 use crate::pipeline::desired::{deletion_policy, desired};
@@ -23,8 +23,8 @@ fn an_empty_spec_gives_the_guides_policy_with_default_names() {
     assert_eq!(desired.superseded_attachment(), &identity.full_access_arn);
     assert!(desired.description.contains("prod/shop/orders"), "{}", desired.description);
     assert_eq!(
-        (desired.adoption, desired.management, desired.attachments),
-        (AdoptionPolicy::Never, ManagementPolicy::Enforce, AttachmentPolicy::Additive)
+        (desired.adoption, desired.management, identity.attachments.exclusive),
+        (AdoptionPolicy::Never, ManagementPolicy::Enforce, false)
     );
 }
 
@@ -149,4 +149,34 @@ fn ownership_is_derived_from_namespace_and_name() {
     let ownership = wanted(json!({})).unwrap().identity.ownership;
     assert_eq!(ownership.owner(), &owner());
     assert_eq!(ownership.consent(), "prod/shop/orders");
+}
+
+#[test]
+fn limits_of_regions_and_log_groups_bind_the_creation_of_groups_too() {
+    let creation = |guardrails: Value, spec: Value| {
+        let document = wanted_in(&guarded(guardrails), spec).unwrap().policy.unwrap().document;
+        let document: Value = serde_json::from_str(&document.to_json()).unwrap();
+        document["Statement"][0]["Resource"].clone()
+    };
+    let regions = json!({ "scope": { "regions": ["eu-west-1"] } });
+    assert_eq!(creation(json!({}), regions.clone()), "*", "as in the guide");
+    let limited = creation(json!({ "allowedRegions": ["eu-west-1"] }), regions);
+    assert_eq!(limited, "arn:aws:logs:eu-west-1:*:log-group:/aws/rds/*");
+    let limited = creation(json!({ "allowedLogGroups": ["/aws/*"] }), json!({}));
+    assert_eq!(limited, "arn:aws:logs:*:*:log-group:/aws/rds/*");
+    assert_eq!(creation(json!({ "allowedRegions": ["*"], "allowedLogGroups": ["*"] }), json!({})), "*");
+}
+
+#[test]
+fn a_policy_that_the_operator_keeps_is_no_boundary() {
+    let boundary = |path: &str| {
+        let arn = format!("arn:aws:iam::123456789012:policy{path}victim");
+        wanted_in(&guarded(json!({})), json!({ "permissionsBoundary": arn })).map(|desired| desired.boundary)
+    };
+    for path in ["/aurora-log-export/", "/aurora-log-export/deeper/"] {
+        let refused = boundary(path).expect_err(path).to_string();
+        assert!(refused.contains("spec.permissionsBoundary is below /aurora-log-export/"), "{refused}");
+    }
+    boundary("/").unwrap();
+    boundary("/aurora-log-exports/").unwrap();
 }

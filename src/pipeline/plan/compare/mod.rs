@@ -4,7 +4,6 @@ mod tags;
 
 use super::action::{Action, Finding, Part, Plan, Repair, Step};
 use crate::api::Field;
-use crate::api::policy::AttachmentPolicy;
 use crate::model::documents::Meaning;
 use crate::model::ownership::Tags;
 use crate::pipeline::desired::{Desired, DesiredPolicy};
@@ -233,11 +232,11 @@ impl Comparison<'_> {
         let desired = self.desired;
         let role = &desired.identity.role_name;
         let (wanted, superseded) = (desired.attachment().as_str(), desired.superseded_attachment().as_str());
-        let exclusive = desired.attachments == AttachmentPolicy::Exclusive;
+        let attachments = &desired.identity.attachments;
         let detach = |arn: &str| Action::Detach { role: role.clone(), policy: arn.to_owned() };
         let is_others = |arn: &&String| *arn != wanted && *arn != superseded;
         for arn in actual.attached.iter().filter(is_others) {
-            if exclusive {
+            if attachments.detaches(arn) {
                 // Before ours is attached, because IAM limits the number of policies of a role.
                 self.differs(Part::Role, Field::Attachments, None, NONE, arn, vec![detach(arn)]);
             } else {
@@ -252,7 +251,7 @@ impl Comparison<'_> {
             self.differs(Part::Role, Field::Attachments, None, NONE, superseded, vec![detach(superseded)]);
         }
         for policy in &actual.inline {
-            if exclusive {
+            if attachments.exclusive {
                 let delete = Action::DeleteInlinePolicy { role: role.clone(), policy: policy.clone() };
                 self.differs(Part::Role, Field::InlinePolicies, None, NONE, policy, vec![delete]);
             } else {

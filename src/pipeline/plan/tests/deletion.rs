@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{OTHERS_POLICY, wanted, write};
 use crate::api::policy::AttachmentPolicy::{Additive, Exclusive};
+use crate::pipeline::desired::Attachments;
 use crate::pipeline::leftovers::{Leftovers, PolicyLeftover, Presence, RoleLeftover};
 use crate::pipeline::plan::deletion::plan_deletion;
 use crate::pipeline::port::{PolicyUsers, PolicyVersion};
@@ -36,7 +37,8 @@ fn writes(
     leftovers: &Leftovers,
     attachments: crate::api::policy::AttachmentPolicy,
 ) -> Result<Vec<String>, Vec<String>> {
-    let steps = plan_deletion(&wanted(json!({})).identity, leftovers, attachments)?;
+    let identity = wanted(json!({ "attachmentPolicy": attachments })).identity;
+    let steps = plan_deletion(&identity, leftovers)?;
     Ok(steps.iter().map(|step| write(&step.action)).collect())
 }
 
@@ -83,6 +85,18 @@ fn absent_resources_and_those_of_others_are_not_in_the_plan() {
     let Presence::Ours(policy) = &mut policy_only.policy else { unreachable!() };
     policy.users = PolicyUsers::default();
     assert_eq!(writes(&policy_only, Additive).unwrap().last().map(String::as_str), Some("DeletePolicy"));
+}
+
+#[test]
+fn a_protected_policy_blocks_a_deletion_instead_of_being_detached() {
+    let mut identity = wanted(json!({ "attachmentPolicy": "Exclusive" })).identity;
+    let mut held = leftovers();
+    let Presence::Ours(role) = &mut held.role else { unreachable!() };
+    role.attached.push(OTHERS_POLICY.to_owned());
+    assert!(plan_deletion(&identity, &held).is_ok());
+    identity.attachments = Attachments::exclusive_but(&[OTHERS_POLICY]);
+    let blockers = plan_deletion(&identity, &held).unwrap_err();
+    assert!(blockers[0].contains(OTHERS_POLICY) && blockers[0].contains("protectedPolicies"), "{blockers:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{OTHERS_POLICY, in_sync, plan_for, policy, role, wanted, writes};
 use crate::model::names::Owner;
 use crate::model::ownership::Tags;
 use crate::pipeline::observe::Observed;
-use crate::pipeline::plan::{Conflict, EarlierClaims, Plan, plan};
+use crate::pipeline::plan::{Claimant, Conflict, EarlierClaims, Plan, plan};
 
 const MANAGED_BY: &str = "auroralogexport.dev/managed-by";
 const CLUSTER_UID: &str = "auroralogexport.dev/cluster-uid";
@@ -162,8 +162,8 @@ fn always_refuses_a_role_with_another_principal_or_policy() {
 fn the_earlier_object_gets_a_name_that_does_not_exist_yet() {
     let desired = wanted(json!({}));
     let earlier = |policy: bool, role: bool| EarlierClaims {
-        policy: policy.then(|| Owner::new("other", "first")),
-        role: role.then(|| Owner::new("other", "first")),
+        policy: policy.then(|| Claimant::Object(Owner::new("other", "first"))),
+        role: role.then(|| Claimant::Object(Owner::new("other", "first"))),
     };
     for (policy, role) in [(true, false), (false, true), (true, true)] {
         let conflict = plan(&desired, &Observed::default(), &earlier(policy, role), &[]).unwrap_err();

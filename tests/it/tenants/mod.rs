@@ -1,0 +1,5 @@
+//! What one namespace can do to another with nothing but its rights on its own objects: nothing that the other would notice.
+
+mod http;
+mod limits;
+mod names;
