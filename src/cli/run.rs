@@ -331,7 +331,7 @@ async fn kube_system(kubernetes: &Kubernetes, health: &CheckHandle) -> KubeSyste
     loop {
         match kubernetes.cluster_uid().await {
             Ok(uid) => return KubeSystem::Uid(uid),
-            Err(error) if error.is_forbidden() || error.is_not_found() => {
+            Err(error) if error.refusal().is_some() || error.is_not_found() => {
                 return KubeSystem::Forbidden(error.to_string());
             }
             Err(error) => {

@@ -101,6 +101,27 @@ fn a_claim_stops_at_the_earliest_claimant_and_a_free_name_wakes_only_a_few() {
     assert_eq!((woken.len(), &woken[0]), (WOKEN, &objects[1].key()));
 }
 
+/// An object with these finalizers, deleting or not, whose status names a role or not.
+fn version(version: u64, finalizers: &[&str], deleting: bool, role: bool) -> PolicyObject {
+    let mut object = object("a", "x", version, json!({}));
+    object.metadata.finalizers = Some(finalizers.iter().map(|&finalizer| finalizer.to_owned()).collect());
+    object.metadata.deletion_timestamp =
+        deleting.then(|| serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
+    object.status.role = role.then(Default::default);
+    object
+}
+
+const OURS: &[&str] = &[crate::api::FINALIZER];
+
+fn index(leads: bool, versions: &[PolicyObject]) -> Index {
+    let index = Index::default();
+    index.lead(leads);
+    for version in versions {
+        index.upsert(version.clone(), "");
+    }
+    index
+}
+
 #[test]
 fn an_object_that_was_not_released_leaves_resources_also_if_its_last_version_has_no_finalizer() {
     for (versions, left) in [
