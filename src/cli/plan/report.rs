@@ -299,7 +299,7 @@ const fn repair(repair: Repair) -> &'static str {
 }
 
 fn action(step: &Step, identity: &Identity) -> ActionEntry {
-    let Step { action, part, field } = step;
+    let Step { action, part, field, .. } = step;
     let resource = match part {
         Part::Policy => identity.policy_arn.to_string(),
         Part::Role => identity.role_name.to_string(),

@@ -9,7 +9,7 @@ use crate::model::stored::PolicyObject;
 use crate::operator::context::Context;
 use crate::pipeline::apply::Applied;
 use crate::pipeline::desired::Desired;
-use crate::pipeline::plan::Plan;
+use crate::pipeline::plan::{Action, Plan, Step};
 use crate::pipeline::status::{Outcome, condition, is_ready, next};
 
 /// Writes the status if it differs, and an event if status or reason of `Ready` changed.
@@ -86,7 +86,11 @@ pub(super) async fn report_changes(
     if applied.done.is_empty() {
         return;
     }
-    for adopted in &plan.adopted {
+    let is_tagged = |adopted: &&String| {
+        let tags = |step: &&Step| matches!(step.action, Action::TagPolicy { .. } | Action::TagRole { .. });
+        applied.done.iter().filter(tags).any(|step| adopted.starts_with(step.part.noun()))
+    };
+    for adopted in plan.adopted.iter().filter(is_tagged) {
         let note = format!("adopted {adopted}");
         event(context, object, EventReason::Adopted, "Adopt", &note).await;
     }
