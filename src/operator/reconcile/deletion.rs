@@ -95,7 +95,7 @@ enum Removal {
     /// Something that is not ours holds what is left.
     Blocked(String),
     /// AWS refused a part of it.
-    Incomplete(Applied),
+    Incomplete(Box<Applied>),
     /// What was not found may only not be visible yet.
     ReadAgain(Duration),
 }
@@ -115,7 +115,7 @@ async fn remove<I: Iam>(
     };
     let applied = apply(iam, &steps, |_| {}).await;
     if applied.is_incomplete() {
-        return Ok(Removal::Incomplete(applied));
+        return Ok(Removal::Incomplete(Box::new(applied)));
     }
     if let Some(wait) = wait_for_second_read(state) {
         return Ok(Removal::ReadAgain(wait));

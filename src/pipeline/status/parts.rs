@@ -1,5 +1,7 @@
 //! What a failed reconcile knows of the policy, the role and the attachment, each by itself.
 
+use std::fmt::Write;
+
 use crate::api::{ConditionType, Field, Reason};
 use crate::pipeline::apply::{Applied, ApplyError};
 use crate::pipeline::desired::Desired;
@@ -142,10 +144,14 @@ impl Shortfall {
         }
         blames.sort_by_key(Blame::danger);
         let worst = blames.first()?;
+        let exists = (
+            observed.policy.is_some() || applied.policy.is_some() || desired.policy.is_none(),
+            observed.role.is_some() || applied.role.is_some(),
+        );
         Some(Self {
             error: worst.error.clone(),
             message: message(&blames)?,
-            parts: parts(desired, &blames),
+            parts: parts(desired, &blames, exists),
             retry_soon: blames.iter().any(|blame| !blame.error.class.is_terminal()),
         })
     }
@@ -170,14 +176,15 @@ fn message(blames: &[Blame<'_>]) -> Option<String> {
     let mut message = worst.error.user_message();
     for (intro, items) in [("also failed", calls), ("also not repaired", remaining)] {
         if !items.is_empty() {
-            message.push_str(&format!("; {intro}: {}", items.join(", ")));
+            // Writing to a String cannot fail.
+            let _ = write!(message, "; {intro}: {}", items.join(", "));
         }
     }
     Some(message)
 }
 
-/// The worst error of each part. A part that no failure concerns was compared and repaired.
-fn parts(desired: &Desired, blames: &[Blame<'_>]) -> Parts {
+/// The worst error of each part. A part that no failure concerns was compared and repaired, if it `exists`: policy, role.
+fn parts(desired: &Desired, blames: &[Blame<'_>], exists: (bool, bool)) -> Parts {
     let managed = if desired.policy.is_some() { PartState::InSync } else { PartState::NotManaged };
     let mut parts = Parts { policy: managed, role: PartState::InSync, attachment: PartState::InSync };
     // From the least to the most dangerous, so that the worst one stays.
@@ -197,6 +204,15 @@ fn parts(desired: &Desired, blames: &[Blame<'_>]) -> Parts {
             for part in hidden {
                 *parts.get_mut(part) = failed.clone();
             }
+        }
+    }
+    // What is missing, and was not created because something else could not be read.
+    let worst = blames.first().map(|blame| PartState::Failed(blame.error.class.reason(), blame.error.user_message()));
+    for (part, exists) in
+        [(&mut parts.policy, exists.0), (&mut parts.role, exists.1), (&mut parts.attachment, exists.0 && exists.1)]
+    {
+        if !exists && *part == PartState::InSync {
+            *part = worst.clone().unwrap_or_default();
         }
     }
     parts

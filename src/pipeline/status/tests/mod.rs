@@ -1,6 +1,7 @@
 //! Situations and their conditions, one test each, and the rules that hold in all of them.
 
 mod rules;
+mod shortfall;
 mod situations;
 
 use crate::api::Field;
