@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::api::Reason;
+use crate::model::documents::differences::Sign;
 use crate::model::settings::Cluster;
 use crate::model::stored::PolicyObject;
 use crate::operator::reconcile::preview::{Planned, Preview};
@@ -185,17 +186,6 @@ impl Report {
             }
         }
     }
-}
-
-/// Terraform's signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sign {
-    /// `+`
-    Add,
-    /// `~`
-    Change,
-    /// `-`
-    Remove,
 }
 
 impl Entry {

@@ -1,6 +1,7 @@
 //! Policy documents: the two that the operator writes, and the meaning of any document that AWS returns.
 
 mod condition;
+pub mod differences;
 pub mod encoding;
 pub mod meaning;
 mod pattern;
