@@ -134,7 +134,7 @@ vocabulary! {
         PolicyAttached,
         /// A policy was detached from the role.
         PolicyDetached,
-        /// A manual change in AWS was undone.
+        /// A difference in AWS was repaired: a manual change, or a document that this operator writes in another way.
         DriftRepaired,
         /// An existing policy or role was adopted.
         Adopted,

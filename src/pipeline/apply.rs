@@ -3,11 +3,15 @@
 use crate::pipeline::plan::{Action, Step};
 use crate::pipeline::port::{ErrorClass, Iam, IamError, Policy, Role};
 
-/// What was done, also if a later step failed.
+/// What was done, and what was not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// The steps that AWS confirmed, in order.
     pub done: Vec<Step>,
+    /// The steps that failed, in order.
+    pub failed: Vec<ApplyError>,
+    /// The steps that were not tried.
+    pub skipped: Vec<Skipped>,
     /// The policy, if one was created.
     pub policy: Option<Policy>,
     /// The policy's new default version, if it changed.
@@ -16,7 +20,7 @@ pub struct Applied {
     pub role: Option<Role>,
 }
 
-/// A step that failed. The steps before it are in [`Applied`].
+/// A step that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct ApplyError {
@@ -27,33 +31,55 @@ pub struct ApplyError {
     pub error: IamError,
 }
 
-/// Executes the steps in order and stops at the first that fails.
+/// A step that was not tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// The step.
+    pub step: Step,
+    /// Index of the failure that prevents it, in [`Applied::failed`].
+    pub cause: usize,
+}
+
+impl Applied {
+    /// True if a step failed.
+    pub fn is_incomplete(&self) -> bool {
+        !self.failed.is_empty()
+    }
+}
+
+/// Executes the steps in order. A step that fails prevents those that need it; an error that concerns the whole account
+/// ([`IamError::stops_plan`]) prevents all that follow. Deleting something that does not exist is not a failure.
 ///
 /// `note` is called with each step right before its call and again with the answer, so that the driver can record which
 /// creations may have happened, and when at the latest: a call may wait long for the rate limit.
-///
-/// # Errors
-/// The first step that failed. Deleting something that does not exist is not a failure.
-pub async fn apply<I: Iam>(
-    iam: &I,
-    steps: &[Step],
-    applied: &mut Applied,
-    mut note: impl FnMut(&Step) + Send,
-) -> Result<(), ApplyError> {
+pub async fn apply<I: Iam>(iam: &I, steps: &[Step], mut note: impl FnMut(&Step) + Send) -> Applied {
+    let mut applied = Applied::default();
+    let mut prevented: Vec<Option<usize>> = Vec::with_capacity(steps.len());
+    let mut stopped = None;
     for step in steps {
+        let needed = || step.needs.iter().find_map(|&index| prevented.get(index).copied().flatten());
+        if let Some(cause) = stopped.or_else(needed) {
+            applied.skipped.push(Skipped { step: step.clone(), cause });
+            prevented.push(Some(cause));
+            continue;
+        }
         note(step);
-        let result = execute(iam, &step.action, applied).await;
+        let result = execute(iam, &step.action, &mut applied).await;
         note(step);
         match result {
-            Ok(()) => {}
-            Err(error) if error.class == ErrorClass::NotFound && step.action.removes() => {}
-            Err(error) => {
-                return Err(ApplyError { step: step.clone(), error });
+            Err(error) if !(error.class == ErrorClass::NotFound && step.action.removes()) => {
+                let failure = applied.failed.len();
+                stopped = error.stops_plan().then_some(failure);
+                prevented.push(Some(failure));
+                applied.failed.push(ApplyError { step: step.clone(), error });
+            }
+            Ok(()) | Err(_) => {
+                prevented.push(None);
+                applied.done.push(step.clone());
             }
         }
-        applied.done.push(step.clone());
     }
-    Ok(())
+    applied
 }
 
 async fn execute<I: Iam>(iam: &I, action: &Action, applied: &mut Applied) -> Result<(), IamError> {

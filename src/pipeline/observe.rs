@@ -7,9 +7,9 @@ use crate::api::policy::AdoptionPolicy;
 use crate::model::documents::Meaning;
 use crate::model::documents::meaning::Fingerprint;
 use crate::model::names::PolicyArn;
-use crate::model::ownership::{OwnershipVerdict, Tags};
+use crate::model::ownership::{Ownership, OwnershipVerdict, Tags};
 use crate::pipeline::desired::Desired;
-use crate::pipeline::port::{Iam, ObservedRole, Policy, PolicyVersion, Result, Role};
+use crate::pipeline::port::{ErrorClass, Iam, IamError, ObservedRole, Operation, Policy, PolicyVersion, Result, Role};
 
 /// What IAM has for one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,53 @@ pub struct Observed {
     pub role: Option<ObservedRole>,
     /// The policy of that ARN.
     pub policy: Option<ObservedPolicy>,
+    /// The reads that AWS denied. What they would have shown is not known, and is not planned.
+    pub denied: Vec<IamError>,
+}
+
+impl Observed {
+    fn is_denied(&self, operation: Operation) -> bool {
+        self.denied.iter().any(|error| error.operation == operation)
+    }
+
+    /// True if the policy was read, or is absent.
+    pub fn knows_policy(&self) -> bool {
+        !self.is_denied(Operation::GetPolicy)
+    }
+
+    /// True if the role was read, or is absent. To adopt a role, the policies on it must be known as well.
+    pub fn knows_role(&self, ownership: &Ownership) -> bool {
+        let is_ours = |role: &ObservedRole| ownership.judge(&role.tags).is_ours();
+        !self.is_denied(Operation::GetRole)
+            && (self.knows_attachments() && self.knows_inline() || self.role.as_ref().is_none_or(is_ours))
+    }
+
+    /// True if the policies attached to the role were read.
+    pub fn knows_attachments(&self) -> bool {
+        !self.is_denied(Operation::ListAttachedRolePolicies)
+    }
+
+    /// True if the versions of the policy were read, where they are needed.
+    pub fn knows_versions(&self) -> bool {
+        !self.is_denied(Operation::ListPolicyVersions)
+    }
+
+    /// True if the names of the role's inline policies were read.
+    pub fn knows_inline(&self) -> bool {
+        !self.is_denied(Operation::ListRolePolicies)
+    }
+
+    /// The value of a read; `None` if AWS denied it. Other errors are returned.
+    fn allowed<T>(&mut self, read: Result<T>) -> Result<Option<T>> {
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.class == ErrorClass::AccessDenied => {
+                self.denied.push(error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// A managed policy.
@@ -111,56 +158,63 @@ fn is_ours_or_adoptable(desired: &Desired, tags: &Tags) -> bool {
     }
 }
 
-/// Reads everything that a plan needs.
+/// Reads everything that a plan needs, as far as AWS allows it.
 ///
 /// # Errors
-/// Any error of a reading call.
+/// Any other error of a reading call.
 pub async fn observe<I: Iam>(iam: &I, desired: &Desired, known: &mut KnownVersions) -> Result<Observed> {
-    let role = match iam.role(&desired.identity.role_name).await? {
-        Some(role) => Some(observe_role(iam, desired, role).await?),
-        None => None,
-    };
-    let policy = observe_policy_if_any(iam, desired, known).await?;
-    Ok(Observed { role, policy })
+    let mut observed = Observed::default();
+    let role = iam.role(&desired.identity.role_name).await;
+    if let Some(role) = observed.allowed(role)?.flatten() {
+        observe_role(iam, desired, role, &mut observed).await?;
+    }
+    observe_policy_if_any(iam, desired, known, &mut observed).await?;
+    Ok(observed)
 }
 
 /// Reads for an object that has never reached AWS. If its role does not exist, nothing else is read, because
 /// `CreatePolicy` itself refuses a name that is in use.
 ///
 /// # Errors
-/// Any error of a reading call.
+/// Any error of a reading call but a denied one.
 pub async fn observe_new<I: Iam>(iam: &I, desired: &Desired, known: &mut KnownVersions) -> Result<Observed> {
     if desired.policy.is_none() {
         return observe(iam, desired, known).await;
     }
-    let Some(role) = iam.role(&desired.identity.role_name).await? else {
-        return Ok(Observed::default());
+    let mut observed = Observed::default();
+    let role = iam.role(&desired.identity.role_name).await;
+    let Some(role) = observed.allowed(role)?.flatten() else {
+        return Ok(observed);
     };
-    let role = Some(observe_role(iam, desired, role).await?);
-    Ok(Observed { role, policy: observe_policy_if_any(iam, desired, known).await? })
+    observe_role(iam, desired, role, &mut observed).await?;
+    observe_policy_if_any(iam, desired, known, &mut observed).await?;
+    Ok(observed)
 }
 
 async fn observe_policy_if_any<I: Iam>(
     iam: &I,
     desired: &Desired,
     known: &mut KnownVersions,
-) -> Result<Option<ObservedPolicy>> {
-    match iam.policy(&desired.identity.policy_arn).await? {
-        Some(policy) => observe_policy(iam, desired, policy, known).await.map(Some),
-        None => Ok(None),
+    observed: &mut Observed,
+) -> Result<()> {
+    let policy = iam.policy(&desired.identity.policy_arn).await;
+    if let Some(policy) = observed.allowed(policy)?.flatten() {
+        observe_policy(iam, desired, policy, known, observed).await?;
     }
+    Ok(())
 }
 
-async fn observe_role<I: Iam>(iam: &I, desired: &Desired, role: Role) -> Result<ObservedRole> {
+async fn observe_role<I: Iam>(iam: &I, desired: &Desired, role: Role, observed: &mut Observed) -> Result<()> {
     let identity = &desired.identity;
-    let ours = role.arn == identity.role_arn.as_str() && is_ours_or_adoptable(desired, &role.tags);
-    let (attached, inline) = if ours {
-        (iam.attached_policies(&identity.role_name).await?, iam.inline_policies(&identity.role_name).await?)
-    } else {
-        (Vec::new(), Vec::new())
-    };
+    let (mut attached, mut inline) = (Vec::new(), Vec::new());
+    if role.arn == identity.role_arn.as_str() && is_ours_or_adoptable(desired, &role.tags) {
+        attached = observed.allowed(iam.attached_policies(&identity.role_name).await)?.unwrap_or_default();
+        inline = observed.allowed(iam.inline_policies(&identity.role_name).await)?.unwrap_or_default();
+    }
     let Role { arn, id, description, trust, boundary, tags } = role;
-    Ok(ObservedRole { arn, id, description: Some(description), trust, boundary, tags, attached, inline })
+    observed.role =
+        Some(ObservedRole { arn, id, description: Some(description), trust, boundary, tags, attached, inline });
+    Ok(())
 }
 
 async fn observe_policy<I: Iam>(
@@ -168,12 +222,12 @@ async fn observe_policy<I: Iam>(
     desired: &Desired,
     policy: Policy,
     known: &mut KnownVersions,
-) -> Result<ObservedPolicy> {
-    let arn = &desired.identity.policy_arn;
-    let Policy { arn: found, id, description, default_version, tags } = policy;
+    observed: &mut Observed,
+) -> Result<()> {
+    let Policy { arn, id, description, default_version, tags } = policy;
     let ours = is_ours_or_adoptable(desired, &tags);
-    let mut observed = ObservedPolicy {
-        arn: found,
+    let found = observed.policy.insert(ObservedPolicy {
+        arn,
         id,
         description,
         tags,
@@ -181,29 +235,37 @@ async fn observe_policy<I: Iam>(
         content: Content::NotCompared,
         versions: Vec::new(),
         matching_version: None,
-    };
-    if !ours {
-        return Ok(observed);
-    }
+    });
+    let read = if ours { observe_content(iam, desired, found, known).await } else { Ok(()) };
+    observed.allowed(read).map(drop)
+}
+
+/// Reads the document, and the versions if a plan needs them.
+async fn observe_content<I: Iam>(
+    iam: &I,
+    desired: &Desired,
+    observed: &mut ObservedPolicy,
+    known: &mut KnownVersions,
+) -> Result<()> {
+    let arn = &desired.identity.policy_arn;
     let Some(wanted) = &desired.policy else {
         // It has to be deleted, and its versions have to be deleted first.
         observed.versions = iam.policy_versions(arn).await?;
-        return Ok(observed);
+        return Ok(());
     };
     if known.has(&observed.id, &observed.default_version, wanted.fingerprint) {
         observed.content = Content::Matches;
-        return Ok(observed);
+        return Ok(());
     }
     let text = iam.policy_document(arn, &observed.default_version).await?.unwrap_or_default();
     let fingerprint = Meaning::of(&text).fingerprint();
     known.add(&observed.id, &observed.default_version, fingerprint);
     if fingerprint == wanted.fingerprint {
         observed.content = Content::Matches;
-        return Ok(observed);
+        return Ok(());
     }
     observed.content = Content::Differs { text };
-    find_matching_version(iam, desired, wanted.fingerprint, &mut observed, known).await?;
-    Ok(observed)
+    find_matching_version(iam, desired, wanted.fingerprint, observed, known).await
 }
 
 /// Finds an existing version that matches, which saves a new one. A matching version that this process has read before

@@ -32,6 +32,7 @@ mod panics;
 mod pipeline;
 mod proxies;
 mod restore;
+mod simulated;
 mod smoke;
 mod status_limits;
 mod sweep;

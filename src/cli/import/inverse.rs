@@ -139,8 +139,12 @@ fn source_arns(meaning: &Meaning) -> Option<Vec<String>> {
     let Meaning::Grants { grants, .. } = meaning else {
         return None;
     };
-    let condition = grants.iter().map(|grant| &grant.condition).find(|text| !text.is_empty())?;
-    let parsed: serde_json::Value = serde_json::from_str(condition).ok()?;
-    let arns = parsed["Condition"]["ArnLike"]["aws:sourcearn"].as_array()?;
-    Some(arns.iter().filter_map(|arn| arn.as_str().map(str::to_owned)).collect())
+    // One grant for each ARN.
+    let of = |condition: &String| {
+        let parsed: serde_json::Value = serde_json::from_str(condition).ok()?;
+        let arns = parsed["Condition"]["ArnLike"]["aws:sourcearn"].as_array()?;
+        Some(arns.iter().filter_map(|arn| arn.as_str().map(str::to_owned)).collect::<Vec<_>>())
+    };
+    let arns: BTreeSet<String> = grants.iter().filter_map(|grant| of(&grant.condition)).flatten().collect();
+    (!arns.is_empty()).then(|| arns.into_iter().collect())
 }

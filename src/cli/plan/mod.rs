@@ -1,6 +1,5 @@
 //! `plan`: prints what the operator would change in AWS.
 
-mod diff;
 mod report;
 mod text;
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::api::Reason;
+use crate::model::documents::differences::Sign;
 use crate::model::settings::Cluster;
 use crate::model::stored::PolicyObject;
 use crate::operator::reconcile::preview::{Planned, Preview};
@@ -187,17 +188,6 @@ impl Report {
     }
 }
 
-/// Terraform's signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sign {
-    /// `+`
-    Add,
-    /// `~`
-    Change,
-    /// `-`
-    Remove,
-}
-
 impl Entry {
     fn planned(&mut self, planned: &Planned) {
         let Planned { caller, desired, plan } = planned;
@@ -299,7 +289,7 @@ const fn repair(repair: Repair) -> &'static str {
 }
 
 fn action(step: &Step, identity: &Identity) -> ActionEntry {
-    let Step { action, part, field } = step;
+    let Step { action, part, field, .. } = step;
     let resource = match part {
         Part::Policy => identity.policy_arn.to_string(),
         Part::Role => identity.role_name.to_string(),

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::diff::by_statement;
-use super::report::{Difference, Entry, Report, Result, Sign, Summary};
+use super::report::{Difference, Entry, Report, Result, Summary};
 use crate::cli::paint::Paint;
+use crate::model::documents::differences::{Sign, by_statement};
 use crate::pipeline::plan::Part;
 
 /// Renders the whole report.

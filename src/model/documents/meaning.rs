@@ -1,14 +1,17 @@
 //! The meaning of a policy document. Documents are compared by meaning, not by text.
 //!
 //! A document is parsed and expanded into the set of (effect, principal, action, resource, condition). Sids, order,
-//! grouping into statements, scalar or one-element list, and the case of action names and condition keys do not
-//! matter. Unknown elements of a statement are kept verbatim, so that they count as a difference.
+//! grouping into statements, scalar or one-element list, the case of action names and condition keys, operators that IAM
+//! treats alike, and what another grant contains do not matter. Unknown elements of a statement are kept verbatim, so
+//! that they count as a difference. Whatever is in doubt is a difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use super::condition::Condition;
+use super::pattern;
 use crate::model::names::hex;
 
 /// The service that assumes the role.
@@ -17,7 +20,14 @@ pub const PRINCIPAL: &str = "rds.amazonaws.com";
 /// operator's own documents, which have long resource names, stay below a thousand.
 const MAX_GRANTS: usize = 20_000;
 
-/// The language version that IAM assumes for a document without one.
+/// The most grants that are compared with each other. The operator's own documents have less than a thousand.
+const MAX_COMPARED: usize = 2_000;
+
+/// The version of the policy language that the guide's document declares.
+pub const LANGUAGE_VERSION: &str = "2012-10-17";
+
+/// The language version that IAM assumes for a document without one. It differs from [`LANGUAGE_VERSION`] only in policy
+/// variables.
 const UNDECLARED_VERSION: &str = "2008-10-17";
 
 /// The meaning of a document. Documents with equal meanings have equal values.
@@ -25,9 +35,9 @@ const UNDECLARED_VERSION: &str = "2008-10-17";
 pub enum Meaning {
     /// A policy document, expanded into its grants.
     Grants {
-        /// Version of the policy language.
+        /// Version of the policy language, where it makes a difference.
         version: String,
-        /// Every single grant.
+        /// Every single grant that no other contains.
         grants: BTreeSet<Grant>,
     },
     /// Not a policy document, or too large to expand. Equal only to the same text.
@@ -41,7 +51,7 @@ pub struct Grant {
     pub effect: String,
     /// `Service:rds.amazonaws.com`, `AWS:*`, …; none in a permissions policy.
     pub principal: Option<String>,
-    /// Lower case; `Not:` before a `NotAction`.
+    /// Lower case; `Not:` before a `NotAction`, whose items are one.
     pub action: Option<String>,
     /// `Not:` before a `NotResource`; none in a trust policy.
     pub resource: Option<String>,
@@ -66,6 +76,12 @@ impl Meaning {
             None => UNDECLARED_VERSION,
             Some(version) => version.as_str()?,
         };
+        let version =
+            if version == UNDECLARED_VERSION && !pattern::has_variable(&Value::Object(root.clone()).to_string()) {
+                LANGUAGE_VERSION
+            } else {
+                version
+            };
         let statements = match root.get("Statement")? {
             Value::Array(statements) => statements.iter().collect(),
             statement => vec![statement],
@@ -76,10 +92,11 @@ impl Meaning {
 
     /// Expands statements into grants; `None` if a statement cannot be parsed, or if there are too many grants.
     pub(super) fn expanded(version: &str, statements: impl Iterator<Item = Option<Parts>>) -> Option<Self> {
-        let mut grants = BTreeSet::new();
+        let mut terms = BTreeSet::new();
         for parts in statements {
-            parts?.expand(&mut grants)?;
+            parts?.expand(&mut terms)?;
         }
+        let grants = terms.iter().filter(|term| !term.is_contained(&terms)).map(Term::grant).collect::<Option<_>>()?;
         Some(Self::Grants { version: version.to_owned(), grants })
     }
 
@@ -157,7 +174,8 @@ pub(super) struct Parts {
     pub(super) principals: Vec<String>,
     pub(super) actions: Vec<String>,
     pub(super) resources: Vec<String>,
-    /// The condition and the unknown elements.
+    pub(super) condition: Condition,
+    /// The unknown elements.
     pub(super) rest: BTreeMap<String, Value>,
 }
 
@@ -169,18 +187,19 @@ impl Parts {
             match key.as_str() {
                 "Sid" => {}
                 "Effect" => effect = Some(value.as_str()?.to_owned()),
-                "Principal" => parts.principals.extend(principals_of(value, "")?),
-                "NotPrincipal" => parts.principals.extend(principals_of(value, "Not:")?),
-                "Action" => parts.actions.extend(strings(value)?.iter().map(|action| action.to_lowercase())),
+                "Principal" => parts.principals.extend(principals_of(value)?),
+                "NotPrincipal" => parts.principals.push(none_of(principals_of(value)?, |one, other| one == other)?),
+                "Action" => parts.actions.extend(strings(value)?.iter().map(|action| normal_action(action))),
                 "NotAction" => {
-                    let not = |action: &String| format!("Not:{}", action.to_lowercase());
-                    parts.actions.extend(strings(value)?.iter().map(not));
+                    let actions = strings(value)?.iter().map(|action| normal_action(action)).collect();
+                    parts.actions.push(none_of(actions, pattern::contains)?);
                 }
-                "Resource" => parts.resources.extend(strings(value)?),
+                "Resource" => parts.resources.extend(strings(value)?.iter().map(|it| pattern::normal(it))),
                 "NotResource" => {
-                    parts.resources.extend(strings(value)?.iter().map(|resource| format!("Not:{resource}")));
+                    let resources = strings(value)?.iter().map(|it| pattern::normal(it)).collect();
+                    parts.resources.push(none_of(resources, pattern::contains_arn)?);
                 }
-                "Condition" => parts.condition(value)?,
+                "Condition" => parts.condition = Condition::of(value)?,
                 _ => {
                     parts.rest.insert(key.clone(), value.clone());
                 }
@@ -189,29 +208,27 @@ impl Parts {
         Some(Self { effect: effect?, ..parts })
     }
 
-    /// Adds a condition; `None` if the value is not a condition.
-    pub(super) fn condition(&mut self, value: &Value) -> Option<()> {
-        self.rest.insert("Condition".to_owned(), condition(value)?);
-        Some(())
-    }
-
-    fn expand(self, grants: &mut BTreeSet<Grant>) -> Option<()> {
-        let Self { effect, principals, actions, resources, rest } = self;
-        let condition = if rest.is_empty() { String::new() } else { serde_json::to_string(&rest).ok()? };
-        let count = principals.len().max(1).checked_mul(actions.len().max(1))?.checked_mul(resources.len().max(1))?;
-        if grants.len().checked_add(count)? > MAX_GRANTS {
+    fn expand(self, terms: &mut BTreeSet<Term>) -> Option<()> {
+        let Self { effect, principals, actions, resources, condition, rest } = self;
+        let rest = if rest.is_empty() { String::new() } else { serde_json::to_string(&rest).ok()? };
+        let conditions = condition.split(MAX_GRANTS)?;
+        let count = [principals.len(), actions.len(), resources.len(), conditions.len()]
+            .into_iter()
+            .try_fold(1_usize, |product, items| product.checked_mul(items.max(1)))?;
+        if terms.len().checked_add(count)? > MAX_GRANTS {
             return None;
         }
         for principal in optional(&principals) {
             for action in optional(&actions) {
                 for resource in optional(&resources) {
-                    grants.insert(Grant {
+                    terms.extend(conditions.iter().map(|condition| Term {
                         effect: effect.clone(),
                         principal: principal.cloned(),
                         action: action.cloned(),
                         resource: resource.cloned(),
                         condition: condition.clone(),
-                    });
+                        rest: rest.clone(),
+                    }));
                 }
             }
         }
@@ -219,9 +236,77 @@ impl Parts {
     }
 }
 
+/// A grant whose condition can be compared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Term {
+    effect: String,
+    principal: Option<String>,
+    action: Option<String>,
+    resource: Option<String>,
+    condition: Condition,
+    /// The unknown elements.
+    rest: String,
+}
+
+impl Term {
+    /// True if another of these grants contains this one; of two that contain each other, the first one stays.
+    fn is_contained(&self, terms: &BTreeSet<Self>) -> bool {
+        terms.len() <= MAX_COMPARED
+            && terms.iter().any(|other| {
+                !std::ptr::eq(other, self) && other.contains(self) && (!self.contains(other) || other < self)
+            })
+    }
+
+    /// True if the other grant changes nothing beside this one. Principals are not patterns, and unknown elements are not
+    /// understood.
+    fn contains(&self, other: &Self) -> bool {
+        let part = |one: &Option<String>, other: &Option<String>, contains: fn(&str, &str) -> bool| match (one, other) {
+            (Some(one), Some(other)) => one == other || !is_none_of(one) && !is_none_of(other) && contains(one, other),
+            (one, other) => one == other,
+        };
+        self.effect == other.effect
+            && self.rest == other.rest
+            && self.principal == other.principal
+            && part(&self.action, &other.action, pattern::contains)
+            && part(&self.resource, &other.resource, pattern::contains_arn)
+            && self.condition.contains(&other.condition)
+    }
+
+    fn grant(&self) -> Option<Grant> {
+        let Self { effect, principal, action, resource, condition, rest } = self.clone();
+        let mut elements: Map<String, Value> = serde_json::from_str(&rest).unwrap_or_default();
+        if !condition.is_empty() {
+            elements.insert("Condition".to_owned(), serde_json::to_value(&condition).ok()?);
+        }
+        let condition = if elements.is_empty() { String::new() } else { serde_json::to_string(&elements).ok()? };
+        Some(Grant { effect, principal, action, resource, condition })
+    }
+}
+
 /// The items, or one `None` if there are none, so that the product is never empty.
 fn optional(items: &[String]) -> Vec<Option<&String>> {
     if items.is_empty() { vec![None] } else { items.iter().map(Some).collect() }
+}
+
+/// Everything but these items, which is one condition and not one for each item.
+fn none_of(items: Vec<String>, contains: fn(&str, &str) -> bool) -> Option<String> {
+    let items: BTreeSet<String> = items.into_iter().collect();
+    let is_contained = |item: &String| items.iter().any(|other| other != item && contains(other, item));
+    let items: Vec<&String> = items.iter().filter(|item| !is_contained(item)).collect();
+    match items.as_slice() {
+        [only] => Some(format!("{NONE_OF}{only}")),
+        items => Some(format!("{NONE_OF}{}", serde_json::to_string(items).ok()?)),
+    }
+}
+
+const NONE_OF: &str = "Not:";
+
+fn is_none_of(part: &str) -> bool {
+    part.starts_with(NONE_OF)
+}
+
+fn normal_action(action: &str) -> String {
+    pattern::normal(&action.to_lowercase())
 }
 
 fn strings(value: &Value) -> Option<Vec<String>> {
@@ -232,13 +317,15 @@ fn strings(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-fn principals_of(value: &Value, prefix: &str) -> Option<Vec<String>> {
+/// `AWS:*` for everybody; an account by its id, which AWS also writes as the ARN of its root.
+fn principals_of(value: &Value) -> Option<Vec<String>> {
     match value {
-        Value::String(anyone) if anyone == "*" => Some(vec![format!("{prefix}AWS:*")]),
+        Value::String(anyone) if anyone == "*" => Some(vec!["AWS:*".to_owned()]),
         Value::Object(kinds) => {
             let mut principals = Vec::new();
             for (kind, names) in kinds {
-                principals.extend(strings(names)?.iter().map(|name| format!("{prefix}{kind}:{name}")));
+                let names = strings(names)?;
+                principals.extend(names.iter().map(|name| format!("{kind}:{}", account_of_root(name).unwrap_or(name))));
             }
             Some(principals)
         }
@@ -246,104 +333,9 @@ fn principals_of(value: &Value, prefix: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Operators → keys (without case) → sorted values, numbers and booleans as IAM compares them: as strings.
-fn condition(value: &Value) -> Option<Value> {
-    let mut canonical: BTreeMap<String, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
-    for (operator, keys) in value.as_object()? {
-        let operator = canonical.entry(operator.clone()).or_default();
-        for (key, values) in keys.as_object()? {
-            let values = match values {
-                Value::Array(values) => values.iter().map(scalar).collect::<Option<BTreeSet<_>>>()?,
-                value => BTreeSet::from([scalar(value)?]),
-            };
-            operator.entry(key.to_lowercase()).or_default().extend(values);
-        }
-    }
-    serde_json::to_value(canonical).ok()
-}
-
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::permissions::{PermissionScope, document};
-    use super::*;
-    use crate::model::names::Partition;
-
-    fn ours(creation_limited_to_groups: bool) -> Meaning {
-        let scope = PermissionScope { creation_limited_to_groups, ..Default::default() };
-        document(&scope, &Partition::parse("aws").unwrap()).meaning()
-    }
-
-    const NEWER_EDITION: &str = r#"{"Version":"2012-10-17","Statement":[
-        {"Sid":"A","Effect":"Allow","Action":["logs:CreateLogGroup","logs:PutRetentionPolicy","logs:CreateLogStream","logs:DescribeLogStreams"],
-         "Resource":["arn:aws:logs:*:*:log-group:/aws/rds/*"]},
-        {"Sid":"B","Effect":"Allow","Action":["logs:PutLogEvents","LOGS:GetLogEvents"],
-         "Resource":["arn:aws:logs:*:*:log-group:/aws/rds/*:log-stream:*"]}]}"#;
-
-    #[test]
-    fn the_newer_guide_equals_ours_with_creation_limited_to_log_groups() {
-        assert_eq!(Meaning::of(NEWER_EDITION), ours(true));
-        assert_eq!(Meaning::of(NEWER_EDITION).fingerprint(), ours(true).fingerprint());
-        assert_ne!(Meaning::of(NEWER_EDITION), ours(false));
-        assert_ne!(Meaning::of(NEWER_EDITION).fingerprint(), ours(false).fingerprint());
-    }
-
-    #[test]
-    fn a_condition_a_deny_or_an_unknown_element_makes_a_difference() {
-        let base = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"a:b","Resource":"*"}}"#;
-        for other in [
-            r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"a:b","Resource":"*"}}"#,
-            r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","NotAction":"a:b","Resource":"*"}}"#,
-            r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"a:b","NotResource":"*"}}"#,
-            r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","Condition":{"Bool":{"aws:x":true}}}}"#,
-            r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"a:b","Resource":"*","New":1}}"#,
-            r#"{"Version":"2008-10-17","Statement":{"Effect":"Allow","Action":"a:b","Resource":"*"}}"#,
-            r#"{"Statement":{"Effect":"Allow","Action":"a:b","Resource":"*"}}"#,
-            r#"{"Version":"2012-10-17","Statement":[]}"#,
-            r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"a:b","Resource":"*"},"Extra":1}"#,
-            "not json",
-        ] {
-            assert_ne!(Meaning::of(base), Meaning::of(other), "{other}");
-            assert_ne!(Meaning::of(base).fingerprint(), Meaning::of(other).fingerprint(), "{other}");
-        }
-    }
-
-    #[test]
-    fn conditions_compare_without_order_and_case_of_keys() {
-        let one = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole","Condition":{"Bool":{"aws:X":"true"},"StringEquals":{"aws:S":["b","a"]}}}}"#;
-        let two = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["*"]},"Action":["STS:assumerole"],"Condition":{"StringEquals":{"aws:s":["a","b"]},"Bool":{"aws:x":true}}}]}"#;
-        assert_eq!(Meaning::of(one), Meaning::of(two));
-    }
-
-    #[test]
-    fn a_document_with_too_many_grants_is_opaque() {
-        let list = |prefix: &str| (0..700).map(|i| format!("\"{prefix}{i}\"")).collect::<Vec<_>>().join(",");
-        let text = format!(
-            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":[{}],"Resource":[{}]}}}}"#,
-            list("a"),
-            list("r")
-        );
-        assert_eq!(Meaning::of(&text), Meaning::Opaque(text));
-    }
-
-    #[test]
-    fn trusts_only_rds_is_false_for_any_other_principal() {
-        let trust = |principal: &str| {
-            Meaning::of(&format!(
-                r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":{principal},"Action":"sts:AssumeRole"}}}}"#
-            ))
-        };
-        assert!(trust(r#"{"Service":"rds.amazonaws.com"}"#).trusts_only_rds());
-        assert!(!trust(r#"{"Service":["rds.amazonaws.com","ec2.amazonaws.com"]}"#).trusts_only_rds());
-        assert!(!trust(r#""*""#).trusts_only_rds());
-        assert!(!Meaning::of("{}").trusts_only_rds());
-    }
+fn account_of_root(arn: &str) -> Option<&str> {
+    let (partition, rest) = arn.strip_prefix("arn:")?.split_once(":iam::")?;
+    let id = rest.strip_suffix(":root")?;
+    let is_id = id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit());
+    (is_id && partition.starts_with("aws") && !partition.contains(':')).then_some(id)
 }

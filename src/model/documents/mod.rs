@@ -1,7 +1,10 @@
 //! Policy documents: the two that the operator writes, and the meaning of any document that AWS returns.
 
+mod condition;
+pub mod differences;
 pub mod encoding;
 pub mod meaning;
+mod pattern;
 pub mod permissions;
 #[cfg(test)]
 mod tests;
@@ -10,11 +13,9 @@ pub mod trust;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-pub use meaning::Meaning;
+use condition::Condition;
 use meaning::Parts;
-
-/// The version of the policy language that the guide's document declares.
-pub const LANGUAGE_VERSION: &str = "2012-10-17";
+pub use meaning::{LANGUAGE_VERSION, Meaning};
 
 /// A policy document that the operator writes. Serializes in the order and form of the AWS guide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -75,11 +76,11 @@ impl Statement {
             effect: (*effect).to_owned(),
             principals: principal.iter().flatten().map(|(kind, name)| format!("{kind}:{name}")).collect(),
             actions: action.values().iter().map(|action| action.to_lowercase()).collect(),
-            resources: resource.as_ref().map(|resource| resource.values().to_vec()).unwrap_or_default(),
+            resources: resource.iter().flat_map(OneOrMany::values).map(|it| pattern::normal(it)).collect(),
             ..Parts::default()
         };
         if !condition.is_empty() {
-            parts.condition(&serde_json::to_value(condition).ok()?)?;
+            parts.condition = Condition::of(&serde_json::to_value(condition).ok()?)?;
         }
         Some(parts)
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::api::Reason;
-use crate::pipeline::status::{Affected, Failure, Outcome};
+use crate::pipeline::status::{Failure, Outcome, Parts};
 use crate::telemetry::metrics::ReconcileResult;
 
 /// IAM shows a new entity to every reader within this time.
@@ -41,19 +41,13 @@ impl Conclusion {
     }
 
     /// The object cannot be brought in sync until a person acts.
-    pub(super) fn failed(reason: Reason, message: String, affected: Affected) -> Self {
-        Self::after_failure(Outcome::Failed(Failure { reason, message, affected }), reason, Requeue::Slowly)
-    }
-
-    /// The object cannot be brought in sync now.
-    pub(super) fn failed_for_now(reason: Reason, message: String) -> Self {
-        let failure = Failure { reason, message, affected: Affected::default() };
-        Self::after_failure(Outcome::Failed(failure), reason, Requeue::Soon)
+    pub(super) fn failed(reason: Reason, message: String, parts: Parts) -> Self {
+        Self::after_failure(Outcome::Failed(Failure { reason, message, parts }), reason, Requeue::Slowly)
     }
 
     /// The object cannot be deleted now.
-    pub(super) fn deletion_held(reason: Reason, message: String, affected: Affected, requeue: Requeue) -> Self {
-        Self::after_failure(Outcome::Deleting(Failure { reason, message, affected }), reason, requeue)
+    pub(super) fn deletion_held(reason: Reason, message: String, parts: Parts, requeue: Requeue) -> Self {
+        Self::after_failure(Outcome::Deleting(Failure { reason, message, parts }), reason, requeue)
     }
 
     fn after_failure(outcome: Outcome, reason: Reason, requeue: Requeue) -> Self {

@@ -19,7 +19,7 @@ use crate::pipeline::desired::{Identity, deletion_policy, identity};
 use crate::pipeline::leftovers::{Leftovers, Presence, observe_leftovers};
 use crate::pipeline::plan::{Part, deletion::plan_deletion};
 use crate::pipeline::port::{ErrorClass, Iam, IamError};
-use crate::pipeline::status::{Affected, Failure, Outcome};
+use crate::pipeline::status::{Failure, Outcome, Parts};
 use crate::telemetry::metrics::ReconcileResult;
 
 type Result<T> = std::result::Result<T, KubernetesError>;
@@ -35,26 +35,27 @@ pub(super) async fn delete(
     successor: Option<&PolicyObject>,
     state: &mut ReconcileState,
 ) -> Result<Conclusion> {
-    let held = |reason, message, affected| Conclusion::deletion_held(reason, message, affected, Requeue::Slowly);
+    let held = |reason, message, parts| Conclusion::deletion_held(reason, message, parts, Requeue::Slowly);
     let spec = match decide(context.view(), object, state.last_write.is_some()) {
         Decision::Done => return Ok(Conclusion::unchanged(Requeue::OnChange, ReconcileResult::Success)),
         Decision::Retain(note) => return release(context, object, EventReason::Retained, note).await,
-        Decision::Unreadable(message) => return Ok(held(Reason::InvalidSpec, message, Affected::ALL)),
+        Decision::Unreadable(message) => return Ok(held(Reason::InvalidSpec, message, Parts::ALL)),
         Decision::Remove(spec) => spec,
     };
     let Prepared { account, caller, derived: identity } = match prepare(context.view(), object, spec, identity).await {
         Ok(prepared) => prepared,
         Err(NotPrepared::Aws(account, error)) => return Ok(aws_failed(&account, &error).await),
-        Err(NotPrepared::Refused(failure)) => return Ok(held(failure.reason, failure.message, failure.affected)),
+        Err(NotPrepared::Refused(failure)) => return Ok(held(failure.reason, failure.message, failure.parts)),
     };
     let kept = match successor.map(|successor| kept_by(context.view(), successor, &caller, &identity)) {
         None => Kept::default(),
         Some(Ok(kept)) => kept,
-        Some(Err(message)) => return Ok(held(Reason::DeletionBlocked, message, Affected::default())),
+        Some(Err(message)) => return Ok(held(Reason::DeletionBlocked, message, Parts::default())),
     };
     match remove(&account.iam(&caller), &identity, kept, state).await {
         Ok(Removal::Done(note)) => release(context, object, EventReason::Deleted, &note).await,
-        Ok(Removal::Blocked(message)) => Ok(held(Reason::DeletionBlocked, message, Affected::default())),
+        Ok(Removal::Blocked(message)) => Ok(held(Reason::DeletionBlocked, message, Parts::default())),
+        Ok(Removal::Incomplete(applied)) => Ok(incomplete(&account, &applied).await),
         Ok(Removal::ReadAgain(after)) => Ok(reading_again(&identity, after)),
         Err(error) => Ok(aws_failed(&account, &error).await),
     }
@@ -145,6 +146,8 @@ enum Removal {
     Done(String),
     /// Something that is not ours holds what is left.
     Blocked(String),
+    /// AWS refused a part of it.
+    Incomplete(Box<Applied>),
     /// What was not found may only not be visible yet.
     ReadAgain(Duration),
 }
@@ -168,12 +171,9 @@ async fn remove<I: Iam>(
         Ok(steps) => steps,
         Err(blockers) => return Ok(Removal::Blocked(blockers.join("; "))),
     };
-    match apply(iam, &steps, &mut Applied::default(), |_| {}).await {
-        Ok(()) => {}
-        Err(ApplyError { error, .. }) if error.class == ErrorClass::DeleteConflict => {
-            return Ok(Removal::Blocked(error.user_message()));
-        }
-        Err(ApplyError { error, .. }) => return Err(error),
+    let applied = apply(iam, &steps, |_| {}).await;
+    if applied.is_incomplete() {
+        return Ok(Removal::Incomplete(Box::new(applied)));
     }
     if let Some(wait) = wait_for_second_read(state) {
         return Ok(Removal::ReadAgain(wait));
@@ -184,7 +184,7 @@ async fn remove<I: Iam>(
 fn reading_again(identity: &Identity, after: Duration) -> Conclusion {
     let Identity { policy_arn, role_arn, .. } = identity;
     let message = format!("waiting until IAM surely shows neither policy {policy_arn} nor role {role_arn}");
-    let failure = Failure { reason: Reason::Progressing, message, affected: Affected::default() };
+    let failure = Failure { reason: Reason::Progressing, message, affected: Parts::default() };
     let outcome = Some(Outcome::Deleting(failure));
     Conclusion { outcome, requeue: Requeue::After(after), result: ReconcileResult::Waiting }
 }
@@ -237,11 +237,37 @@ async fn release(context: &Context, object: &PolicyObject, reason: EventReason, 
     Ok(Conclusion::unchanged(Requeue::OnChange, ReconcileResult::Success))
 }
 
+/// What could not be deleted, by each call that failed. What was deleted, or was to be, is no longer as the spec says.
+async fn incomplete(account: &Account, applied: &Applied) -> Conclusion {
+    let Applied { done, failed, skipped, .. } = applied;
+    let Some(first) = failed.first() else {
+        return Conclusion::unchanged(Requeue::Soon, ReconcileResult::Waiting);
+    };
+    for ApplyError { error, .. } in failed {
+        account.credentials_failed(error).await;
+    }
+    if failed.iter().any(|failure| failure.error.class == ErrorClass::NotLeader) {
+        return Conclusion::unchanged(Requeue::Soon, ReconcileResult::Fenced);
+    }
+    let mut told = Vec::new();
+    let mut messages = Vec::new();
+    for ApplyError { error, .. } in failed {
+        if !told.contains(&error.operation) {
+            told.push(error.operation);
+            messages.push(error.user_message());
+        }
+    }
+    let steps = done.iter().chain(failed.iter().map(|failure| &failure.step)).chain(skipped.iter().map(|it| &it.step));
+    let requeue =
+        if failed.iter().all(|failure| failure.error.class.is_terminal()) { Requeue::Slowly } else { Requeue::Soon };
+    Conclusion::deletion_held(first.error.class.reason(), messages.join("; "), Parts::of_steps(steps), requeue)
+}
+
 async fn aws_failed(account: &Account, error: &IamError) -> Conclusion {
     account.credentials_failed(error).await;
     if error.class == ErrorClass::NotLeader {
         return Conclusion::unchanged(Requeue::Soon, ReconcileResult::Fenced);
     }
     let requeue = if error.class.is_terminal() { Requeue::Slowly } else { Requeue::Soon };
-    Conclusion::deletion_held(error.class.reason(), error.user_message(), Affected::default(), requeue)
+    Conclusion::deletion_held(error.class.reason(), error.user_message(), Parts::default(), requeue)
 }

@@ -30,7 +30,7 @@ use crate::api::Reason;
 use crate::kubernetes::KubernetesError;
 use crate::model::names::Owner;
 use crate::model::stored::PolicyObject;
-use crate::pipeline::status::{Affected, Outcome};
+use crate::pipeline::status::{Outcome, Parts, Shortfall};
 use crate::telemetry::metrics::ReconcileResult;
 use crate::telemetry::{panics, trace};
 use conclusion::{Conclusion, Requeue};
@@ -161,7 +161,7 @@ async fn ensure(
 ) -> Result<Conclusion, KubernetesError> {
     let spec = match &object.spec {
         Ok(spec) => spec,
-        Err(error) => return Ok(Conclusion::failed(Reason::InvalidSpec, error.to_string(), Affected::ALL)),
+        Err(error) => return Ok(Conclusion::failed(Reason::InvalidSpec, error.to_string(), Parts::ALL)),
     };
     if spec.suspend == Some(true) {
         let result = ReconcileResult::NotReady(Reason::Suspended);
@@ -169,9 +169,11 @@ async fn ensure(
     }
     let prepared = match prepare_desired(context.view(), object, spec).await {
         Ok(prepared) => prepared,
-        Err(NotPrepared::Aws(_, error)) => return Ok(refusal::refused_by_aws(context, object, state, &error)),
+        Err(NotPrepared::Aws(_, error)) => {
+            return Ok(refusal::refused_by_aws(context, object, state, Shortfall::from(&error)));
+        }
         Err(NotPrepared::Refused(failure)) => {
-            return Ok(Conclusion::failed(failure.reason, failure.message, failure.affected));
+            return Ok(Conclusion::failed(failure.reason, failure.message, failure.parts));
         }
     };
     let mut work = Work::new(context, object, state, prepared, priority);

@@ -11,7 +11,7 @@ use crate::model::stored::PolicyObject;
 use crate::operator::context::View;
 use crate::pipeline::desired::{Desired, Identity, Refused, desired};
 use crate::pipeline::port::IamError;
-use crate::pipeline::status::{Affected, Failure};
+use crate::pipeline::status::{Failure, Parts};
 
 /// The account that an object works in, and what was derived for it there.
 pub(super) struct Prepared<T> {
@@ -37,7 +37,7 @@ pub(super) async fn prepare<T: AsRef<Identity>>(
     spec: &AuroraLogExportPolicySpec,
     derive: fn(&Owner, &AuroraLogExportPolicySpec, &Settings, &AccountFacts) -> Result<T, Refused>,
 ) -> Result<Prepared<T>, NotPrepared> {
-    let refused = |reason, message| NotPrepared::Refused(Failure { reason, message, affected: Affected::default() });
+    let refused = |reason, message| NotPrepared::Refused(Failure { reason, message, parts: Parts::default() });
     let resolved = view.resolve(object).map_err(|error| refused(error.reason, error.message))?;
     let account = resolved.account;
     let caller = match account.identity().await {
@@ -50,7 +50,7 @@ pub(super) async fn prepare<T: AsRef<Identity>>(
     let facts =
         AccountFacts { id: caller.account.clone(), partition: caller.partition.clone(), binding: resolved.binding };
     let derived = derive(&object.key(), spec, view.settings, &facts).map_err(|error| {
-        NotPrepared::Refused(Failure { reason: error.reason(), message: error.to_string(), affected: Affected::ALL })
+        NotPrepared::Refused(Failure { reason: error.reason(), message: error.to_string(), parts: Parts::ALL })
     })?;
     if let Some(message) = identity_changed(object, derived.as_ref()) {
         return Err(refused(Reason::IdentityChanged, message));

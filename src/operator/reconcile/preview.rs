@@ -85,6 +85,9 @@ async fn preview_plan(
         Ok(observed) => observed,
         Err(error) => return Err(NotPrepared::Aws(account, error)),
     };
+    if let Some(error) = observed.denied.first() {
+        return Err(NotPrepared::Aws(account, error.clone()));
+    }
     Ok(match plan(&desired, &observed, &claims, &object.status.tag_keys) {
         Ok(plan) => Preview::Planned(Box::new(Planned { caller, desired, plan })),
         Err(conflict) => Preview::Refused(Reason::Conflict, conflict.message()),

@@ -10,7 +10,7 @@ use crate::operator::reconcile_state::ReconcileState;
 use crate::pipeline::desired::Desired;
 use crate::pipeline::plan::Part;
 use crate::pipeline::port::{ErrorClass, IamError, Operation};
-use crate::pipeline::status::{Affected, Outcome, is_ready};
+use crate::pipeline::status::{Outcome, Parts, Shortfall, is_ready};
 use crate::telemetry::metrics::ReconcileResult;
 
 /// Between tries while IAM does not show yet what was created.
@@ -21,19 +21,19 @@ pub(super) fn refused_by_aws(
     context: &Context,
     object: &PolicyObject,
     state: &mut ReconcileState,
-    error: &IamError,
+    shortfall: Shortfall,
 ) -> Conclusion {
+    let Shortfall { error, message, parts, retry_soon } = shortfall;
     let reason = error.class.reason();
-    let affected = affected(error.operation);
     let was_ready = is_ready(&object.status, object.generation());
-    match error.class {
-        ErrorClass::NotLeader => Conclusion::unchanged(Requeue::Soon, ReconcileResult::Fenced),
+    let mut conclusion = match error.class {
+        ErrorClass::NotLeader => return Conclusion::unchanged(Requeue::Soon, ReconcileResult::Fenced),
         ErrorClass::Throttled | ErrorClass::Transient => {
             let last_in_sync = state.last_in_sync.unwrap_or(context.started);
             if was_ready && last_in_sync.elapsed() < context.resync(object).interval() * 3 {
                 return Conclusion::unchanged(Requeue::Soon, ReconcileResult::NotReady(reason));
             }
-            Conclusion::failed_for_now(reason, error.user_message())
+            Conclusion::failed(reason, message, parts)
         }
         ErrorClass::NotFound => {
             // A boundary that does not exist is a mistake in the spec; anything else may be lag.
@@ -41,9 +41,9 @@ pub(super) fn refused_by_aws(
             let since = *state.not_found_since.get_or_insert_with(Instant::now);
             if boundary || since.elapsed() >= LAG {
                 let field = if boundary { "spec.permissionsBoundary: " } else { "" };
-                return Conclusion::failed(Reason::InvalidSpec, format!("{field}{}", error.user_message()), affected);
+                return Conclusion::failed(Reason::InvalidSpec, format!("{field}{message}"), parts);
             }
-            waiting_for_iam(error, was_ready)
+            return waiting_for_iam(&error, was_ready);
         }
         ErrorClass::AccessDenied
         | ErrorClass::CredentialsInvalid
@@ -51,8 +51,12 @@ pub(super) fn refused_by_aws(
         | ErrorClass::AlreadyExists
         | ErrorClass::DeleteConflict
         | ErrorClass::LimitExceeded
-        | ErrorClass::InvalidInput => Conclusion::failed(reason, error.user_message(), affected),
+        | ErrorClass::InvalidInput => Conclusion::failed(reason, message, parts),
+    };
+    if retry_soon {
+        conclusion.requeue = Requeue::Soon;
     }
+    conclusion
 }
 
 /// IAM says that the name is taken and shows nothing of that ARN: lag if we may have created it, else a conflict.
@@ -73,12 +77,11 @@ pub(super) fn already_exists(
         Part::Role => desired.identity.role_arn.as_str(),
         Part::Policy => desired.identity.policy_arn.as_str(),
     };
-    let affected = Affected { policy: part == Part::Policy, role: part == Part::Role, attachment: false };
     let message = format!(
         "{noun} {arn} cannot be created: the account has another {noun} of that name, with another path or in another case; \
          choose another name in a new object, or delete that {noun}"
     );
-    Conclusion::failed(Reason::Conflict, message, affected)
+    Conclusion::failed(Reason::Conflict, message, Parts::of(error.operation))
 }
 
 fn waiting_for_iam(error: &IamError, was_ready: bool) -> Conclusion {
@@ -89,20 +92,4 @@ fn waiting_for_iam(error: &IamError, was_ready: bool) -> Conclusion {
     let message = format!("waiting for IAM to show {}", error.resource);
     let outcome = Some(Outcome::Progressing { message, tag_keys: None });
     Conclusion { outcome, requeue, result: ReconcileResult::Waiting }
-}
-
-/// The part that a failed call is about.
-fn affected(operation: Operation) -> Affected {
-    let mut affected = Affected::default();
-    match operation {
-        Operation::AttachRolePolicy | Operation::DetachRolePolicy | Operation::ListAttachedRolePolicies => {
-            affected.attachment = true;
-        }
-        operation if operation.as_str().contains("Policy") && !operation.as_str().contains("Role") => {
-            affected.policy = true;
-        }
-        Operation::GetCallerIdentity | Operation::AssumeRole => {}
-        _ => affected.role = true,
-    }
-    affected
 }

@@ -5,11 +5,14 @@ use jiff::Timestamp;
 use super::conclusion::Conclusion;
 use crate::api::{Condition, ConditionType, EventReason, Reason};
 use crate::kubernetes::KubernetesError;
+use crate::model::documents::Meaning;
+use crate::model::documents::differences::in_words;
 use crate::model::stored::PolicyObject;
 use crate::operator::context::Context;
 use crate::pipeline::apply::Applied;
 use crate::pipeline::desired::Desired;
-use crate::pipeline::plan::Plan;
+use crate::pipeline::observe::{Content, Observed, ObservedPolicy};
+use crate::pipeline::plan::{Action, Plan, Step};
 use crate::pipeline::status::{Outcome, condition, is_ready, next};
 
 /// Writes the status if it differs, and an event if status or reason of `Ready` changed.
@@ -80,13 +83,18 @@ pub(super) async fn report_changes(
     context: &Context,
     object: &PolicyObject,
     desired: &Desired,
+    observed: &Observed,
     plan: &Plan,
     applied: &Applied,
 ) {
     if applied.done.is_empty() {
         return;
     }
-    for adopted in &plan.adopted {
+    let is_tagged = |adopted: &&String| {
+        let tags = |step: &&Step| matches!(step.action, Action::TagPolicy { .. } | Action::TagRole { .. });
+        applied.done.iter().filter(tags).any(|step| adopted.starts_with(step.part.noun()))
+    };
+    for adopted in plan.adopted.iter().filter(is_tagged) {
         let note = format!("adopted {adopted}");
         event(context, object, EventReason::Adopted, "Adopt", &note).await;
     }
@@ -99,15 +107,46 @@ pub(super) async fn report_changes(
         }
         let names: Vec<_> = fields.iter().map(|(part, field)| format!("{} {}", part.noun(), field.as_str())).collect();
         let names = names.join(", ");
-        tracing::info!(fields = names, "drift repaired");
-        event(context, object, EventReason::DriftRepaired, "Repair", &format!("repaired drift in AWS: {names}")).await;
+        let mut note = format!("repaired drift in AWS: {names}");
+        for step in &applied.done {
+            note.push_str(&replaced(object, desired, observed, step));
+        }
+        tracing::info!(fields = names, "drift repaired: {note}");
+        event(context, object, EventReason::DriftRepaired, "Repair", &note).await;
         return;
     }
     for step in &applied.done {
         let action = step.action.operation().as_str();
-        let note = step.action.describe(&desired.identity);
+        let note = step.action.describe(&desired.identity) + &replaced(object, desired, observed, step);
         tracing::info!(action, "{note}");
         event(context, object, step.action.event(), action, &note).await;
+    }
+}
+
+/// What a step changed in a document, in words; empty for other steps.
+fn replaced(object: &PolicyObject, desired: &Desired, observed: &Observed, step: &Step) -> String {
+    match (&step.action, &desired.policy, &observed.policy, &observed.role) {
+        (
+            Action::CreatePolicyVersion { .. } | Action::SetDefaultPolicyVersion { .. },
+            Some(wanted),
+            Some(ObservedPolicy { content: Content::Differs { text }, .. }),
+            _,
+        ) => {
+            let found = Meaning::of(text).fingerprint().to_string();
+            let in_sync = is_ready(&object.status, object.generation());
+            // The document that was in sync before: AWS did not change, the wanted document did.
+            let known = object.status.policy.as_ref().is_some_and(|policy| policy.document_sha256 == Some(found));
+            let why = if in_sync && known {
+                "AWS was not changed, but this operator writes another document than before; "
+            } else {
+                ""
+            };
+            format!("; policy document: {why}{}", in_words(&wanted.document.to_json(), text))
+        }
+        (Action::UpdateTrust { document, .. }, _, _, Some(role)) => {
+            format!("; trust policy: {}", in_words(document, &role.trust))
+        }
+        _ => String::new(),
     }
 }
 

@@ -23,8 +23,8 @@ use crate::pipeline::apply::{Applied, ApplyError, apply};
 use crate::pipeline::desired::Desired;
 use crate::pipeline::observe::{KnownVersions, Observed, observe, observe_new};
 use crate::pipeline::plan::{Conflict, EarlierClaims, Finding, Part, Plan, plan};
-use crate::pipeline::port::{ErrorClass, IamError};
-use crate::pipeline::status::{Affected, Outcome, SyncState, condition, tag_keys_on_record};
+use crate::pipeline::port::ErrorClass;
+use crate::pipeline::status::{Outcome, PartState, Parts, Shortfall, SyncState, condition, tag_keys_on_record};
 use crate::telemetry::metrics::ReconcileResult;
 
 type Result<T> = std::result::Result<T, KubernetesError>;
@@ -68,15 +68,15 @@ impl<'a> Work<'a> {
     pub(super) async fn create_new(&mut self) -> Result<Option<Conclusion>> {
         let observed = match observe_new(&self.iam, &self.desired, &mut self.state.versions).await {
             Ok(observed) => observed,
-            Err(error) => return Ok(Some(self.aws_failed(&error).await)),
+            Err(error) => return Ok(Some(self.aws_failed(Shortfall::from(&error)).await)),
         };
         let plan = match self.plan(&observed) {
             Ok(plan) => plan,
             Err(conflict) => return Ok(Some(conflicting(&conflict))),
         };
         match self.carry_out(&observed, &plan).await? {
-            Err(ApplyError { error, .. }) if error.class == ErrorClass::AlreadyExists => Ok(None),
-            Err(ApplyError { error, .. }) => Ok(Some(self.aws_failed(&error).await)),
+            Err(shortfall) if shortfall.error.class == ErrorClass::AlreadyExists => Ok(None),
+            Err(shortfall) => Ok(Some(self.aws_failed(shortfall).await)),
             Ok(sync) => self.in_sync(sync).await.map(Some),
         }
     }
@@ -85,7 +85,7 @@ impl<'a> Work<'a> {
     pub(super) async fn reconcile_existing(mut self) -> Result<Conclusion> {
         let observed = match observe(&self.iam, &self.desired, &mut self.state.versions).await {
             Ok(observed) => observed,
-            Err(error) => return Ok(self.aws_failed(&error).await),
+            Err(error) => return Ok(self.aws_failed(Shortfall::from(&error)).await),
         };
         let plan = match self.plan(&observed) {
             Ok(plan) => plan,
@@ -95,10 +95,10 @@ impl<'a> Work<'a> {
             return self.observed_only(&observed, &plan).await;
         }
         match self.carry_out(&observed, &plan).await? {
-            Err(ApplyError { error, .. }) if error.class == ErrorClass::AlreadyExists => {
-                Ok(already_exists(self.object, &self.desired, self.state, &error))
+            Err(shortfall) if shortfall.error.class == ErrorClass::AlreadyExists => {
+                Ok(already_exists(self.object, &self.desired, self.state, &shortfall.error))
             }
-            Err(ApplyError { error, .. }) => Ok(self.aws_failed(&error).await),
+            Err(shortfall) => Ok(self.aws_failed(shortfall).await),
             Ok(sync) => self.in_sync(sync).await,
         }
     }
@@ -107,24 +107,26 @@ impl<'a> Work<'a> {
         plan(&self.desired, observed, &self.claims, &self.object.status.tag_keys)
     }
 
-    /// Puts the finalizer on the object, then executes the plan. An empty plan needs the finalizer too: resources that were
-    /// retained before belong to the object again, and must be deleted with it.
+    /// Puts the finalizer on the object, then executes the plan as far as AWS allows it. An empty plan needs the finalizer
+    /// too: resources that were retained before belong to the object again, and must be deleted with it.
     async fn carry_out(
         &mut self,
         observed: &Observed,
         plan: &Plan,
-    ) -> Result<std::result::Result<SyncState, ApplyError>> {
+    ) -> Result<std::result::Result<SyncState, Shortfall>> {
         if !plan.is_empty() {
             self.announce(observed).await?;
         }
-        self.ensure_finalizer().await?;
+        if !plan.is_empty() || observed.denied.is_empty() || self.object.status.role.is_some() {
+            self.ensure_finalizer().await?;
+        }
         let mut applied = Applied::default();
         if !plan.is_empty() {
-            let result = self.apply(plan, &mut applied).await;
-            report::report_changes(self.context, self.object, &self.desired, plan, &applied).await;
-            if let Err(error) = result {
-                return Ok(Err(error));
-            }
+            applied = self.apply(plan).await;
+            report::report_changes(self.context, self.object, &self.desired, observed, plan, &applied).await;
+        }
+        if let Some(shortfall) = Shortfall::of(&self.desired, observed, &applied) {
+            return Ok(Err(shortfall));
         }
         Ok(Ok(self.sync_state(observed, &applied, plan.unrepaired().cloned().collect()).await))
     }
@@ -154,17 +156,17 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    async fn apply(&mut self, plan: &Plan, applied: &mut Applied) -> std::result::Result<(), ApplyError> {
+    async fn apply(&mut self, plan: &Plan) -> Applied {
         let before = (self.state.policy_created, self.state.role_created);
         let state = &mut *self.state;
-        let result = apply(&self.iam, &plan.steps, applied, |step| {
+        let applied = apply(&self.iam, &plan.steps, |step| {
             state.last_write = Some(Instant::now());
             if step.action.creates() {
                 *state.created(step.part) = Some(Instant::now());
             }
         })
         .await;
-        if let Err(ApplyError { step, error }) = &result {
+        for ApplyError { step, error } in &applied.failed {
             // A definite refusal means that nothing was created; anything else may have been executed.
             let refused =
                 error.class.is_terminal() || matches!(error.class, ErrorClass::Throttled | ErrorClass::NotLeader);
@@ -173,7 +175,7 @@ impl<'a> Work<'a> {
             }
             state.versions = KnownVersions::default();
         }
-        result
+        applied
     }
 
     async fn in_sync(&mut self, sync: SyncState) -> Result<Conclusion> {
@@ -189,6 +191,9 @@ impl<'a> Work<'a> {
 
     /// `managementPolicy: Observe`: the differences are reported, and nothing is written to AWS.
     async fn observed_only(&mut self, observed: &Observed, plan: &Plan) -> Result<Conclusion> {
+        if let Some(shortfall) = Shortfall::of(&self.desired, observed, &Applied::default()) {
+            return Ok(self.aws_failed(shortfall).await);
+        }
         let sync = self.sync_state(observed, &Applied::default(), plan.findings.clone()).await;
         if plan.is_repairable() {
             let result = ReconcileResult::NotReady(Reason::DriftDetected);
@@ -240,17 +245,21 @@ impl<'a> Work<'a> {
         sync
     }
 
-    async fn aws_failed(&mut self, error: &IamError) -> Conclusion {
+    async fn aws_failed(&mut self, shortfall: Shortfall) -> Conclusion {
+        let error = &shortfall.error;
         self.account.credentials_failed(error).await;
         // The credentials were good a moment ago: they may have been rotated, and the next try fetches new ones.
         if error.class == ErrorClass::CredentialsInvalid && self.state.failures == 0 {
             return Conclusion::unchanged(Requeue::Soon, ReconcileResult::NotReady(error.class.reason()));
         }
-        refused_by_aws(self.context, self.object, self.state, error)
+        refused_by_aws(self.context, self.object, self.state, shortfall)
     }
 }
 
 fn conflicting(conflict: &Conflict) -> Conclusion {
-    let affected = Affected { policy: conflict.policy.is_some(), role: conflict.role.is_some(), attachment: false };
-    Conclusion::failed(Reason::Conflict, conflict.message(), affected)
+    let state = |message: &Option<String>| {
+        message.clone().map_or(PartState::Unknown, |message| PartState::Failed(Reason::Conflict, message))
+    };
+    let parts = Parts { policy: state(&conflict.policy), role: state(&conflict.role), ..Parts::default() };
+    Conclusion::failed(Reason::Conflict, conflict.message(), parts)
 }

@@ -274,12 +274,21 @@ pub struct Step {
     pub part: Part,
     /// What differs.
     pub field: Field,
+    /// Indices of the earlier steps of the plan that must succeed first.
+    pub needs: Vec<usize>,
+}
+
+impl Step {
+    /// A step that needs no other.
+    pub(super) const fn new(action: Action, part: Part, field: Field) -> Self {
+        Self { action, part, field, needs: Vec::new() }
+    }
 }
 
 /// The differences, and the writes that repair them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The writes, in order. After any prefix of them, a new plan continues from the state that was reached.
+    /// The writes, in order. After any of them, a new plan continues from the state that was reached.
     pub steps: Vec<Step>,
     /// All differences, including those that are not repaired.
     pub findings: Vec<Finding>,

@@ -6,7 +6,8 @@ use crate::pipeline::desired::Identity;
 use crate::pipeline::leftovers::{Leftovers, PolicyLeftover, Presence, RoleLeftover};
 use crate::pipeline::port::PolicyUsers;
 
-/// The writes that delete what is left: detach, delete the role, delete versions, delete the policy.
+/// The writes that delete what is left: detach, delete the role, delete versions, delete the policy. The role needs that
+/// nothing is attached to it, the policy that it is not in use.
 ///
 /// # Errors
 /// What blocks the deletion, one sentence each. Nothing is written then, so that nothing is left half deleted.
@@ -27,7 +28,7 @@ fn plan_role(identity: &Identity, role: &RoleLeftover, steps: &mut Vec<Step>, bl
     let RoleLeftover { attached, inline, instance_profiles } = role;
     let name = &identity.role_name;
     let mut push = |action, field| {
-        steps.push(Step { action, part: Part::Role, field });
+        steps.push(Step::new(action, Part::Role, field));
     };
     for policy in attached {
         let ours = policy == identity.policy_arn.as_str() || policy == identity.full_access_arn.as_str();
@@ -52,7 +53,8 @@ fn plan_role(identity: &Identity, role: &RoleLeftover, steps: &mut Vec<Step>, bl
     for profile in instance_profiles {
         blockers.push(format!("role {name} is in the instance profile {profile}: remove it from the profile"));
     }
-    push(Action::DeleteRole { role: name.clone() }, Field::Existence);
+    let needs = (0..steps.len()).collect();
+    steps.push(Step { needs, ..Step::new(Action::DeleteRole { role: name.clone() }, Part::Role, Field::Existence) });
 }
 
 fn plan_policy(
@@ -79,11 +81,18 @@ fn plan_policy(
             .filter(|holder| !role_is_deleted || !holder.eq_ignore_ascii_case(&own))
             .map(|holder| format!("policy {arn} is the permissions boundary of {holder}: remove the boundary")),
     );
-    let mut push = |action| {
-        steps.push(Step { action, part: Part::Policy, field: Field::Existence });
+    // A policy that our own role does not have as its boundary can be deleted although the role cannot.
+    let detached = |step: &Step| matches!(&step.action, Action::Detach { policy, .. } if policy == arn.as_str());
+    let releases = match steps.iter().position(detached) {
+        Some(detach) if !bounded.iter().any(|holder| holder.eq_ignore_ascii_case(&own)) => vec![detach],
+        _ => (0..steps.len()).collect(),
     };
+    let step = |action, needs| Step { needs, ..Step::new(action, Part::Policy, Field::Existence) };
+    let mut needs = releases.clone();
     for version in versions.iter().filter(|version| !version.is_default) {
-        push(Action::DeletePolicyVersion { arn: arn.clone(), version: version.id.clone() });
+        let delete = Action::DeletePolicyVersion { arn: arn.clone(), version: version.id.clone() };
+        needs.push(steps.len());
+        steps.push(step(delete, releases.clone()));
     }
-    push(Action::DeletePolicy { arn: arn.clone() });
+    steps.push(step(Action::DeletePolicy { arn: arn.clone() }, needs));
 }

@@ -5,6 +5,7 @@
 pub mod action;
 mod compare;
 pub mod deletion;
+mod order;
 #[cfg(test)]
 pub(in crate::pipeline) mod tests;
 
@@ -19,6 +20,7 @@ use crate::pipeline::port::ObservedRole;
 
 pub use action::{Action, Finding, Part, Plan, Repair, Step};
 pub use compare::NONE;
+pub use order::danger;
 
 /// Claims of others on the same names that come before the object's own. If a resource exists, its tags decide; otherwise
 /// the first claim does.
@@ -55,7 +57,8 @@ impl Conflict {
     }
 }
 
-/// Decides ownership, compares, and orders the writes.
+/// Decides ownership, compares, and orders the writes. What could not be read is neither judged nor compared, and nothing
+/// is created then.
 ///
 /// `former_tag_keys` are keys that this object has set on its resources before. Those that are no longer wanted are
 /// removed.
@@ -68,11 +71,21 @@ pub fn plan(
     claims: &EarlierClaims,
     former_tag_keys: &[String],
 ) -> Result<Plan, Conflict> {
-    let policy = judge_policy(desired, observed.policy.as_ref(), claims.policy.as_ref());
-    let role = judge_role(desired, observed.role.as_ref(), claims.role.as_ref());
+    let policy = if observed.knows_policy() {
+        judge_policy(desired, observed.policy.as_ref(), claims.policy.as_ref())
+    } else {
+        Ok(None)
+    };
+    let role = if observed.knows_role(&desired.identity.ownership) {
+        judge_role(desired, observed.role.as_ref(), claims.role.as_ref())
+    } else {
+        Ok(None)
+    };
     match (policy, role) {
         (Ok(policy), Ok(role)) => {
             let mut plan = compare::compare(desired, observed, former_tag_keys);
+            let parts = [policy.as_ref().map(|_| Part::Policy), role.as_ref().map(|_| Part::Role)];
+            order::order(&mut plan.steps, desired, &parts.into_iter().flatten().collect::<Vec<_>>());
             plan.adopted.extend(policy.into_iter().chain(role));
             Ok(plan)
         }
@@ -82,7 +95,9 @@ pub fn plan(
 
 /// The differences of a role of ours, without its policy: sweeps read roles and policies separately.
 pub fn role_differences(desired: &Desired, role: &ObservedRole, former_tag_keys: &[String]) -> Plan {
-    compare::compare_role(desired, role, former_tag_keys)
+    let mut plan = compare::compare_role(desired, role, former_tag_keys);
+    order::order(&mut plan.steps, desired, &[]);
+    plan
 }
 
 /// `Ok(Some(what))`: it is adopted. `Err(message)`: it is a conflict.

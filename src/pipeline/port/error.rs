@@ -185,6 +185,28 @@ pub struct IamError {
 }
 
 impl IamError {
+    /// True if the next call for the object would most likely fail as well, or must not be sent. Other errors concern only
+    /// the call that failed.
+    pub fn stops_plan(&self) -> bool {
+        match self.class {
+            // Another change of the same resource is in progress.
+            ErrorClass::Transient => !["ConcurrentModification", "EntityTemporarilyUnmodifiable"]
+                .iter()
+                .any(|code| self.code.starts_with(code)),
+            // The names are not the object's: nothing is written before that is decided.
+            ErrorClass::AlreadyExists
+            | ErrorClass::Throttled
+            | ErrorClass::CredentialsInvalid
+            | ErrorClass::AccountMismatch
+            | ErrorClass::NotLeader => true,
+            ErrorClass::AccessDenied
+            | ErrorClass::NotFound
+            | ErrorClass::DeleteConflict
+            | ErrorClass::LimitExceeded
+            | ErrorClass::InvalidInput => false,
+        }
+    }
+
     /// The message for conditions: the AWS object, the failed action and the next step. It is equal for all attempts.
     pub fn user_message(&self) -> String {
         let Self { class, operation, resource, code, message } = self;

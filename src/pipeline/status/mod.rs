@@ -5,6 +5,7 @@
 
 pub mod account;
 mod drift;
+mod parts;
 mod sync_state;
 mod tag_keys;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use crate::api::{AuroraLogExportPolicyStatus as Status, Condition, ConditionType
 use crate::pipeline::plan::{Part, Repair};
 use drift::cut;
 pub use drift::{MAX_ENTRIES as MAX_DRIFT_ENTRIES, entry as drift_entry};
+pub use parts::{PartState, Parts, Shortfall};
 pub use sync_state::SyncState;
 pub use tag_keys::tag_keys_on_record;
 
@@ -68,24 +70,8 @@ pub struct Failure {
     pub reason: Reason,
     /// The AWS object, the failed action and the next step; equal for all attempts.
     pub message: String,
-    /// The parts that are known to be wrong.
-    pub affected: Affected,
-}
-
-/// The parts that a failure concerns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Affected {
-    /// The managed policy.
-    pub policy: bool,
-    /// The role.
-    pub role: bool,
-    /// The attachment.
-    pub attachment: bool,
-}
-
-impl Affected {
-    /// All three.
-    pub const ALL: Self = Self { policy: true, role: true, attachment: true };
+    /// What is known of each part.
+    pub parts: Parts,
 }
 
 /// True if `Ready` is true for this generation.
@@ -126,32 +112,32 @@ pub fn next(old: &Status, outcome: &Outcome, generation: i64, now: Timestamp) ->
             }
             conditions.set(ConditionType::Ready, "False", Reason::Progressing, message);
             conditions.set(ConditionType::Reconciling, "True", Reason::Progressing, message);
-            conditions.parts(Affected::default(), Reason::Progressing, message);
+            conditions.parts(&Parts::default(), Reason::Progressing, message);
             conditions.keep(&[ConditionType::Drifted, ConditionType::Effective]);
         }
         Outcome::Suspended => {
             let message = "spec.suspend is true: AWS is neither read nor changed; unset it to resume";
             conditions.set(ConditionType::Ready, "False", Reason::Suspended, message);
             conditions.set(ConditionType::Stalled, "True", Reason::Suspended, message);
-            conditions.parts(Affected::default(), Reason::Suspended, message);
+            conditions.parts(&Parts::default(), Reason::Suspended, message);
             conditions.keep(&[ConditionType::Drifted, ConditionType::Effective]);
         }
         Outcome::Failed(failure) => {
-            let Failure { reason, message, affected } = failure;
+            let Failure { reason, message, parts } = failure;
             conditions.set(ConditionType::Ready, "False", *reason, message);
             if stalls(*reason) {
                 conditions.set(ConditionType::Stalled, "True", *reason, message);
             } else {
                 conditions.set(ConditionType::Reconciling, "True", Reason::Retrying, message);
             }
-            conditions.parts(*affected, *reason, message);
+            conditions.parts(parts, *reason, message);
             conditions.keep(&[ConditionType::Drifted, ConditionType::Effective]);
         }
         Outcome::Deleting(failure) => {
-            let Failure { reason, message, affected } = failure;
+            let Failure { reason, message, parts } = failure;
             conditions.set(ConditionType::Ready, "False", *reason, message);
             conditions.set(ConditionType::Reconciling, "True", Reason::Deleting, message);
-            conditions.parts(*affected, *reason, message);
+            conditions.parts(parts, *reason, message);
             conditions.keep(&[ConditionType::Drifted, ConditionType::Effective]);
         }
         Outcome::Released { message, deleted } => {
@@ -227,22 +213,24 @@ impl Conditions<'_> {
         }
     }
 
-    /// The three parts after a failure: affected parts are false, parts that were in sync for this generation are kept,
-    /// and the rest is unknown.
-    fn parts(&mut self, affected: Affected, reason: Reason, message: &str) {
-        let Affected { policy, role, attachment } = affected;
-        for (type_, affected) in [
-            (ConditionType::PolicyReady, policy),
-            (ConditionType::RoleReady, role),
-            (ConditionType::PolicyAttached, attachment),
+    /// The three parts after a failure. Parts of which nothing is known keep their condition if they were in sync for this
+    /// generation.
+    fn parts(&mut self, parts: &Parts, reason: Reason, message: &str) {
+        for (type_, state, what) in [
+            (ConditionType::PolicyReady, &parts.policy, "the policy"),
+            (ConditionType::RoleReady, &parts.role, "the role"),
+            (ConditionType::PolicyAttached, &parts.attachment, "the attachment"),
         ] {
             let held = condition(self.old, type_)
                 .filter(|old| old.status == "True" && old.observed_generation == Some(self.generation))
                 .cloned();
-            match held {
-                _ if affected => self.set(type_, "False", reason, message),
-                Some(held) => self.new.push(held),
-                None => self.set(type_, "Unknown", reason, message),
+            match (state, held) {
+                (PartState::Affected, _) => self.set(type_, "False", reason, message),
+                (PartState::Failed(reason, message), _) => self.set(type_, "False", *reason, message),
+                (PartState::InSync, _) => self.set(type_, "True", Reason::InSync, &matches_spec(what)),
+                (PartState::NotManaged, _) => self.set(type_, "True", Reason::NotManaged, NOT_MANAGED),
+                (PartState::Unknown, Some(held)) => self.new.push(held),
+                (PartState::Unknown, None) => self.set(type_, "Unknown", reason, message),
             }
         }
     }
@@ -311,9 +299,9 @@ impl Conditions<'_> {
                     &format!("{what} differs from the spec; see status.drift"),
                 );
             } else if type_ == ConditionType::PolicyReady && sync.policy.is_none() {
-                self.set(type_, "True", Reason::NotManaged, "access: FullAccess manages no policy of its own");
+                self.set(type_, "True", Reason::NotManaged, NOT_MANAGED);
             } else {
-                self.set(type_, "True", Reason::InSync, &format!("{what} matches the spec"));
+                self.set(type_, "True", Reason::InSync, &matches_spec(what));
             }
         }
     }
@@ -348,6 +336,12 @@ impl Conditions<'_> {
             self.set(ConditionType::Drifted, "False", Reason::NoDrift, "no drift found");
         }
     }
+}
+
+const NOT_MANAGED: &str = "access: FullAccess manages no policy of its own";
+
+fn matches_spec(what: &str) -> String {
+    format!("{what} matches the spec")
 }
 
 /// Longer messages are cut. metav1 allows 32,768 characters, which is more than a user reads.

@@ -46,7 +46,7 @@ mod tests {
             attached: Vec::new(),
             inline: Vec::new(),
         };
-        let observed = Observed { role: Some(role), policy: None };
+        let observed = Observed { role: Some(role), ..Observed::default() };
         let own = [keys("new", 46), vec!["old9".to_owned()]].concat();
         let recorded = tag_keys_on_record(&keys("old", MAX_TAG_KEYS), &own, &observed);
         assert_eq!(recorded, [vec!["old7".to_owned(), "old9".to_owned()], keys("new", 46)].concat());

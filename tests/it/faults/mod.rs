@@ -6,6 +6,7 @@ mod apiserver;
 mod apiserver_answers;
 mod classes;
 mod credentials;
+mod denied;
 mod events;
 mod isolation;
 mod leader;

@@ -15,7 +15,7 @@ use super::world::{BOUNDARIES, OTHER_DOCUMENT, OTHER_TRUST, Pass, World, all_ver
 
 /// What somebody does by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Edit {
+pub(super) enum Edit {
     NewVersion,
     OldVersion,
     PolicyTagChanged,
@@ -38,7 +38,7 @@ use Edit::{
     PolicyTagChanged, PolicyTagRemoved, RoleGone, RoleTagChanged, RoleTagRemoved, Trust,
 };
 
-const EDITS: &[Edit] = &[
+pub(super) const EDITS: &[Edit] = &[
     NewVersion,
     OldVersion,
     PolicyTagChanged,
@@ -56,13 +56,13 @@ const EDITS: &[Edit] = &[
     RoleGone,
 ];
 
-const OTHER_POLICY: &str = "arn:aws:iam::aws:policy/ReadOnlyAccess";
+pub(super) const OTHER_POLICY: &str = "arn:aws:iam::aws:policy/ReadOnlyAccess";
 
-type Expected = BTreeSet<(Part, Field, Option<String>)>;
+pub(super) type Expected = BTreeSet<(Part, Field, Option<String>)>;
 
 /// Does it, and says what must be found; what cannot be done in this state changes nothing.
 #[allow(clippy::too_many_lines)] // one arm a kind of edit
-fn by_hand(world: &World, edit: Edit, expected: &mut Expected) -> Result<(), ApiError> {
+pub(super) fn by_hand(world: &World, edit: Edit, expected: &mut Expected) -> Result<(), ApiError> {
     let desired = &world.desired;
     let identity = &desired.identity;
     let (role, arn) = (identity.role_name.as_str(), identity.policy_arn.as_str());

@@ -3,6 +3,7 @@
 
 mod convergence;
 mod deletion;
+mod denied;
 mod drift;
 mod faults;
 mod foreign;

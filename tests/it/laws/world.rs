@@ -16,6 +16,7 @@ use aurora_log_export_operator::pipeline::observe::{KnownVersions, Observed, obs
 use aurora_log_export_operator::pipeline::plan::deletion::plan_deletion;
 use aurora_log_export_operator::pipeline::plan::{Conflict, EarlierClaims, Plan, Step, plan};
 use aurora_log_export_operator::pipeline::port::{ErrorClass, IamError};
+use aurora_log_export_operator::pipeline::status::Shortfall;
 use aurora_test_support::iam_model::handle::Shared;
 use aurora_test_support::iam_model::{Action, CreatePolicy, CreateRole, Iam, PageRequest, PolicyVersion};
 use serde_json::Value;
@@ -135,14 +136,23 @@ impl World {
                 self.former.push(key);
             }
         }
-        let mut applied = Applied::default();
-        match now(apply(&self.iam, steps, &mut applied, |_| {})) {
-            Ok(()) => Ok(applied),
-            Err(error) => {
+        let applied = now(apply(&self.iam, steps, |_| {}));
+        match applied.failed.first() {
+            None => Ok(applied),
+            Some(failure) => {
                 self.known = KnownVersions::default();
-                Err(error.error)
+                Err(failure.error.clone())
             }
         }
+    }
+
+    /// One reconcile of which AWS denies some calls; what it tells of it.
+    pub(super) fn pass_denied(&mut self) -> Result<Option<Shortfall>, String> {
+        let observed = self.observe().map_err(|error| error.to_string())?;
+        let plan = self.plan(&observed).map_err(|conflict| conflict.message())?;
+        let applied = now(apply(&self.iam, &plan.steps, |_| {}));
+        self.known = KnownVersions::default();
+        Ok(Shortfall::of(&self.desired, &observed, &applied))
     }
 
     /// One reconcile.
@@ -170,11 +180,15 @@ impl World {
             Ok(plan) => plan,
             Err(conflict) => return Pass::Conflict(conflict),
         };
+        if let (true, Some(error)) = (plan.is_empty(), observed.denied.first()) {
+            return Pass::Failed(error.clone());
+        }
         if plan.is_empty() {
             self.former = own_tag_keys(&self.desired);
             return Pass::InSync(plan);
         }
         match self.run(&plan.steps) {
+            Ok(_) if !observed.denied.is_empty() => Pass::Failed(observed.denied[0].clone()),
             Ok(_) => {
                 self.former = own_tag_keys(&self.desired);
                 Pass::Changed(plan)
@@ -201,8 +215,8 @@ impl World {
         let identity = &self.desired.identity;
         let leftovers = now(observe_leftovers(&self.iam, identity)).map_err(failed)?;
         let steps = plan_deletion(identity, &leftovers)?;
-        let mut applied = Applied::default();
-        now(apply(&self.iam, &steps, &mut applied, |_| {})).map_err(|error| failed(error.error))
+        let applied = now(apply(&self.iam, &steps, |_| {}));
+        applied.failed.first().map_or(Ok(()), |failure| Err(failed(failure.error.clone())))
     }
 
     pub(super) fn snapshot(&self) -> Value {

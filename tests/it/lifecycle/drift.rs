@@ -1,7 +1,9 @@
 //! Changes by hand in AWS are repaired, or reported where the object is only observed.
 
 use anyhow::{Result, ensure};
+use aurora_log_export_operator::model::documents::Meaning;
 use aurora_test_support::iam_model::{CreatePolicy, CreateRole};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use super::{start, still};
@@ -58,6 +60,9 @@ async fn every_kind_of_drift_is_repaired_and_counted_by_its_field() -> Result<()
         fixture.eventually(field, || is_sound(field)).await?;
     }
     drop(edits);
+    // The event tells what differed in a document.
+    fixture.event_saying("a", "DriftRepaired", "policy document: statement 1: ").await?;
+    fixture.event_saying("a", "DriftRepaired", "was Allow sts:AssumeRole for Service:ec2.amazonaws.com").await?;
     // Repairs create no versions, and are not reported as changes of the spec.
     assert_eq!(fixture.versions("a")?, ["v1", "v2"]);
     ensure!(fixture.event("a", "DriftRepaired").await?.contains("repaired drift in AWS"));
@@ -243,4 +248,32 @@ async fn what_somebody_else_made_in_our_place_is_a_conflict_and_stays_untouched(
         fixture.finish().await?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_document_that_a_new_operator_writes_differently_is_repaired_with_an_event_that_says_so() -> Result<()> {
+    let mut fixture = start().await?;
+    let group = "/aws/rds/cluster/invoices/audit";
+    fixture.applied("a", json!({ "scope": { "logGroups": [group] } })).await?;
+    fixture.stop_operator().await?;
+    // What an earlier operator wrote, and had on record as in sync.
+    let wanted = fixture.document("a")?;
+    let earlier = wanted.replace(&format!("{group}:*"), group);
+    let (name, arn) = (fixture.name("a"), fixture.policy_arn("a"));
+    let version = fixture.by_hand(|iam| {
+        let version = iam.create_policy_version(&arn, &earlier, true)?;
+        iam.delete_policy_version(&arn, "v1")?;
+        Ok(version.id)
+    })?;
+    let print = Meaning::of(&earlier).fingerprint().to_string();
+    let status = json!({ "status": { "policy": { "versionId": version, "documentSha256": print } } });
+    fixture.api().patch_status("a", &PatchParams::default(), &Patch::Merge(&status)).await?;
+    fixture.start_operator().await?;
+    fixture.eventually_true("the new document", || Ok(fixture.document("a")? == wanted)).await?;
+    let told = fixture.event_saying("a", "DriftRepaired", "this operator writes another document than before").await?;
+    let arn = format!("log-group:{group}");
+    assert!(told.contains(&format!("{arn}:*")) && told.contains("was Allow"), "{told}");
+    ensure!(fixture.role("a")?.name == name, "the role stays");
+    fixture.ready("a").await?;
+    fixture.finish().await
 }

@@ -133,7 +133,7 @@ fn what_the_api_cannot_express_is_not_imported_and_the_reason_is_given() {
             policy(&guide()),
             "trusts principals other than RDS (Service:ec2.amazonaws.com)",
         ),
-        (with(|role| role.role.trust = role.role.trust.replace("2012", "2008")), policy(&guide()), "cannot express"),
+        (with(|role| role.role.trust = role.role.trust.replace("2012", "2030")), policy(&guide()), "cannot express"),
         (
             with(|role| {
                 role.role.tags = [(TAG_MANAGED_BY, "x"), (TAG_OWNER, "a/b")]

@@ -23,19 +23,31 @@ struct Comparison<'a> {
     plan: Plan,
 }
 
-/// All differences, and the writes in their order: the policy; the role's tags, boundary, trust policy and description;
-/// detaching policies of others (`Exclusive`); attaching ours; detaching and deleting what is superseded.
+/// All differences, and the write that repairs each. [`super::order`] sorts the writes.
 pub(super) fn compare(desired: &Desired, observed: &Observed, former_tag_keys: &[String]) -> Plan {
     let mut comparison = Comparison { desired, former_tag_keys, plan: Plan::default() };
-    if let Some(wanted) = &desired.policy {
-        comparison.policy(wanted, observed.policy.as_ref());
-        comparison.role(observed.role.as_ref());
-    } else {
-        // FullAccess: the role first, so that the AWS-managed policy is attached before ours is deleted.
-        comparison.role(observed.role.as_ref());
-        if let Some(policy) = &observed.policy {
+    let (policy, role) = (observed.policy.as_ref(), observed.role.as_ref());
+    let (knows_policy, knows_role) = (observed.knows_policy(), observed.knows_role(&desired.identity.ownership));
+    let needs_no_policy = desired.policy.is_none();
+    let creates = knows_role && (knows_policy || needs_no_policy);
+    match (&desired.policy, policy) {
+        (Some(wanted), _) if policy.is_some() || creates => comparison.policy(wanted, policy),
+        // It is not known whether it is still in use.
+        (None, Some(policy)) if knows_role && observed.knows_attachments() && observed.knows_versions() => {
             comparison.superseded_policy(policy);
         }
+        _ => {}
+    }
+    match role {
+        Some(role) if knows_role => {
+            comparison.role_properties(role);
+            if observed.knows_attachments() {
+                comparison.attachments(role, knows_policy || needs_no_policy);
+            }
+            comparison.inline_policies(role);
+        }
+        None if creates => comparison.missing_role(),
+        _ => {}
     }
     comparison.plan
 }
@@ -43,7 +55,9 @@ pub(super) fn compare(desired: &Desired, observed: &Observed, former_tag_keys: &
 /// The differences of a role, without its policy.
 pub(super) fn compare_role(desired: &Desired, observed: &ObservedRole, former_tag_keys: &[String]) -> Plan {
     let mut comparison = Comparison { desired, former_tag_keys, plan: Plan::default() };
-    comparison.role(Some(observed));
+    comparison.role_properties(observed);
+    comparison.attachments(observed, true);
+    comparison.inline_policies(observed);
     comparison.plan
 }
 
@@ -65,7 +79,7 @@ impl Comparison<'_> {
             actual: actual.to_owned(),
             repair: Repair::Done,
         });
-        self.plan.steps.extend(actions.into_iter().map(|action| Step { action, part, field }));
+        self.plan.steps.extend(actions.into_iter().map(|action| Step::new(action, part, field)));
     }
 
     fn reported(&mut self, part: Part, field: Field, expected: &str, actual: &str, repair: Repair) {
@@ -121,8 +135,7 @@ impl Comparison<'_> {
         for key in &removed {
             self.differs(part, Field::Tags, Some(key), NONE, found(key), Vec::new());
         }
-        let mut push = |action| self.plan.steps.push(Step { action, part, field: Field::Tags });
-        // Removals come first, because IAM allows only 50 tags.
+        let mut push = |action| self.plan.steps.push(Step::new(action, part, Field::Tags));
         if !removed.is_empty() {
             push(match part {
                 Part::Policy => Action::UntagPolicy { arn: arn.clone(), keys: removed },
@@ -162,7 +175,7 @@ impl Comparison<'_> {
         self.differs(Part::Policy, Field::Document, None, &wanted.document.to_json(), text, actions);
     }
 
-    /// Deletes our policy of `Minimal`, which is superseded and already detached: its versions, then the policy.
+    /// Deletes our policy of `Minimal`, which is superseded: its versions, then the policy.
     fn superseded_policy(&mut self, policy: &ObservedPolicy) {
         let identity = &self.desired.identity;
         if !identity.ownership.judge(&policy.tags).is_ours() {
@@ -179,31 +192,26 @@ impl Comparison<'_> {
         self.differs(Part::Policy, Field::Existence, None, NONE, arn.as_str(), actions);
     }
 
-    fn role(&mut self, observed: Option<&ObservedRole>) {
+    fn missing_role(&mut self) {
         let desired = self.desired;
         let identity = &desired.identity;
-        let role = identity.role_name.clone();
-        let Some(actual) = observed else {
-            let new = NewRole {
-                name: role.clone(),
-                path: identity.role_path.clone(),
-                trust: desired.trust.to_json(),
-                description: desired.description.clone(),
-                boundary: desired.boundary.clone(),
-                tags: desired.tags.clone(),
-            };
-            let attach = Action::Attach { role, policy: desired.attachment().to_string() };
-            self.differs(
-                Part::Role,
-                Field::Existence,
-                None,
-                identity.role_arn.as_str(),
-                NONE,
-                vec![Action::CreateRole(new)],
-            );
-            self.differs(Part::Role, Field::Attachments, None, desired.attachment().as_str(), NONE, vec![attach]);
-            return;
+        let new = NewRole {
+            name: identity.role_name.clone(),
+            path: identity.role_path.clone(),
+            trust: desired.trust.to_json(),
+            description: desired.description.clone(),
+            boundary: desired.boundary.clone(),
+            tags: desired.tags.clone(),
         };
+        let (arn, wanted) = (identity.role_arn.as_str(), desired.attachment().as_str());
+        let attach = Action::Attach { role: identity.role_name.clone(), policy: wanted.to_owned() };
+        self.differs(Part::Role, Field::Existence, None, arn, NONE, vec![Action::CreateRole(new)]);
+        self.differs(Part::Role, Field::Attachments, None, wanted, NONE, vec![attach]);
+    }
+
+    fn role_properties(&mut self, actual: &ObservedRole) {
+        let desired = self.desired;
+        let role = desired.identity.role_name.clone();
         self.tags(Part::Role, &actual.tags);
         if actual.boundary != desired.boundary {
             let action = match &desired.boundary {
@@ -225,10 +233,10 @@ impl Comparison<'_> {
             let action = Action::UpdateDescription { role, description: desired.description.clone() };
             self.differs(Part::Role, Field::Description, None, &desired.description, description, vec![action]);
         }
-        self.attachments(actual);
     }
 
-    fn attachments(&mut self, actual: &ObservedRole) {
+    /// `may_attach`: the policy to attach is known to be ours, or AWS's.
+    fn attachments(&mut self, actual: &ObservedRole, may_attach: bool) {
         let desired = self.desired;
         let role = &desired.identity.role_name;
         let (wanted, superseded) = (desired.attachment().as_str(), desired.superseded_attachment().as_str());
@@ -237,19 +245,24 @@ impl Comparison<'_> {
         let is_others = |arn: &&String| *arn != wanted && *arn != superseded;
         for arn in actual.attached.iter().filter(is_others) {
             if attachments.detaches(arn) {
-                // Before ours is attached, because IAM limits the number of policies of a role.
                 self.differs(Part::Role, Field::Attachments, None, NONE, arn, vec![detach(arn)]);
             } else {
                 self.reported(Part::Role, Field::Attachments, NONE, arn, Repair::LeftToOthers);
             }
         }
-        if !actual.attached.iter().any(|arn| arn == wanted) {
+        let is_missing = !actual.attached.iter().any(|arn| arn == wanted);
+        if is_missing && may_attach {
             let attach = Action::Attach { role: role.clone(), policy: wanted.to_owned() };
             self.differs(Part::Role, Field::Attachments, None, wanted, NONE, vec![attach]);
         }
-        if actual.attached.iter().any(|arn| arn == superseded) {
+        if actual.attached.iter().any(|arn| arn == superseded) && (may_attach || !is_missing) {
             self.differs(Part::Role, Field::Attachments, None, NONE, superseded, vec![detach(superseded)]);
         }
+    }
+
+    fn inline_policies(&mut self, actual: &ObservedRole) {
+        let role = &self.desired.identity.role_name;
+        let attachments = &self.desired.identity.attachments;
         for policy in &actual.inline {
             if attachments.exclusive {
                 let delete = Action::DeleteInlinePolicy { role: role.clone(), policy: policy.clone() };

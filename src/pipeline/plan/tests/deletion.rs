@@ -33,6 +33,14 @@ fn leftovers() -> Leftovers {
     }
 }
 
+/// The same, without the policy as the role's boundary.
+pub(super) fn leftovers_without_boundary() -> Leftovers {
+    let mut leftovers = leftovers();
+    let Presence::Ours(policy) = &mut leftovers.policy else { unreachable!() };
+    policy.users.bounded.clear();
+    leftovers
+}
+
 fn writes(
     leftovers: &Leftovers,
     attachments: crate::api::policy::AttachmentPolicy,

@@ -166,19 +166,19 @@ fn all_differences_are_found_at_once_and_repaired_in_a_safe_order() {
     policy.description = "y".into();
     differing(policy, &["v1"], "v1", None);
     let plan = plan_for(&desired, &observed).unwrap();
-    // The boundary is set before the trust policy and the attachment.
+    // What protects the role comes first, and the boundary before the trust policy and the attachment.
     assert_eq!(
         writes(&plan),
         [
-            "TagPolicy a",
-            "CreatePolicyVersion",
-            "TagRole a",
             &format!("PutBoundary {BOUNDARY}"),
             "UpdateTrust",
-            "UpdateDescription d",
+            "CreatePolicyVersion",
             &format!("Detach {OTHERS_POLICY}"),
-            "Attach arn:aws:iam::123456789012:policy/x/shop.orders",
             "DeleteInlinePolicy byhand",
+            "Attach arn:aws:iam::123456789012:policy/x/shop.orders",
+            "TagPolicy a",
+            "TagRole a",
+            "UpdateDescription d",
         ]
     );
     assert_eq!(plan.findings.len(), 10, "{:#?}", plan.findings);
@@ -283,7 +283,7 @@ fn full_access_keeps_a_policy_that_is_not_ours() {
     let minimal = wanted(json!({}));
     let mut policy = super::policy(&minimal);
     policy.tags.clear();
-    let observed = Observed { role: Some(role(&desired)), policy: Some(policy) };
+    let observed = Observed { role: Some(role(&desired)), policy: Some(policy), ..Observed::default() };
     assert_eq!(plan_for(&desired, &observed), Ok(Plan::default()));
 }
 
@@ -300,7 +300,7 @@ fn a_role_without_its_policy_has_the_differences_of_the_whole_plan() {
     let alone = role_differences(&desired, observed.role.as_ref().unwrap(), &former);
     assert_eq!((&alone.findings, &alone.steps), (&whole.findings, &whole.steps));
     let own = desired.identity.policy_arn.as_str();
-    assert_eq!(writes(&alone), ["UntagRole former", "TagRole a", &format!("Attach {own}")]);
+    assert_eq!(writes(&alone), [&format!("Attach {own}"), "UntagRole former", "TagRole a"]);
     let in_sync = in_sync(&desired);
     assert_eq!(role_differences(&desired, in_sync.role.as_ref().unwrap(), &[]), Plan::default());
 }

@@ -3,6 +3,7 @@
 mod deletion;
 mod drift;
 mod leftovers;
+mod order;
 mod tags;
 mod verdicts;
 
@@ -63,7 +64,11 @@ pub(in crate::pipeline) fn role(desired: &Desired) -> ObservedRole {
 
 /// AWS exactly as wanted.
 fn in_sync(desired: &Desired) -> Observed {
-    Observed { role: Some(role(desired)), policy: desired.policy.as_ref().map(|_| policy(desired)) }
+    Observed {
+        role: Some(role(desired)),
+        policy: desired.policy.as_ref().map(|_| policy(desired)),
+        ..Observed::default()
+    }
 }
 
 fn plan_for(desired: &Desired, observed: &Observed) -> Result<Plan, Conflict> {

@@ -33,7 +33,7 @@ fn tags_of_others_are_kept_and_ours_are_removed_with_the_spec() {
 #[test]
 fn tags_are_removed_before_others_are_set() {
     let plan = after_tags(&["old"], &json!({ "new": "x" }), &[("old", "x")]);
-    assert_eq!(writes(&plan), ["UntagPolicy old", "TagPolicy new", "UntagRole old", "TagRole new"]);
+    assert_eq!(writes(&plan), ["UntagPolicy old", "UntagRole old", "TagPolicy new", "TagRole new"]);
 }
 
 #[test]

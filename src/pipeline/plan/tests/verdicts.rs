@@ -64,7 +64,7 @@ fn a_conflict_on_one_resource_stops_the_writes_to_both() {
     let desired = wanted(json!({}));
     let mut role = role(&desired);
     role.tags.clear();
-    let observed = Observed { role: Some(role), policy: None };
+    let observed = Observed { role: Some(role), ..Observed::default() };
     let conflict = plan_for(&desired, &observed).unwrap_err();
     assert!(conflict.policy.is_none() && conflict.role.is_some());
 }
@@ -201,6 +201,7 @@ proptest! {
         let observed = Observed {
             policy: exists.0.then(|| crate::pipeline::observe::ObservedPolicy { tags: on_policy.clone(), ..policy(&minimal) }),
             role: exists.1.then(|| crate::pipeline::port::ObservedRole { tags: on_role.clone(), ..role(&desired) }),
+            ..Observed::default()
         };
         let allowed = |tags: &Tags| {
             let has = |key: &str, values: &[&str]| tags.get(key).is_some_and(|value| values.contains(&value.as_str()));

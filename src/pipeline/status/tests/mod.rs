@@ -1,12 +1,13 @@
 //! Situations and their conditions, one test each, and the rules that hold in all of them.
 
 mod rules;
+mod shortfall;
 mod situations;
 
 use crate::api::Field;
 use jiff::Timestamp;
 
-use super::{Affected, Failure, Outcome, SyncState, condition, next};
+use super::{Failure, Outcome, PartState, Parts, SyncState, condition, next};
 use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, PolicyStatus, Reason, RoleStatus};
 use crate::pipeline::plan::{Finding, Part, Repair};
 
@@ -41,7 +42,7 @@ fn finding(part: Part, field: Field, repair: Repair) -> Finding {
 }
 
 fn failed(reason: Reason) -> Outcome {
-    Outcome::Failed(Failure { reason, message: format!("{reason} happened"), affected: Affected::default() })
+    Outcome::Failed(Failure { reason, message: format!("{reason} happened"), parts: Parts::default() })
 }
 
 fn progressing() -> Outcome {

@@ -4,7 +4,7 @@ use crate::api::Field;
 use proptest::prelude::*;
 
 use super::super::Publication;
-use super::{Affected, Failure, Outcome, Repair, SyncState, at, condition, finding, next, sync_state};
+use super::{Failure, Outcome, PartState, Parts, Repair, SyncState, at, condition, finding, next, sync_state};
 use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, Reason};
 use crate::pipeline::plan::Part;
 
@@ -36,13 +36,23 @@ fn publication() -> impl Strategy<Value = Publication> {
     (outputs, refused).prop_map(|(outputs, refused)| Publication { outputs, refused })
 }
 
+fn part_state() -> impl Strategy<Value = PartState> {
+    prop::sample::select(vec![
+        PartState::Unknown,
+        PartState::Affected,
+        PartState::Failed(Reason::LimitExceeded, "too many".into()),
+        PartState::InSync,
+        PartState::NotManaged,
+    ])
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     let failure = || {
-        (prop::sample::select(Reason::ALL), "[a-z]{0,5}", any::<(bool, bool, bool)>()).prop_map(
+        (prop::sample::select(Reason::ALL), "[a-z]{0,5}", (part_state(), part_state(), part_state())).prop_map(
             |(reason, message, (policy, role, attachment))| Failure {
                 reason,
                 message,
-                affected: Affected { policy, role, attachment },
+                parts: Parts { policy, role, attachment },
             },
         )
     };

@@ -1,7 +1,7 @@
 //! Each situation: its conditions, and the status that tools compute from them.
 
 use super::{
-    Affected, Failure, Outcome, at, condition, failed, finding, kstatus, next, progressing, shown, sync_state,
+    Failure, Outcome, PartState, Parts, at, condition, failed, finding, kstatus, next, progressing, shown, sync_state,
 };
 use crate::api::Field;
 use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, Reason};
@@ -136,7 +136,7 @@ fn deleting_and_blocked() {
     let failure = Failure {
         reason: Reason::DeletionBlocked,
         message: "policy x is attached to user ann: detach it".into(),
-        affected: Affected::default(),
+        parts: Parts::default(),
     };
     let status = first(&Outcome::Deleting(failure));
     assert_eq!(all_shown(&status, KSTATUS), ["False DeletionBlocked", "True Deleting", "-", "-"]);
@@ -203,18 +203,20 @@ fn full_access_manages_no_policy() {
 
 #[test]
 fn a_failure_is_reported_for_the_affected_parts() {
-    let failure = |affected| Outcome::Failed(Failure { reason: Reason::AccessDenied, message: "no".into(), affected });
-    let role_only = Affected { role: true, ..Affected::default() };
-    let fresh = first(&failure(role_only));
+    let failure = |parts: &Parts| {
+        Outcome::Failed(Failure { reason: Reason::AccessDenied, message: "no".into(), parts: parts.clone() })
+    };
+    let role_only = Parts { role: PartState::Affected, ..Parts::default() };
+    let fresh = first(&failure(&role_only));
     let parts = |status: &Status| [PolicyReady, RoleReady, PolicyAttached].map(|type_| shown(status, type_));
     assert_eq!(parts(&fresh), ["Unknown AccessDenied", "False AccessDenied", "Unknown AccessDenied"]);
     // Parts that were in sync for this generation stay so; for another generation they are unknown.
     let in_sync = first(&Outcome::InSync(sync_state(Vec::new())));
-    let same = next(&in_sync, &failure(role_only), 1, at(1));
+    let same = next(&in_sync, &failure(&role_only), 1, at(1));
     assert_eq!(parts(&same), ["True InSync", "False AccessDenied", "True InSync"]);
-    let newer = next(&in_sync, &failure(role_only), 2, at(1));
+    let newer = next(&in_sync, &failure(&role_only), 2, at(1));
     assert_eq!(parts(&newer), ["Unknown AccessDenied", "False AccessDenied", "Unknown AccessDenied"]);
-    assert_eq!(parts(&first(&failure(Affected::ALL))), ["False AccessDenied"; 3].map(str::to_owned));
+    assert_eq!(parts(&first(&failure(&Parts::ALL))), ["False AccessDenied"; 3].map(str::to_owned));
 }
 
 #[test]
@@ -244,7 +246,7 @@ fn drift_is_cut_to_the_limits_of_a_status() {
 #[test]
 fn a_long_message_is_cut() {
     let outcome =
-        Outcome::Failed(Failure { reason: Reason::InvalidSpec, message: "x".repeat(40_000), affected: Affected::ALL });
+        Outcome::Failed(Failure { reason: Reason::InvalidSpec, message: "x".repeat(40_000), parts: Parts::ALL });
     let status = first(&outcome);
     assert!(status.conditions.iter().all(|condition| condition.message.chars().count() == 2048));
 }

@@ -1,5 +1,6 @@
 //! `deploy/aws` against what the operator does: every call that a whole run of the tests recorded, and a list of attacks,
-//! are shown to an evaluator of IAM policies.
+//! are shown to an evaluator of IAM policies. So are the documents that the operator writes for random scopes, and pairs of
+//! documents that it takes for equal.
 
 mod cases;
 mod recording;
@@ -27,6 +28,13 @@ pub(super) async fn check() -> Result<()> {
     install(&npm, &dir).await?;
     let said = process::output(&npm, |command| {
         command.current_dir(&dir).args(["run", "--silent", "check", "--"]).arg(&file);
+    });
+    say(said.await?.trim());
+    let said = process::output(&npm, |command| {
+        command
+            .current_dir(&dir)
+            .args(["run", "--silent", "documents", "--"])
+            .arg(target_dir().join("iam-documents.json"));
     });
     say(said.await?.trim());
     Ok(())

@@ -6,18 +6,51 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::report::Sign;
-use crate::model::documents::Meaning;
-use crate::model::documents::meaning::Grant;
+use super::Meaning;
+use super::meaning::Grant;
+
+/// What happens to a statement, or to a line of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// It is only in the wanted document.
+    Add,
+    /// It is in both, and differs.
+    Change,
+    /// It is only in the other document.
+    Remove,
+}
 
 /// The differences of one statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct StatementDiff {
+pub struct StatementDiff {
     /// The Sid, or `statement 2` where there is none.
-    pub(super) label: String,
-    pub(super) sign: Sign,
+    pub label: String,
+    /// Whether the statement is new.
+    pub sign: Sign,
     /// What is added and removed.
-    pub(super) lines: Vec<(Sign, String)>,
+    pub lines: Vec<(Sign, String)>,
+}
+
+/// The differences in one sentence for each statement, as in an event.
+pub fn in_words(wanted: &str, found: &str) -> String {
+    let texts = |lines: &[(Sign, String)], wanted: Sign| {
+        lines
+            .iter()
+            .filter(|(sign, _)| *sign == wanted)
+            .map(|(_, line)| line.clone())
+            .collect::<Vec<_>>()
+            .join(", and ")
+    };
+    let sentences =
+        by_statement(Some(wanted), Some(found)).into_iter().map(|StatementDiff { label, lines, .. }| {
+            let (new, old) = (texts(&lines, Sign::Add), texts(&lines, Sign::Remove));
+            match (new.is_empty(), old.is_empty()) {
+                (false, true) => format!("{label}: {new} was missing"),
+                (true, _) => format!("{label}: {old} was removed"),
+                (false, false) => format!("{label}: is now {new}; was {old}"),
+            }
+        });
+    sentences.collect::<Vec<_>>().join("; ")
 }
 
 struct Statement {
@@ -26,7 +59,7 @@ struct Statement {
 }
 
 /// Returns the statements that differ. A text that is not a policy document counts as one statement.
-pub(super) fn by_statement(expected: Option<&str>, actual: Option<&str>) -> Vec<StatementDiff> {
+pub fn by_statement(expected: Option<&str>, actual: Option<&str>) -> Vec<StatementDiff> {
     let (wanted, found) = (statements(expected), statements(actual));
     let (Some(wanted), Some(found)) = (wanted, found) else {
         let line = |sign, text: Option<&str>| text.map(|text| (sign, text.to_owned()));
@@ -209,6 +242,25 @@ mod tests {
                 ],
             }]
         );
+    }
+
+    #[test]
+    fn differences_are_told_in_words() {
+        let wide = NARROW.replace("\"arn:a\"", "\"*\"");
+        let gone = r#"{"Version":"2012-10-17","Statement":[
+            {"Effect":"Allow","Action":["logs:GetLogEvents","logs:PutLogEvents"],"Resource":"arn:a"},
+            {"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
+        for (found, expected) in [
+            (
+                wide.as_str(),
+                "Events: is now Allow logs:GetLogEvents, logs:PutLogEvents on arn:a; was Allow logs:GetLogEvents, \
+                 logs:PutLogEvents on *",
+            ),
+            (gone, "statement 2: Allow s3:* on * was removed; Groups: Allow logs:CreateLogGroup on * was missing"),
+            (NARROW, ""),
+        ] {
+            assert_eq!(in_words(NARROW, found), expected);
+        }
     }
 
     #[test]
