@@ -184,7 +184,7 @@ async fn remove<I: Iam>(
 fn reading_again(identity: &Identity, after: Duration) -> Conclusion {
     let Identity { policy_arn, role_arn, .. } = identity;
     let message = format!("waiting until IAM surely shows neither policy {policy_arn} nor role {role_arn}");
-    let failure = Failure { reason: Reason::Progressing, message, affected: Parts::default() };
+    let failure = Failure { reason: Reason::Progressing, message, parts: Parts::default() };
     let outcome = Some(Outcome::Deleting(failure));
     Conclusion { outcome, requeue: Requeue::After(after), result: ReconcileResult::Waiting }
 }

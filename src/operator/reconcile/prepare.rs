@@ -72,7 +72,7 @@ pub(super) async fn prepare_desired(
                  the platform team (guardrail maxObjectsPerNamespace)",
                 object.namespace()
             );
-            Err(NotPrepared::Refused(Failure { reason: Reason::NotPermitted, message, affected: Affected::ALL }))
+            Err(NotPrepared::Refused(Failure { reason: Reason::NotPermitted, message, parts: Parts::ALL }))
         }
         _ => Ok(prepared),
     }

@@ -99,12 +99,7 @@ fn the_old_policy_stays_attached_until_the_new_one_is() {
 
 #[test]
 fn a_deletion_goes_on_where_its_order_allows_it() {
-    let steps = plan_deletion(
-        &wanted(json!({})).identity,
-        &super::deletion::leftovers_without_boundary(),
-        crate::api::policy::AttachmentPolicy::Additive,
-    )
-    .unwrap();
+    let steps = plan_deletion(&wanted(json!({})).identity, &super::deletion::leftovers_without_boundary()).unwrap();
     let detach = "Detach arn:aws:iam::123456789012:policy/x/shop.orders";
     assert_eq!(without(&steps, detach), Vec::<String>::new());
     assert_eq!(
