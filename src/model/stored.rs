@@ -151,17 +151,28 @@ impl<'de, Spec: Kind, Status: Default + DeserializeOwned> Deserialize<'de> for S
 struct Json {
     #[serde(default)]
     metadata: Metadata,
-    #[serde(default)]
-    spec: Value,
+    #[serde(default, deserialize_with = "with_null")]
+    spec: Option<Value>,
     #[serde(default)]
     status: Value,
 }
 
-fn read_spec<Spec: DeserializeOwned>(spec: Value) -> Result<Box<Spec>, UnreadableSpec> {
-    // serde would accept a list as the fields' values in order.
-    if spec.is_array() {
-        return Err(UnreadableSpec { field: "spec".into(), message: "must be an object, not a list".into() });
-    }
+/// Tells a null from a field that is missing.
+fn with_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+fn read_spec<Spec: DeserializeOwned>(spec: Option<Value>) -> Result<Box<Spec>, UnreadableSpec> {
+    let spec = match spec {
+        // A server-side apply that removes the last field stores null.
+        Some(Value::Null) => Value::Object(serde_json::Map::new()),
+        // serde would accept a list as the fields' values in order.
+        Some(Value::Array(_)) => {
+            return Err(UnreadableSpec { field: "spec".into(), message: "must be an object, not a list".into() });
+        }
+        Some(spec) => spec,
+        None => return Err(UnreadableSpec { field: "spec".into(), message: "is required, and may be {}".into() }),
+    };
     serde_path_to_error::deserialize(spec).map(Box::new).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "spec".to_owned() } else { format!("spec.{path}") };
@@ -286,8 +297,32 @@ mod tests {
         assert_eq!(field(json!({ "access": "Everything" })), "spec.access");
         assert_eq!(field(json!({ "acess": "Minimal" })), "spec.acess");
         assert_eq!(field(json!({ "driftCheckInterval": "soon" })), "spec.driftCheckInterval");
-        assert_eq!(field(Value::Null), "spec");
         assert_eq!(field(json!(["exports"])), "spec");
+    }
+
+    #[test]
+    fn a_null_is_read_as_unset_and_a_missing_spec_is_an_error() {
+        let nothing = read(json!({ "metadata": {}, "spec": {} })).spec;
+        for spec in
+            [Value::Null, json!({ "scope": null, "tags": null, "trust": null, "outputs": null, "accountRef": null })]
+        {
+            assert_eq!(read(json!({ "metadata": {}, "spec": spec })).spec, nothing, "{spec}");
+        }
+        assert_eq!(read(json!({ "metadata": {} })).spec.unwrap_err().field, "spec");
+        let account: AccountObject = serde_json::from_value(json!({ "metadata": {}, "spec": null })).unwrap();
+        assert!(account.spec.unwrap_err().message.contains("accountId"));
+    }
+
+    #[test]
+    fn a_null_in_the_status_loses_nothing_else() {
+        let status = json!({ "accountId": "1", "tagKeys": null, "drift": null, "conditions": null, "policy": null });
+        assert_eq!(
+            read(json!({ "metadata": {}, "spec": {}, "status": status })).status.account_id.as_deref(),
+            Some("1")
+        );
+        let status = json!({ "policies": 3, "conditions": null });
+        let account: AccountObject = serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap();
+        assert_eq!(account.status.policies, Some(3));
     }
 
     #[test]
