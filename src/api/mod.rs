@@ -3,6 +3,7 @@
 pub mod account;
 pub mod condition;
 pub mod field;
+pub(crate) mod known;
 pub mod policy;
 pub mod reason;
 mod schema;

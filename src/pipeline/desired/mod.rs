@@ -20,6 +20,7 @@ use crate::model::names::{IamPath, NameError, Owner, PolicyArn, PolicyName, Role
 use crate::model::ownership::{Ownership, Tags};
 use crate::model::settings::{AccountFacts, Settings};
 pub use problem::{Problem, Refused};
+pub use tags::tag_problems;
 
 /// The AWS resources of an object. Derived from the spec each time, never stored; deletion needs nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]

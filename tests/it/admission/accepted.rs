@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{ACCOUNTS_PATH, account, create, items, policies_path, policy};
 use crate::environment;
 
-fn policies() -> Vec<String> {
+pub(super) fn policies() -> Vec<String> {
     let arn = "arn:aws:rds:eu-west-1:123456789012:cluster:";
     vec![
         "{}".into(),
@@ -49,7 +49,7 @@ fn policies() -> Vec<String> {
     ]
 }
 
-fn accounts() -> Vec<String> {
+pub(super) fn accounts() -> Vec<String> {
     let with = |fields: &str| format!("accountId: '123456789012'\n{fields}");
     vec![
         "accountId: '000000000000'".into(),
