@@ -3,6 +3,7 @@
 pub mod account;
 pub mod condition;
 pub mod field;
+pub(crate) mod known;
 pub mod policy;
 pub mod reason;
 mod schema;
@@ -12,6 +13,7 @@ mod tests;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 pub use account::{AwsAccount, AwsAccountSpec, AwsAccountStatus};
@@ -41,38 +43,46 @@ pub const TAG_OWNER: &str = "auroralogexport.dev/owner";
 /// Consent tag: the object `<cluster>/<namespace>/<name>` may adopt the resource.
 pub const TAG_ADOPTABLE_BY: &str = "auroralogexport.dev/adoptable-by";
 
+/// Reads null as the default: the API server may send null for an object, a list or a map without entries.
+fn null_as_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 /// Both CRDs, as in `crds/` and as installed in a cluster.
 pub fn crds() -> Vec<CustomResourceDefinition> {
+    // On the root object: the API server skips the rules of a spec that is null, or was.
     let immutable = |field: &str| {
+        let is_set = |object: &str| format!("has({object}.spec) && has({object}.spec.{field})");
+        let (now, before) = (is_set("self"), is_set("oldSelf"));
         json!({
-            "rule": format!("has(oldSelf.{field}) == has(self.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"),
+            "rule": format!("({now}) == ({before}) && (!({now}) || self.spec.{field} == oldSelf.spec.{field})"),
             "message": format!("{field} cannot be changed, set or unset once the object exists: create a new object with the new \
                                 value and delete this one"),
-            "fieldPath": format!(".{field}"),
+            "fieldPath": format!(".spec.{field}"),
             "reason": "FieldValueForbidden",
         })
     };
     let policy = schema::finish(
         AuroraLogExportPolicy::crd(),
         &json!({ "observedGeneration": status::never_observed() }),
-        // Without a fieldPath: the API server does not accept one that points into metadata.
-        &[json!({
-            "rule": "size(self.metadata.name) <= 128",
-            "message": "metadata.name must have at most 128 characters, so that the owner tag fits",
-        })],
         &[
+            // Without a fieldPath: the API server does not accept one that points into metadata.
+            json!({
+                "rule": "size(self.metadata.name) <= 128",
+                "message": "metadata.name must have at most 128 characters, so that the owner tag fits",
+            }),
             immutable("policyName"),
             immutable("roleName"),
             immutable("policyPath"),
             immutable("rolePath"),
             immutable("accountRef"),
-            json!({
-                "rule": "!(has(self.access) && self.access == 'FullAccess' && has(self.scope))",
-                "message": "access: FullAccess covers everything: remove scope, or use access: Minimal",
-                "fieldPath": ".scope",
-                "reason": "FieldValueForbidden",
-            }),
         ],
+        &[json!({
+            "rule": "!(has(self.access) && self.access == 'FullAccess' && has(self.scope))",
+            "message": "access: FullAccess covers everything: remove scope, or use access: Minimal",
+            "fieldPath": ".scope",
+            "reason": "FieldValueForbidden",
+        })],
     );
     let account = schema::finish(
         AwsAccount::crd(),

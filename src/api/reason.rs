@@ -142,5 +142,7 @@ vocabulary! {
         Deleted,
         /// The policy and the role were kept in AWS.
         Retained,
+        /// The spec has fields or choices of a newer version, which this version of the operator ignores.
+        UnknownFields,
     }
 }

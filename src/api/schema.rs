@@ -2,7 +2,7 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// A set of strings (`listType: set`) of 1 to `max_items` items.
 fn string_set(max_items: u32, max_length: u32, pattern: &str) -> Schema {
@@ -213,6 +213,12 @@ pub(super) fn finish(
             continue;
         };
         tidy(&mut value);
+        let spec = &mut value["properties"]["spec"];
+        allow_null(spec);
+        // A null says that nothing is set. It cannot stand for a field that must be set.
+        if spec.get("required").is_none() {
+            spec["nullable"] = true.into();
+        }
         if !rules.is_empty() {
             value["x-kubernetes-validations"] = rules.into();
         }
@@ -225,8 +231,22 @@ pub(super) fn finish(
     crd
 }
 
-/// Removes harmful or useless keywords: `nullable`, because a null that server-side apply stores would count as "set"
-/// for the immutability rules; formats that Kubernetes does not know and warns about; titles.
+/// Allows null for every object, list and map in an object: a server-side apply that removes the last entry stores
+/// null. Null means unset, and CEL's `has` is false for it.
+fn allow_null(schema: &mut Value) {
+    for field in schema["properties"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if field["type"] == "object" || field["type"] == "array" {
+            field["nullable"] = true.into();
+        }
+        allow_null(field);
+        if let Some(items) = field.get_mut("items") {
+            allow_null(items);
+        }
+    }
+}
+
+/// Removes harmful or useless keywords: the `nullable` of derive, which is also on fields that no tool sets to null (see
+/// [`allow_null`]); formats that Kubernetes does not know and warns about; titles.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {

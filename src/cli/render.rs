@@ -16,7 +16,9 @@ use crate::pipeline::desired::{Desired, desired};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  aurora-log-export-operator render -f examples/minimal.yaml\n  \
                         aurora-log-export-operator render -f policy.yaml --account-id 111122223333 --only policy \\\n    \
-                        | aws iam create-policy --policy-name x --policy-document file:///dev/stdin")]
+                        | aws iam create-policy --policy-name x --policy-document file:///dev/stdin\n\n\
+                        The manifest is judged as kubectl apply and this version's CRDs judge it. Only the cluster knows\n\
+                        whether the object exists and its immutable fields, its AwsAccount, admission policies and quotas.")]
 pub(super) struct RenderArgs {
     /// Manifest file, or - for standard input; may contain several documents.
     #[arg(short = 'f', long = "filename", value_name = "FILE")]

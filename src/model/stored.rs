@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::account_key::AccountKey;
 use super::names::Owner;
+use crate::api::known::{Restricting, ignore_unknown};
 use crate::api::{
     ABANDON, AuroraLogExportPolicy, AuroraLogExportPolicySpec, AuroraLogExportPolicyStatus, AwsAccount, AwsAccountSpec,
     AwsAccountStatus, FINALIZER, RECONCILE_AT,
@@ -53,6 +54,8 @@ pub struct Stored<Spec, Status> {
     pub metadata: ObjectMeta,
     /// The spec, or why it cannot be parsed.
     pub spec: Result<Box<Spec>, UnreadableSpec>,
+    /// What is ignored in the spec, because a newer version knows it and this one does not.
+    pub ignored: Vec<String>,
     /// The status; the default if it is missing or cannot be parsed.
     pub status: Status,
 }
@@ -148,8 +151,16 @@ impl PolicyObject {
 impl<'de, Spec: Kind, Status: Default + DeserializeOwned> Deserialize<'de> for Stored<Spec, Status> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Json { mut metadata, spec, status } = Json::deserialize(deserializer)?;
-        let spec = metadata.limit_finalizers().and_then(|()| read_spec(spec));
-        Ok(Self { metadata: metadata.into(), spec, status: serde_json::from_value(status).unwrap_or_default() })
+        let (spec, ignored) = match metadata.limit_finalizers().and_then(|()| read_spec::<Spec>(spec)) {
+            Ok((spec, ignored)) => (Ok(spec), ignored),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        Ok(Self {
+            metadata: metadata.into(),
+            spec,
+            ignored,
+            status: serde_json::from_value(status).unwrap_or_default(),
+        })
     }
 }
 
@@ -158,22 +169,37 @@ impl<'de, Spec: Kind, Status: Default + DeserializeOwned> Deserialize<'de> for S
 struct Json {
     #[serde(default)]
     metadata: Metadata,
-    #[serde(default)]
-    spec: Value,
+    #[serde(default, deserialize_with = "with_null")]
+    spec: Option<Value>,
     #[serde(default)]
     status: Value,
 }
 
-fn read_spec<Spec: DeserializeOwned>(spec: Value) -> Result<Box<Spec>, UnreadableSpec> {
-    // serde would accept a list as the fields' values in order.
-    if spec.is_array() {
-        return Err(UnreadableSpec { field: "spec".into(), message: "must be an object, not a list".into() });
-    }
-    serde_path_to_error::deserialize(spec).map(Box::new).map_err(|error| {
+/// Tells a null from a field that is missing.
+fn with_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+fn read_spec<Spec: Kind>(spec: Option<Value>) -> Result<(Box<Spec>, Vec<String>), UnreadableSpec> {
+    let unreadable = |field: &str, message: &str| UnreadableSpec { field: field.into(), message: message.into() };
+    let mut spec = match spec {
+        // A server-side apply that removes the last field stores null.
+        Some(Value::Null) => Value::Object(serde_json::Map::new()),
+        // serde would accept a list as the fields' values in order.
+        Some(Value::Array(_)) => return Err(unreadable("spec", "must be an object, not a list")),
+        Some(spec) => spec,
+        None => return Err(unreadable("spec", "is required, and may be {}")),
+    };
+    let ignored = ignore_unknown(&Spec::Resource::kind(&()), &mut spec).map_err(|Restricting(field)| {
+        let message = "unknown field, which may restrict access and must not be ignored; update the operator";
+        unreadable(&field, message)
+    })?;
+    let read = serde_path_to_error::deserialize(spec).map_err(|error| {
         let path = error.path().to_string();
         let field = if path == "." { "spec".to_owned() } else { format!("spec.{path}") };
         UnreadableSpec { field, message: error.into_inner().to_string() }
-    })
+    })?;
+    Ok((Box::new(read), ignored))
 }
 
 /// The metadata fields that are kept. `managedFields`, often the largest part of an object, is skipped.
@@ -305,12 +331,11 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_field_or_value_is_an_error_with_its_path() {
+    fn an_invalid_value_is_an_error_with_its_path() {
         let field = |spec: Value| read(json!({ "metadata": {}, "spec": spec })).spec.unwrap_err().field;
         assert_eq!(field(json!({ "access": "Everything" })), "spec.access");
-        assert_eq!(field(json!({ "acess": "Minimal" })), "spec.acess");
+        assert_eq!(field(json!({ "scope": { "region": "eu-west-1" } })), "spec.scope.region");
         assert_eq!(field(json!({ "driftCheckInterval": "soon" })), "spec.driftCheckInterval");
-        assert_eq!(field(Value::Null), "spec");
         assert_eq!(field(json!(["exports"])), "spec");
     }
 
@@ -323,6 +348,42 @@ mod tests {
         assert_eq!(object.spec.as_ref().unwrap_err().field, "metadata.finalizers");
         assert_eq!(object.metadata.finalizers, Some(vec![FINALIZER.to_owned()]));
         assert!(format!("{object:?}").len() < 2_000);
+    }
+
+    #[test]
+    fn a_field_of_a_newer_version_is_ignored_and_reported() {
+        let object = read(
+            json!({ "metadata": {}, "spec": { "rotation": {}, "deletionPolicy": "Archive", "tags": { "a": "b" } } }),
+        );
+        assert_eq!(object.ignored, ["spec.rotation", "spec.deletionPolicy: Archive (Retain is used)"]);
+        let spec = object.spec.unwrap();
+        assert_eq!(spec.deletion_policy, Some(crate::api::policy::DeletionPolicy::Retain));
+        assert!(spec.tags.is_some());
+    }
+
+    #[test]
+    fn a_null_is_read_as_unset_and_a_missing_spec_is_an_error() {
+        let nothing = read(json!({ "metadata": {}, "spec": {} })).spec;
+        for spec in
+            [Value::Null, json!({ "scope": null, "tags": null, "trust": null, "outputs": null, "accountRef": null })]
+        {
+            assert_eq!(read(json!({ "metadata": {}, "spec": spec })).spec, nothing, "{spec}");
+        }
+        assert_eq!(read(json!({ "metadata": {} })).spec.unwrap_err().field, "spec");
+        let account: AccountObject = serde_json::from_value(json!({ "metadata": {}, "spec": null })).unwrap();
+        assert!(account.spec.unwrap_err().message.contains("accountId"));
+    }
+
+    #[test]
+    fn a_null_in_the_status_loses_nothing_else() {
+        let status = json!({ "accountId": "1", "tagKeys": null, "drift": null, "conditions": null, "policy": null });
+        assert_eq!(
+            read(json!({ "metadata": {}, "spec": {}, "status": status })).status.account_id.as_deref(),
+            Some("1")
+        );
+        let status = json!({ "policies": 3, "conditions": null });
+        let account: AccountObject = serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap();
+        assert_eq!(account.status.policies, Some(3));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
-use kube::ResourceExt;
 use kube::api::Api;
 
 use super::cluster::KubeSystem;
@@ -19,8 +18,7 @@ use super::connect::{Kube, KubeArgs, OperatorArgs, State, block_on, kube_system,
 use super::output;
 use super::paint::Paint;
 use super::progress::Progress;
-use crate::api::AwsAccount;
-use crate::model::stored::PolicyObject;
+use crate::model::stored::{AccountObject, PolicyObject};
 use report::{Check, Report, Severity};
 
 /// Check the cluster, the credentials and the AWS account, and print a fix for each finding.
@@ -177,18 +175,18 @@ fn watched(args: &DoctorArgs, state: &State) -> Vec<std::sync::Arc<PolicyObject>
 /// Checks all accounts or, for one namespace, the accounts that its objects refer to.
 async fn accounts(args: &DoctorArgs, kube: &Kube, watched: &[std::sync::Arc<PolicyObject>], report: &mut Report) {
     let wanted: BTreeSet<&str> = watched.iter().filter_map(|object| object.account_ref()).collect();
-    let Ok(accounts) = list(&Api::<AwsAccount>::all(kube.client.clone())).await else {
+    let Ok(accounts) = list(&Api::<AccountObject>::all(kube.client.clone())).await else {
         report.skip(Check::Accounts, "AwsAccounts could not be listed");
         return;
     };
     let all = args.kube.namespace.is_none();
     for account in &accounts {
-        if all || wanted.contains(account.name_any().as_str()) {
+        if all || wanted.contains(account.name()) {
             objects::account(account, report);
         }
     }
     for name in wanted {
-        if !accounts.iter().any(|account| account.name_any() == name) {
+        if !accounts.iter().any(|account| account.name() == name) {
             report.find(
                 Check::Accounts,
                 format!("objects refer to AwsAccount {name}, which does not exist"),

@@ -2,14 +2,13 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
 
 use super::report::{Check, Report};
-use crate::api::{AwsAccount, Condition, ConditionType, Reason};
+use crate::api::{ConditionType, Reason};
 use crate::cli::age::format_age;
 use crate::cli::explain::advice;
-use crate::model::stored::PolicyObject;
-use crate::pipeline::status::condition;
+use crate::model::stored::{AccountObject, PolicyObject};
+use crate::pipeline::status::{account, condition, ignored_note};
 
 /// Within this time, a healthy operator reconciles a new object and finishes a deletion.
 const STUCK_AFTER_SECONDS: i64 = 120;
@@ -17,6 +16,7 @@ const STUCK_AFTER_SECONDS: i64 = 120;
 /// Reports an object that is not ready, or whose deletion does not end.
 pub(super) fn object(object: &PolicyObject, now: Timestamp, report: &mut Report) {
     let key = object.key();
+    ignored(&key.to_string(), &object.ignored, report);
     let explain = format!("kubectl alep explain {key}");
     let age = |time: Option<&Time>| time.map_or(0, |time| now.duration_since(time.0).as_secs());
     let ready = condition(&object.status, ConditionType::Ready);
@@ -58,14 +58,19 @@ pub(super) fn object(object: &PolicyObject, now: Timestamp, report: &mut Report)
     report.find(Check::Objects, format!("{key} is not ready: {}: {}", ready.reason, ready.message), fix);
 }
 
+/// Warns of fields of a newer version.
+fn ignored(what: &str, ignored: &[String], report: &mut Report) {
+    if let Some(note) = ignored_note(ignored) {
+        let fix = "update the operator, or remove the fields from the spec";
+        report.warn(Check::Objects, format!("{what}: {note}"), fix);
+    }
+}
+
 /// Reports an account that is not ready.
-pub(super) fn account(account: &AwsAccount, report: &mut Report) {
-    let name = account.name_any();
-    let ready: Option<&Condition> = account
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.iter().find(|condition| condition.type_ == "Ready"));
-    match ready {
+pub(super) fn account(object: &AccountObject, report: &mut Report) {
+    let name = object.name();
+    ignored(&format!("AwsAccount {name}"), &object.ignored, report);
+    match account::condition(&object.status, ConditionType::Ready) {
         Some(ready) if ready.status == "True" => {}
         Some(ready) => {
             let fix = Reason::from_name(&ready.reason)
@@ -127,7 +132,7 @@ mod tests {
     #[test]
     fn every_account_that_cannot_be_used_is_found_with_a_fix() {
         let findings = |status: Value| {
-            let read: AwsAccount = serde_json::from_value(json!({
+            let read: AccountObject = serde_json::from_value(json!({
                 "apiVersion": "auroralogexport.dev/v1alpha1", "kind": "AwsAccount", "metadata": { "name": "prod" },
                 "spec": { "accountId": "111122223333" }, "status": status }))
             .unwrap();

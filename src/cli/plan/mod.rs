@@ -19,9 +19,11 @@ use super::key::key;
 use super::paint::Paint;
 use super::progress::Progress;
 use super::{manifests, output};
+use crate::api::AuroraLogExportPolicySpec;
 use crate::model::names::Owner;
 use crate::model::stored::PolicyObject;
 use crate::operator::reconcile::preview::preview;
+use crate::pipeline::status::ignored_note;
 use report::Report;
 
 /// Number of objects that are planned at the same time. The rate limit of the account is stricter.
@@ -37,6 +39,8 @@ const CHANGES: u8 = 2;
     aurora-log-export-operator plan --all                every object of the cluster\n  \
     aurora-log-export-operator plan -f policy.yaml       a manifest before it is applied\n  \
     aurora-log-export-operator plan -f deploy/ --exit-code -o json    for pull-request checks\n\n\
+    Manifests are judged as kubectl apply and this version's CRDs judge them. Admission policies, webhooks,\n\
+    quotas and a CRD of another version can refuse or change them in the cluster.\n\
     Exit code: 0. With --exit-code: 0 without changes, 2 with changes, 1 if an object is refused or\n\
     AWS does not answer.\n\
     AWS credentials come from the default chain of the AWS SDK. Read permissions are enough.")]
@@ -118,9 +122,12 @@ async fn run(args: &PlanArgs, progress: &Progress) -> anyhow::Result<Report> {
         )),
     }
     let targets = targets(args, &mut state, kube.as_ref().ok())?;
+    let objects: Vec<_> = targets.iter().filter_map(|key| state.index.get(key)).collect();
+    for object in &objects {
+        state.notes.extend(ignored_note(&object.ignored).map(|note| format!("{}: {note}", object.key())));
+    }
     let mut report = Report::new(&state.settings.cluster, std::mem::take(&mut state.notes));
     let view = state.view();
-    let objects: Vec<_> = targets.iter().filter_map(|key| state.index.get(key)).collect();
     let mut previews = stream::iter(objects.iter().map(|object| async move { (object, preview(view, object).await) }))
         .buffered(AT_ONCE);
     progress.stage("objects planned", objects.len());
@@ -147,7 +154,7 @@ fn targets(args: &PlanArgs, state: &mut State, kube: Option<&Kube>) -> anyhow::R
         }
         let mut keys = Vec::new();
         for object in manifests.objects {
-            let object = as_applied(object, state);
+            let object = as_applied(object, state)?;
             if !keys.contains(&object.key()) {
                 keys.push(object.key());
             }
@@ -175,9 +182,21 @@ fn targets(args: &PlanArgs, state: &mut State, kube: Option<&Kube>) -> anyhow::R
 }
 
 /// Returns the object as it is after an apply: metadata and status of the object in the cluster stay.
-fn as_applied(mut object: PolicyObject, state: &State) -> PolicyObject {
+///
+/// # Errors
+/// An error if the API server would refuse the change of an immutable field.
+fn as_applied(mut object: PolicyObject, state: &State) -> anyhow::Result<PolicyObject> {
     match state.index.get(&object.key()) {
         Some(live) => {
+            if let (Ok(before), Ok(after)) = (&live.spec, &object.spec)
+                && let Some(field) = changed_immutable(before, after)
+            {
+                bail!(
+                    "AuroraLogExportPolicy {}: spec.{field} cannot be changed, set or unset once the object exists: create a \
+                     new object with the new value and delete this one",
+                    object.key()
+                );
+            }
             object.metadata = live.metadata.clone();
             object.status = live.status.clone();
         }
@@ -186,5 +205,16 @@ fn as_applied(mut object: PolicyObject, state: &State) -> PolicyObject {
             object.metadata.creation_timestamp = Some(Time(Timestamp::now()));
         }
     }
-    object
+    Ok(object)
+}
+
+fn changed_immutable(before: &AuroraLogExportPolicySpec, after: &AuroraLogExportPolicySpec) -> Option<&'static str> {
+    let fields = [
+        ("policyName", before.policy_name == after.policy_name),
+        ("roleName", before.role_name == after.role_name),
+        ("policyPath", before.policy_path == after.policy_path),
+        ("rolePath", before.role_path == after.role_path),
+        ("accountRef", before.account_ref == after.account_ref),
+    ];
+    fields.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
 }

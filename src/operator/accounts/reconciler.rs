@@ -15,6 +15,7 @@ use crate::model::stored::AccountObject;
 use crate::operator::backoff::backoff;
 use crate::operator::context::Context;
 use crate::pipeline::status::account::{Facts, Outcome, condition, next};
+use crate::pipeline::status::{ignored_note, is_new_note, note_ignored};
 use crate::telemetry::metrics::ReconcileResult;
 use crate::telemetry::{panics, trace};
 
@@ -160,7 +161,9 @@ impl AccountReconciler {
         let now = Timestamp::now();
         let status = |policies, orphans| {
             let facts = Facts { policies, orphans, drift_scan: mode.clone() };
-            next(&object.status, outcome, &facts, object.generation(), now)
+            let mut status = next(&object.status, outcome, &facts, object.generation(), now);
+            note_ignored(&mut status.conditions, &object.ignored);
+            status
         };
         let mut wanted = status(count, orphans);
         if wanted == object.status {
@@ -185,6 +188,12 @@ impl AccountReconciler {
     async fn report_transition(&self, object: &AccountObject, status: &AwsAccountStatus) {
         let before = condition(&object.status, ConditionType::Ready);
         let Some(after) = condition(status, ConditionType::Ready) else { return };
+        if is_new_note(&object.ignored, before, after)
+            && let Some(note) = ignored_note(&object.ignored)
+        {
+            tracing::warn!("{note}");
+            self.context.kubernetes.event(object, true, EventReason::UnknownFields.as_str(), "Verify", &note).await;
+        }
         if before.is_some_and(|before| (&before.status, &before.reason) == (&after.status, &after.reason)) {
             return;
         }

@@ -13,7 +13,7 @@ use crate::pipeline::apply::Applied;
 use crate::pipeline::desired::Desired;
 use crate::pipeline::observe::{Content, Observed, ObservedPolicy};
 use crate::pipeline::plan::{Action, Plan, Step};
-use crate::pipeline::status::{Outcome, condition, is_ready, next};
+use crate::pipeline::status::{Outcome, condition, ignored_note, is_new_note, is_ready, next, note_ignored};
 
 /// Writes the status if it differs, and an event if status or reason of `Ready` changed.
 ///
@@ -45,6 +45,12 @@ pub(super) async fn report(
         }
         Err(error) => return Err(error),
     };
+    if is_new_note(&object.ignored, before.as_ref(), &after)
+        && let Some(note) = ignored_note(&object.ignored)
+    {
+        tracing::warn!("{note}");
+        context.kubernetes.event(object, true, EventReason::UnknownFields.as_str(), "Reconcile", &note).await;
+    }
     let changed = before.is_none_or(|before| (&before.reason, &before.status) != (&after.reason, &after.status));
     if changed && after.reason != Reason::Progressing.as_str() {
         let warning = after.status != "True" && after.reason != Reason::Suspended.as_str();
@@ -69,7 +75,8 @@ pub(super) async fn write_status(
     outcome: &Outcome,
     generation: i64,
 ) -> Result<Option<Condition>, KubernetesError> {
-    let status = next(&object.status, outcome, generation, Timestamp::now());
+    let mut status = next(&object.status, outcome, generation, Timestamp::now());
+    note_ignored(&mut status.conditions, &object.ignored);
     if status == object.status {
         return Ok(None);
     }

@@ -21,6 +21,7 @@ use crate::model::ownership::{Ownership, Tags};
 use crate::model::settings::{AccountFacts, Settings};
 pub use attachments::Attachments;
 pub use problem::{Problem, Refused};
+pub use tags::tag_problems;
 
 /// The AWS resources of an object. Derived from the spec each time, never stored; deletion needs nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]

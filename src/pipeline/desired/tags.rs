@@ -19,27 +19,7 @@ pub(super) fn tags(
 ) -> Tags {
     let empty = BTreeMap::new();
     let own = spec.tags.as_ref().unwrap_or(&empty);
-    let mut by_folded_key: BTreeMap<String, &str> = BTreeMap::new();
-    for (key, value) in own {
-        let field = format!("spec.tags[{key:?}]");
-        let folded = key.to_lowercase();
-        if folded.starts_with("aws:") || folded.starts_with(RESERVED_TAG_PREFIX) {
-            problems.push(Problem::invalid(&field, "keys that begin with aws: or auroralogexport.dev/ are reserved"));
-        }
-        if let Some(other) = by_folded_key.insert(folded, key) {
-            problems.push(Problem::invalid(
-                &field,
-                format!("differs from {other:?} only in case: IAM treats them as one key"),
-            ));
-        }
-        if !(1..=128).contains(&key.chars().count()) || !key.chars().all(is_tag_character) {
-            problems.push(Problem::invalid(&field, "a key must have 1 to 128 letters, digits, spaces or _.:/=+-@"));
-        }
-        if value.chars().count() > 256 || !value.chars().all(is_tag_character) {
-            problems
-                .push(Problem::invalid(&field, "a value must have at most 256 letters, digits, spaces or _.:/=+-@"));
-        }
-    }
+    problems.extend(tag_problems("spec.tags", own));
     let mut tags = own.clone();
     if let Some(guardrails) = account.guardrails() {
         for (key, value) in guardrails.required_tags.iter().flatten().chain(guardrails.default_tags.iter().flatten()) {
@@ -59,6 +39,33 @@ pub(super) fn tags(
         ));
     }
     tags
+}
+
+/// What is wrong with each tag of the map in this field.
+pub fn tag_problems(path: &str, tags: &BTreeMap<String, String>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut by_folded_key: BTreeMap<String, &str> = BTreeMap::new();
+    for (key, value) in tags {
+        let field = format!("{path}[{key:?}]");
+        let folded = key.to_lowercase();
+        if folded.starts_with("aws:") || folded.starts_with(RESERVED_TAG_PREFIX) {
+            problems.push(Problem::invalid(&field, "keys that begin with aws: or auroralogexport.dev/ are reserved"));
+        }
+        if let Some(other) = by_folded_key.insert(folded, key) {
+            problems.push(Problem::invalid(
+                &field,
+                format!("differs from {other:?} only in case: IAM treats them as one key"),
+            ));
+        }
+        if !(1..=128).contains(&key.chars().count()) || !key.chars().all(is_tag_character) {
+            problems.push(Problem::invalid(&field, "a key must have 1 to 128 letters, digits, spaces or _.:/=+-@"));
+        }
+        if value.chars().count() > 256 || !value.chars().all(is_tag_character) {
+            problems
+                .push(Problem::invalid(&field, "a value must have at most 256 letters, digits, spaces or _.:/=+-@"));
+        }
+    }
+    problems
 }
 
 /// Source: botocore's IAM model, `[\p{L}\p{Z}\p{N}_.:/=+\-@]`.

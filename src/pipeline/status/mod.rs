@@ -5,6 +5,7 @@
 
 pub mod account;
 mod drift;
+mod ignored;
 mod parts;
 mod sync_state;
 mod tag_keys;
@@ -19,6 +20,7 @@ use crate::api::{AuroraLogExportPolicyStatus as Status, Condition, ConditionType
 use crate::pipeline::plan::{Part, Repair};
 use drift::cut;
 pub use drift::{MAX_ENTRIES as MAX_DRIFT_ENTRIES, entry as drift_entry};
+pub use ignored::{ignored_note, is_new_note, note_ignored};
 pub use parts::{PartState, Parts, Shortfall};
 pub use sync_state::SyncState;
 pub use tag_keys::tag_keys_on_record;

@@ -106,10 +106,15 @@ fn guardrails() -> Vec<Case> {
     ]
 }
 
+/// All of them.
+pub(super) fn cases() -> Vec<Case> {
+    [identity(), namespaces(), guardrails()].into_iter().flatten().collect()
+}
+
 #[tokio::test]
 async fn an_invalid_account_is_refused_with_the_fields_name() -> Result<()> {
     let env = environment().await?;
-    let cases: Vec<_> = [identity(), namespaces(), guardrails()].into_iter().flatten().collect();
+    let cases = cases();
     let wrong =
         not_refused_properly(&env.client().await?, ACCOUNTS_PATH, &cases, |case| account("invalid", &case.spec))
             .await?;

@@ -2,6 +2,9 @@
 
 mod accepted;
 mod accounts;
+mod newer;
+mod nulls;
+mod offline;
 mod policies;
 mod policy_cases;
 mod stored;

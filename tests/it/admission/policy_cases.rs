@@ -160,7 +160,6 @@ fn behaviour_and_references() -> Vec<Case> {
         case("outputs: {configMapRef: {}}", &["spec.outputs.configMapRef.name", "Required value"]),
         case("outputs: {configMapRef: {name: a_b}}", &["spec.outputs.configMapRef.name", "should match"]),
         case("policyDocument: {Version: '2012-10-17'}", &["unknown field", "spec.policyDocument"]),
-        case("null", &["spec", "Required value"]),
         case("[]", &["spec", "must be of type object"]),
     ]
 }

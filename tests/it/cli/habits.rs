@@ -87,7 +87,8 @@ async fn errors_are_one_sentence_on_stderr_with_the_next_step() -> Result<()> {
     let file = |name: &str, text: &str| write_manifest(&dir, name, text);
     let broken = file("broken.yaml", "kind: AuroraLogExportPolicy\n  spec: {\n")?;
     let other = file("other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")?;
-    let nameless = file("nameless.yaml", "kind: AuroraLogExportPolicy\nspec: {}\n")?;
+    let nameless =
+        file("nameless.yaml", "apiVersion: auroralogexport.dev/v1alpha1\nkind: AuroraLogExportPolicy\nspec: {}\n")?;
     let config = file("kubeconfig", "clusters: 7\n")?;
     let cli = Cli::new(env, &server.url());
     let nowhere = format!("http://127.0.0.1:{}", free_port()?);

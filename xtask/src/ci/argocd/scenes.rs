@@ -120,7 +120,7 @@ pub(super) async fn suspended_when_suspended(stage: &mut Stage) -> Result<()> {
     let commit = push(stage, "{suspend: true}")?;
     stage.until_state(ORDERS, &commit, "Synced Suspended").await?;
     stage.say("3. suspend: true pushed: Synced, Suspended");
-    // The last field goes: a server-side apply would fail here, which is why the sample does not ask for it.
+    // The last field goes.
     let commit = push(stage, "{}")?;
     stage.until_state(ORDERS, &commit, "Synced Healthy").await?;
     stage.say("3. suspend taken out again: Synced, Healthy");

@@ -1,14 +1,20 @@
-//! Manifests from files, directories and standard input.
+//! Manifests from files, directories and standard input, judged as `kubectl apply` and the API server judge them.
+
+mod account;
+mod judge;
+mod yaml;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::account::AwsAccountSpec;
-use crate::model::stored::PolicyObject;
+use crate::model::stored::{AccountObject, PolicyObject};
+
+const API_VERSION: &str = "auroralogexport.dev/v1alpha1";
 
 /// The objects of our kinds in files. Other kinds are skipped.
 #[derive(Debug, Default)]
@@ -28,10 +34,13 @@ pub(super) fn read(paths: &[PathBuf], default_namespace: &str) -> anyhow::Result
     for path in paths {
         for file in files(path)? {
             let text = read_text(&file)?;
-            let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
+            let documents = yaml::documents(&text)
                 .with_context(|| format!("{} is not valid YAML; correct the file", file.display()))?;
-            for document in documents {
-                take(&mut manifests, &file, default_namespace, document)?;
+            for yaml::Document { value, warnings } in documents {
+                for warning in warnings {
+                    eprintln!("warning: {}: {warning}", file.display());
+                }
+                take(&mut manifests, &file, default_namespace, value)?;
             }
         }
     }
@@ -74,28 +83,40 @@ fn take(manifests: &mut Manifests, file: &Path, default_namespace: &str, mut doc
         }
         return Ok(());
     }
-    match document["kind"].as_str() {
-        Some("AuroraLogExportPolicy") => {
-            let mut object = PolicyObject::deserialize(document).with_context(|| {
-                format!("{}: the metadata of an AuroraLogExportPolicy is not valid; correct it", file.display())
-            })?;
-            if object.metadata.name.is_none() {
-                bail!("{}: an AuroraLogExportPolicy has no metadata.name; add it", file.display());
-            }
-            object.metadata.namespace.get_or_insert_with(|| default_namespace.to_owned());
-            manifests.objects.push(object);
+    let kind = match document["kind"].as_str() {
+        Some("AuroraLogExportPolicy") => "AuroraLogExportPolicy",
+        Some("AwsAccount") => "AwsAccount",
+        _ => return Ok(()),
+    };
+    match document["apiVersion"].as_str() {
+        Some(API_VERSION) => {}
+        Some(other) if !other.starts_with("auroralogexport.dev/") => return Ok(()),
+        Some(other) => bail!("{}: {kind} has no version {other}; write apiVersion: {API_VERSION}", file.display()),
+        None => {
+            bail!("{}: an object of kind {kind} has no apiVersion; write apiVersion: {API_VERSION}", file.display())
         }
-        Some("AwsAccount") => {
-            let name = document["metadata"]["name"]
-                .as_str()
-                .with_context(|| format!("{}: an AwsAccount has no metadata.name; add it", file.display()))?
-                .to_owned();
-            let spec = serde_json::from_value(document["spec"].take()).with_context(|| {
-                format!("{}: the spec of AwsAccount {name} is not valid; correct it", file.display())
-            })?;
-            manifests.accounts.push((name, spec));
-        }
-        _ => {}
     }
+    let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let problems = judge::problems(kind, &mut document);
+    if !problems.is_empty() {
+        bail!("{}: {kind} {name}: {}", file.display(), problems.join("; "));
+    }
+    if name.is_empty() {
+        bail!("{}: an object of kind {kind} has no metadata.name; add it", file.display());
+    }
+    let invalid = || format!("{}: the metadata of {kind} {name} is not valid; correct it", file.display());
+    if kind == "AwsAccount" {
+        let account = AccountObject::deserialize(document).with_context(invalid)?;
+        let spec = account.spec.map_err(|error| anyhow!("{}: {kind} {name}: {error}", file.display()))?;
+        let problems = account::problems(&spec);
+        if !problems.is_empty() {
+            bail!("{}: {kind} {name}: {}", file.display(), problems.join("; "));
+        }
+        manifests.accounts.push((name, *spec));
+        return Ok(());
+    }
+    let mut object = PolicyObject::deserialize(document).with_context(invalid)?;
+    object.metadata.namespace.get_or_insert_with(|| default_namespace.to_owned());
+    manifests.objects.push(object);
     Ok(())
 }
