@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use aurora_log_export_operator::api::policy::AttachmentPolicy;
 use aurora_log_export_operator::model::documents::Meaning;
 use aurora_log_export_operator::pipeline::status::{PartState, Shortfall};
 use aurora_test_support::iam_model::handle::Fault;
@@ -70,7 +69,7 @@ fn properties(world: &World, edits: &[Edit]) -> Vec<(&'static str, Vec<Action>, 
     let trust = Meaning::of(role["trust"].as_str().unwrap_or_default()) == desired.trust.meaning();
     let boundary = role["boundary"].as_str() == desired.boundary.as_deref() && !role.is_null();
     let description = role["description"].as_str().unwrap_or_default() == desired.description && !role.is_null();
-    let exclusive = desired.attachments == AttachmentPolicy::Exclusive;
+    let exclusive = desired.identity.attachments.exclusive;
     let mut properties = vec![
         ("trust", of_role(&[UpdateAssumeRolePolicy]), trust),
         ("boundary", of_role(&[PutRolePermissionsBoundary, DeleteRolePermissionsBoundary]), boundary),
