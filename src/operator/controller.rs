@@ -126,9 +126,7 @@ impl Controller {
         let Some(key) = self.tasks.remove(&id) else { return };
         self.workqueue.done(&key, next.map(|next| (Instant::now() + next.pause, next.priority)));
         for gone in self.context.removed.take_cleaned_up() {
-            for rival in self.context.claiming_names_of(&gone) {
-                self.enqueue(&rival, Priority::Change);
-            }
+            self.enqueue_all(self.context.claiming_names_of(&gone), Priority::Change);
             self.users_changed(&gone.account_key());
         }
     }
@@ -235,9 +233,7 @@ impl Controller {
         }
         if released {
             // Its names are free, also while finalizers of others hold it.
-            for rival in self.context.index.rivals(&key) {
-                self.enqueue(&rival, Priority::Change);
-            }
+            self.enqueue_all(self.context.index.rivals(&key), Priority::Change);
         }
         let now = Instant::now();
         let at = match (change, asked) {
@@ -257,18 +253,15 @@ impl Controller {
         if let Some(object) = last.or(known.as_deref()) {
             self.clean_up_after(object, last.is_some());
         }
-        for rival in self.context.index.remove(key) {
-            self.enqueue(&rival, Priority::Change);
-        }
+        let rivals = self.context.index.remove(key);
+        self.enqueue_all(rivals, Priority::Change);
         // After the index: a reconcile that ends now asks the index whether to keep the state.
         if !self.context.removed.has(key) {
             self.context.states.remove(key);
         }
         if let Some(gone) = known {
             self.users_changed(&gone.account_key());
-            if let Some(next) = self.context.view().next_within_limit(&gone) {
-                self.enqueue(&next, Priority::Change);
-            }
+            self.enqueue_all(self.context.view().next_within_limit(&gone), Priority::Change);
         }
     }
 
@@ -304,10 +297,13 @@ impl Controller {
         }
     }
 
+    fn enqueue_all(&mut self, keys: impl IntoIterator<Item = Owner>, priority: Priority) {
+        keys.into_iter().for_each(|key| self.enqueue(&key, priority));
+    }
+
     fn enqueue_users(&mut self, account: &str) {
-        for object in self.context.index.users_of(account) {
-            self.enqueue(&object.key(), Priority::Change);
-        }
+        let users = self.context.index.users_of(account);
+        self.enqueue_all(users.iter().map(|user| user.key()), Priority::Change);
     }
 
     /// Leadership changed, or the first lists are complete. Objects with work to do are reconciled now. Objects in sync
@@ -339,11 +335,7 @@ impl Controller {
 
     fn swept(&mut self, report: SweepReport) {
         match report {
-            SweepReport::Suspects(suspects) => {
-                for key in suspects {
-                    self.enqueue(&key, Priority::Resync);
-                }
-            }
+            SweepReport::Suspects(suspects) => self.enqueue_all(suspects, Priority::Resync),
             SweepReport::OneByOne { account, all } => {
                 // An object that is being reconciled sets its next resync itself.
                 let running: BTreeSet<Owner> = self.tasks.values().cloned().collect();
