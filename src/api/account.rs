@@ -239,7 +239,7 @@ pub struct AwsAccountStatus {
     pub service_linked_role: Option<bool>,
 
     /// `Ready`, `Reconciling` and `Stalled`, which follow the kstatus conventions.
-    #[serde(default, deserialize_with = "super::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "super::schema::null_as_default", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::conditions")]
     pub conditions: Vec<Condition>,
 }

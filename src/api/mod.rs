@@ -13,7 +13,6 @@ mod tests;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 pub use account::{AwsAccount, AwsAccountSpec, AwsAccountStatus};
@@ -42,11 +41,6 @@ pub const TAG_CLUSTER_UID: &str = "auroralogexport.dev/cluster-uid";
 pub const TAG_OWNER: &str = "auroralogexport.dev/owner";
 /// Consent tag: the object `<cluster>/<namespace>/<name>` may adopt the resource.
 pub const TAG_ADOPTABLE_BY: &str = "auroralogexport.dev/adoptable-by";
-
-/// Reads null as the default: the API server may send null for an object, a list or a map without entries.
-fn null_as_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
-}
 
 /// Both CRDs, as in `crds/` and as installed in a cluster.
 pub fn crds() -> Vec<CustomResourceDefinition> {

@@ -2,7 +2,15 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
+
+/// Reads null as the default: the API server may send null for an object, a list or a map without entries.
+pub(super) fn null_as_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
 
 /// A set of strings (`listType: set`) of 1 to `max_items` items.
 fn string_set(max_items: u32, max_length: u32, pattern: &str) -> Schema {

@@ -36,7 +36,7 @@ pub struct AuroraLogExportPolicyStatus {
 
     /// Keys of the tags that this object has set on the policy and the role. A key that is removed from the spec is
     /// removed in AWS; other tags are kept.
-    #[serde(default, deserialize_with = "super::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "super::schema::null_as_default", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::tag_keys")]
     pub tag_keys: Vec<String>,
 
@@ -45,13 +45,13 @@ pub struct AuroraLogExportPolicyStatus {
     pub outputs: Option<OutputsStatus>,
 
     /// Differences in AWS that are not repaired, at most 32.
-    #[serde(default, deserialize_with = "super::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "super::schema::null_as_default", skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub drift: Vec<DriftEntry>,
 
     /// `Ready`, `Reconciling` and `Stalled` follow the kstatus conventions; `PolicyReady`, `RoleReady`,
     /// `PolicyAttached`, `Drifted` and `Effective` give details.
-    #[serde(default, deserialize_with = "super::null_as_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "super::schema::null_as_default", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "super::schema::conditions")]
     pub conditions: Vec<Condition>,
 }

@@ -280,7 +280,7 @@ async fn aws_is_reached_by_tls_through_the_tunnel_of_a_proxy() -> Result<()> {
     // The proxy itself by TCP, and by TLS.
     for proxy_url in [
         format!("http://{CREDENTIALS}@{}", proxy.addr()),
-        format!("https://{CREDENTIALS}@localhost:{}", tls_proxy.addr().port()),
+        format!("https://{CREDENTIALS}@127.0.0.1:{}", tls_proxy.addr().port()),
     ] {
         let variables = [
             ("HTTPS_PROXY", proxy_url.as_str()),

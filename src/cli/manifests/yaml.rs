@@ -261,7 +261,6 @@ mod tests {
             ("!!int \"5\"", json!(5)),
             ("!own 5", json!("5")),
             ("|\n  yes", json!("yes\n")),
-            ("-", json!([null])),
             ("+", json!("+")),
             (".", json!(".")),
             ("1.2.3", json!("1.2.3")),

@@ -3,6 +3,9 @@
 use crate::api::DriftEntry;
 use crate::pipeline::plan::Finding;
 
+/// Longer messages are cut. metav1 allows 32,768 characters, which is more than a user reads.
+pub(super) const MAX_MESSAGE: usize = 2048;
+
 /// `maxItems` of `status.drift`.
 pub const MAX_ENTRIES: usize = 32;
 const MAX_VALUE: usize = 256;

@@ -1,6 +1,6 @@
 //! What the status says about fields of a newer version, which this version ignores.
 
-use super::{MAX_MESSAGE, drift::cut};
+use super::drift::{MAX_MESSAGE, cut};
 use crate::api::{Condition, ConditionType};
 
 /// What this version ignores in a spec, for a person; `None`: nothing.

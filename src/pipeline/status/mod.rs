@@ -18,8 +18,8 @@ use crate::api::Field;
 use crate::api::condition::whole_seconds;
 use crate::api::{AuroraLogExportPolicyStatus as Status, Condition, ConditionType, OutputsStatus, Reason};
 use crate::pipeline::plan::{Part, Repair};
-use drift::cut;
 pub use drift::{MAX_ENTRIES as MAX_DRIFT_ENTRIES, entry as drift_entry};
+use drift::{MAX_MESSAGE, cut};
 pub use ignored::{ignored_note, is_new_note, note_ignored};
 pub use parts::{PartState, Parts, Shortfall};
 pub use sync_state::SyncState;
@@ -345,6 +345,3 @@ const NOT_MANAGED: &str = "access: FullAccess manages no policy of its own";
 fn matches_spec(what: &str) -> String {
     format!("{what} matches the spec")
 }
-
-/// Longer messages are cut. metav1 allows 32,768 characters, which is more than a user reads.
-const MAX_MESSAGE: usize = 2048;

@@ -67,7 +67,9 @@ async fn the_platform_teams_rules_are_refused_at_admission_once_bound() -> Resul
         // The other namespace is not bound.
         fixture.apply(&free, json!({ "suspend": true })).await?;
     }
-    fixture.apply("fits", json!({ "roleName": format!("team-{ns}.export") })).await?;
+    let account = fixture.account("prod", "111111111111", json!({ "guardrails": { "namePrefix": "team-" } })).await?;
+    let fits = json!({ "accountRef": { "name": account }, "roleName": format!("team-{ns}.export") });
+    fixture.apply("fits", fits).await?;
     fixture.applied("old", json!({ "access": "FullAccess", "description": "edited" })).await?;
     fixture.ready("fits").await?;
     fixture.deleted("old").await

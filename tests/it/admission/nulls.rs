@@ -36,7 +36,7 @@ fn changeable() -> [(&'static str, Value); 2] {
                 "permissionsBoundary": "arn:aws:iam::123456789012:policy/b",
                 "tags": { "team": "a" },
                 "deletionPolicy": "Retain", "adoptionPolicy": "Tagged", "managementPolicy": "Observe",
-                "attachmentPolicy": "Exclusive", "suspend": true, "driftCheckInterval": "5m",
+                "attachmentPolicy": "Exclusive", "suspend": true, "driftCheckInterval": "300s",
                 "outputs": { "configMapRef": { "name": "a" } },
             }),
         ),

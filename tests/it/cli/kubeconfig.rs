@@ -130,7 +130,7 @@ async fn what_kubectl_accepts_is_accepted() -> Result<()> {
         ),
         (
             "another name in the certificate",
-            files.cluster_with(json!({ "tls-server-name": "localhost" })),
+            files.cluster_with(json!({ "tls-server-name": "kubernetes" })),
             token.clone(),
         ),
         ("a plugin beside the file", ca.clone(), exec("./login")),

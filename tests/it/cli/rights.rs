@@ -101,7 +101,7 @@ async fn with_the_uid_of_the_cluster_permissions_in_one_namespace_are_enough() -
     let informed = user.clone().env("ALEP_CLUSTER_UID", &uid);
     let object = format!("{}/orders", fixture.namespace());
     let plan = informed.json(&["plan", &object, "--exit-code", "-o", "json"]).await?;
-    assert_eq!(plan["objects"][0]["changes"], json!([]), "{plan}");
+    assert_eq!(plan["objects"][0]["actions"], json!([]), "{plan}");
     informed.ok(&["explain", &object]).await?;
     let doctor = informed.json(&["doctor", "-o", "json", "--operator-namespace", fixture.namespace()]).await?;
     let rbac: Vec<_> =

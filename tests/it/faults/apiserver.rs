@@ -49,7 +49,7 @@ async fn missing_rights_are_named_by_verb_and_resource_and_waited_for() -> Resul
     let kubeconfig = Some(fixture.env.kubeconfig_for(fixture.namespace(), "nobody").await?);
     fixture.start_operator_with(OperatorOptions { kubeconfig, ..fixture.own_options() }).await?;
     fixture.apply("a", json!({})).await?;
-    fixture.logged(&["cannot get resource", "namespaces", "retrying"]).await?;
+    fixture.logged(&["cannot get resource", "namespaces", "the cluster name is used in its place"]).await?;
 
     // With some rights, the next missing one is named.
     bind(&fixture, "some", "{apiGroups: [''], resources: [namespaces], verbs: [get, list, watch]}").await?;

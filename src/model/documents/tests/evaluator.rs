@@ -224,8 +224,19 @@ fn rewritten(statement: &Value, how: u8, other: &Value) -> Vec<Value> {
             }
             all
         }
-        12 => edited(&|text| text.replace("\"s:Get\"", "\"s:Get\",\"s:*\"")),
-        _ => edited(&|text| text.replace("\"arn:aws:s:r:1:a\"", "\"arn:aws:s:r:1:a\",\"arn:aws:s:r:1:a/b\"")),
+        12 => vec![with(statement, "s:Get", "s:*")],
+        _ => vec![with(statement, "arn:aws:s:r:1:a", "arn:aws:s:r:1:a/b")],
+    }
+}
+
+/// The value with one more item in every list that has `item`.
+fn with(value: &Value, item: &str, more: &str) -> Value {
+    match value {
+        Value::Array(items) if items.iter().any(|it| it == item) => {
+            items.iter().cloned().chain([json!(more)]).collect()
+        }
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), with(value, item, more))).collect(),
+        other => other.clone(),
     }
 }
 

@@ -63,7 +63,7 @@ pub(in crate::pipeline) fn role(desired: &Desired) -> ObservedRole {
 }
 
 /// AWS exactly as wanted.
-fn in_sync(desired: &Desired) -> Observed {
+pub(in crate::pipeline) fn in_sync(desired: &Desired) -> Observed {
     Observed {
         role: Some(role(desired)),
         policy: desired.policy.as_ref().map(|_| policy(desired)),

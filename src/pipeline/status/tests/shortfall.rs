@@ -3,7 +3,7 @@
 use crate::api::{Field, Reason};
 use crate::pipeline::apply::{Applied, ApplyError, Skipped};
 use crate::pipeline::observe::Observed;
-use crate::pipeline::plan::tests::wanted;
+use crate::pipeline::plan::tests::{in_sync, wanted};
 use crate::pipeline::plan::{Action, Part, Step};
 use crate::pipeline::port::{ErrorClass, IamError, Operation};
 use crate::pipeline::status::{PartState, Shortfall};
@@ -42,8 +42,9 @@ fn failed(steps: &[(Step, ErrorClass)], skipped: &[(Step, usize)]) -> Applied {
 
 fn shortfall(denied: &[Operation], applied: &Applied) -> Shortfall {
     let denied = denied.iter().map(|operation| error(*operation, ErrorClass::AccessDenied)).collect();
-    let observed = Observed { denied, ..Observed::default() };
-    Shortfall::of(&wanted(json!({})), &observed, applied).unwrap()
+    let desired = wanted(json!({}));
+    let observed = Observed { denied, ..in_sync(&desired) };
+    Shortfall::of(&desired, &observed, applied).unwrap()
 }
 
 fn reason(state: &PartState) -> Option<Reason> {

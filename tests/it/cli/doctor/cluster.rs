@@ -54,7 +54,8 @@ async fn what_is_wrong_in_the_cluster_is_found() -> Result<()> {
         "update leases in namespace",
     ] {
         let message = format!("ServiceAccount {namespace}/weak cannot {right}");
-        stage.finds(&weak, "rbac", &message, "clusterrole.yaml").await?;
+        let fix = if right.ends_with("in the whole cluster") { "ClusterRole" } else { "clusterrole.yaml" };
+        stage.finds(&weak, "rbac", &message, fix).await?;
     }
     Ok(())
 }

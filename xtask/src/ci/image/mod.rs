@@ -73,9 +73,11 @@ fn contents_are_right(root: &Path) -> Result<()> {
     #[allow(clippy::cast_precision_loss)]
     let megabytes = |size: u64| size as f64 / MEGABYTE;
     say(&format!(
-        "the image has {:.2} MB (limit 25), the binary {:.2} MB (limit 14); user {USER}, no shell, {} files",
+        "the image has {:.2} MB (limit {:.0}), the binary {:.2} MB (limit {:.0}); user {USER}, no shell, {} files",
         megabytes(image),
+        megabytes(IMAGE_LIMIT),
         megabytes(binary),
+        megabytes(BINARY_LIMIT),
         files.len()
     ));
     Ok(())
