@@ -58,6 +58,7 @@ fn changeable() -> [(&'static str, Value); 2] {
                     "permissionsBoundary": "arn:aws:iam::aws:policy/b", "allowFullAccess": true, "allowAdoption": true,
                     "maxDeletionPolicy": "Retain", "requiredTags": { "a": "b" }, "defaultTags": { "c": "d" },
                     "allowedRegions": ["eu-west-1"], "allowedLogGroups": ["/aws/rds/*"], "requireTrustProtection": true,
+                    "maxObjectsPerNamespace": 3, "protectedPolicies": ["arn:aws:iam::aws:policy/Quarantine*"],
                 },
                 "limits": { "readsPerSecond": 1, "writesPerSecond": 1 },
                 "driftScan": "Bulk",

@@ -138,10 +138,6 @@ async fn what_kubectl_accepts_is_accepted() -> Result<()> {
         let path = files.config("config", &cluster, &user, "x")?;
         files.accepted(what, &path).await?;
     }
-    let server = files.cluster["server"].as_str().context("no server")?.trim_start_matches("https://");
-    let path = files.config("config", &files.cluster_with(json!({ "server": server })), &token, "x")?;
-    files.accepted("a server without a scheme", &path).await?;
-
     let good = files.config("good", &ca, &token, "x")?;
     let other = files.config("other", &json!({ "server": "https://127.0.0.1:1" }), &json!({}), "")?;
     let (missing, empty) = (files.path("missing"), files.write("empty", "")?);
