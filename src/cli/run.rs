@@ -22,7 +22,6 @@ use crate::aws::sdk;
 use crate::kubernetes::Kubernetes;
 use crate::kubernetes::client::ApiServer;
 use crate::kubernetes::lease::{Election, Fence, LeaseConfig};
-use crate::kubernetes::revisions::Revisions;
 use crate::model::names::{AccountId, IamPath};
 use crate::model::settings::Settings;
 use crate::operator::admission::Namespaces;
@@ -260,9 +259,7 @@ async fn operate(
         let (fence, restored) = (election.fence(), election.restored());
         (Some(election), fence, leadership, restored)
     } else {
-        let (_, leadership) = watch::channel(true);
-        let (revisions, restored) = Revisions::new();
-        tokio::spawn(revisions.poll(client.clone(), args.watch_namespace.first().cloned()));
+        let ((_, leadership), (_, restored)) = (watch::channel(true), watch::channel(()));
         (None, Fence::always(), leadership, restored)
     };
     let kubernetes = Kubernetes::new(client, fence.clone(), metrics.clone(), instance);

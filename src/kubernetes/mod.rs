@@ -9,7 +9,7 @@ mod kubeconfig;
 pub mod lease;
 pub mod managed;
 pub mod refusal;
-pub mod revisions;
+mod revisions;
 mod token_file;
 
 use std::borrow::Cow;

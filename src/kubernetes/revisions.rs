@@ -3,28 +3,18 @@
 //! A watch that continues from a revision of the future gets no events until the new revisions have caught up, and no error.
 //! client-go's informers have the same problem. So all objects must be listed again.
 
-use std::time::Duration;
-
-use kube::Client;
-use kube::api::{Api, ListParams};
 use tokio::sync::watch;
-
-use super::call::bounded;
-use crate::model::stored::PolicyObject;
-
-/// How often the revision is read where there is no Lease to show it.
-const PERIOD: Duration = Duration::from_secs(10);
 
 /// The revisions in answers to requests that follow each other.
 #[derive(Debug)]
-pub struct Revisions {
+pub(super) struct Revisions {
     last: Option<u128>,
     restored: watch::Sender<()>,
 }
 
 impl Revisions {
     /// The receiver changes each time the revisions go back.
-    pub fn new() -> (Self, watch::Receiver<()>) {
+    pub(super) fn new() -> (Self, watch::Receiver<()>) {
         let (restored, receiver) = watch::channel(());
         (Self { last: None, restored }, receiver)
     }
@@ -38,22 +28,6 @@ impl Revisions {
                 "the API server's revision went back from {last} to {revision}: etcd was restored; listing all objects again"
             );
             self.restored.send_replace(());
-        }
-    }
-
-    /// Reads the revision now and then, for ever. `namespace`: one that the operator watches, if not all.
-    pub async fn poll(mut self, client: Client, namespace: Option<String>) {
-        let api: Api<PolicyObject> = match &namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::all(client),
-        };
-        let first = ListParams::default().limit(1);
-        loop {
-            // A list that fails is reported by the watches.
-            if let Ok(list) = bounded("list", "AuroraLogExportPolicies", api.list_metadata(&first)).await {
-                self.seen(&list.metadata.resource_version.unwrap_or_default());
-            }
-            tokio::time::sleep(PERIOD).await;
         }
     }
 }

@@ -63,10 +63,16 @@ impl World {
         Api::namespaced_with(self.client.clone(), "default", &ApiResource::erase::<AuroraLogExportPolicy>(&()))
     }
 
-    /// Applies until the CRD that allows it is in force.
+    /// Applies until the CRD that allows it is in force, and nothing of the spec is dropped.
     async fn apply(&self, manifest: &str) -> Result<()> {
         wait_for("the apply", LIMIT, async || {
-            apply::apply(&self.client, "user", &apply::parse(manifest)?).await.map(drop)
+            let objects = apply::parse(manifest)?;
+            let stored = apply::apply(&self.client, "user", &objects).await?;
+            let specs = |objects: &[DynamicObject]| -> Vec<Value> {
+                objects.iter().map(|object| object.data["spec"].clone()).collect()
+            };
+            ensure!(specs(&stored) == specs(&objects), "{:?}", specs(&stored));
+            Ok(())
         })
         .await
     }
