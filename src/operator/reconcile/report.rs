@@ -45,12 +45,6 @@ pub(super) async fn report(
         }
         Err(error) => return Err(error),
     };
-    if is_new_note(&object.ignored, before.as_ref(), &after)
-        && let Some(note) = ignored_note(&object.ignored)
-    {
-        tracing::warn!("{note}");
-        context.kubernetes.event(object, true, EventReason::UnknownFields.as_str(), "Reconcile", &note).await;
-    }
     let changed = before.is_none_or(|before| (&before.reason, &before.status) != (&after.reason, &after.status));
     if changed && after.reason != Reason::Progressing.as_str() {
         let warning = after.status != "True" && after.reason != Reason::Suspended.as_str();
@@ -64,7 +58,8 @@ pub(super) async fn report(
     Ok(())
 }
 
-/// Writes the status if it differs from the object's. Returns `Ready` as written. `generation` is that of the spec that
+/// Writes the status if it differs from the object's, and an event if it names fields for the first time that are ignored.
+/// Returns `Ready` as written. `generation` is that of the spec that
 /// the outcome is about.
 ///
 /// # Errors
@@ -82,7 +77,14 @@ pub(super) async fn write_status(
     }
     let answer = context.kubernetes.write_status(object, &status).await?;
     context.written(answer);
-    Ok(condition(&status, ConditionType::Ready).cloned())
+    let after = condition(&status, ConditionType::Ready);
+    if after.is_some_and(|after| is_new_note(&object.ignored, condition(&object.status, ConditionType::Ready), after))
+        && let Some(note) = ignored_note(&object.ignored)
+    {
+        tracing::warn!("{note}");
+        context.kubernetes.event(object, true, EventReason::UnknownFields.as_str(), "Reconcile", &note).await;
+    }
+    Ok(after.cloned())
 }
 
 /// Events and metrics about the writes to AWS: repaired drift if the object was in sync before, changes otherwise.
