@@ -59,8 +59,8 @@ pub struct Requests {
     pub used: BTreeSet<Right>,
     /// Those that lacked a right.
     pub refused: Vec<String>,
-    /// Those refused for another reason: a namespace that is on its way out takes nothing new.
-    pub too_late: usize,
+    /// How many were allowed by RBAC and refused by admission: the namespace is being deleted, or a quota is used up.
+    pub refused_by_admission: usize,
 }
 
 /// Reads them from audit events.
@@ -81,11 +81,10 @@ pub fn requests<'a>(events: impl IntoIterator<Item = &'a Value>) -> Requests {
         };
         let right = (text(&object["apiGroup"]), resource, text(&event["verb"]));
         if event["responseStatus"]["code"] == 403 {
-            let message = text(&event["responseStatus"]["message"]);
-            if message.ends_with("because it is being terminated") {
-                found.too_late += 1;
+            if event["annotations"]["authorization.k8s.io/decision"] == "allow" {
+                found.refused_by_admission += 1;
             } else {
-                found.refused.push(format!("{right:?} {message}"));
+                found.refused.push(format!("{right:?} {}", text(&event["responseStatus"]["message"])));
             }
             continue;
         }

@@ -18,11 +18,11 @@ pub(super) async fn check() -> Result<()> {
         text.lines().map(serde_json::from_str).collect::<Result<_, _>>().context("the audit log")?;
     let (found, rights) = (requests(&events), granted_to_the_operator()?);
     say(&format!(
-        "{} requests of operators in an audit log of {}: {} lacked a right, {} came too late for a namespace that was going",
+        "{} requests of operators in an audit log of {}: {} lacked a right, {} were refused by admission",
         found.count,
         events.len(),
         found.refused.len(),
-        found.too_late
+        found.refused_by_admission
     ));
     ensure!(found.count >= LEAST_REQUESTS, "that is no whole run");
     ensure!(found.refused.is_empty(), "refused:\n{}", found.refused.join("\n"));
