@@ -301,7 +301,7 @@ async fn operate(
             drift_scan: args.drift_scan,
             watched: args.watch_namespace.clone(),
             modes: Modes::default(),
-            started: std::mem::replace(&mut started, Instant::now()),
+            started,
         });
         count_resources(&metrics, &context);
         let end = async {
@@ -311,6 +311,7 @@ async fn operate(
             }
         };
         controller::run(context, usize::from(args.concurrency), leadership.clone(), end).await;
+        started = Instant::now();
     }
     // Before the last events, so that the next leader does not wait for them.
     if let Some(election) = election {

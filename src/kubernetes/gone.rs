@@ -8,7 +8,7 @@ use crate::model::stored::PolicyObject;
 
 /// What the API server has under the name of an object that seems to be gone.
 #[derive(Debug)]
-pub enum Now {
+pub enum Existence {
     /// The object itself.
     Exists,
     /// Nothing, or another object of that name.
@@ -21,7 +21,7 @@ pub enum Now {
 ///
 /// # Errors
 /// If the API server refuses or does not answer.
-pub async fn now(client: &Client, object: &PolicyObject) -> Result<Now> {
+pub async fn existence(client: &Client, object: &PolicyObject) -> Result<Existence> {
     let api: Api<PolicyObject> = Api::namespaced(client.clone(), object.namespace());
     let named = ListParams::default().fields(&format!("metadata.name={}", object.name()));
     let what = format!("auroralogexportpolicy {}", object.key());
@@ -31,11 +31,11 @@ pub async fn now(client: &Client, object: &PolicyObject) -> Result<Now> {
 }
 
 /// `revision` is that of the list, `found` what it has under the object's name.
-fn judge(object: &PolicyObject, revision: Option<u64>, found: Option<PolicyObject>) -> Now {
+fn judge(object: &PolicyObject, revision: Option<u64>, found: Option<PolicyObject>) -> Existence {
     match found {
-        Some(found) if found.uid() == object.uid() => Now::Exists,
-        _ if revision < object.resource_version() => Now::Restored,
-        found => Now::Gone(found.map(Box::new)),
+        Some(found) if found.uid() == object.uid() => Existence::Exists,
+        _ if revision < object.resource_version() => Existence::Restored,
+        found => Existence::Gone(found.map(Box::new)),
     }
 }
 
@@ -54,13 +54,13 @@ mod tests {
     fn an_object_is_gone_only_if_the_api_servers_data_is_newer() {
         let last = object("one", "100");
         let another = || Some(object("two", "120"));
-        assert!(matches!(judge(&last, Some(130), None), Now::Gone(None)));
-        assert!(matches!(judge(&last, Some(130), another()), Now::Gone(Some(found)) if found.uid() == "two"));
-        assert!(matches!(judge(&last, Some(130), Some(object("one", "90"))), Now::Exists));
+        assert!(matches!(judge(&last, Some(130), None), Existence::Gone(None)));
+        assert!(matches!(judge(&last, Some(130), another()), Existence::Gone(Some(found)) if found.uid() == "two"));
+        assert!(matches!(judge(&last, Some(130), Some(object("one", "90"))), Existence::Exists));
         // etcd was restored from a backup that is older than the object.
         for revision in [Some(99), None] {
-            assert!(matches!(judge(&last, revision, None), Now::Restored));
-            assert!(matches!(judge(&last, revision, another()), Now::Restored));
+            assert!(matches!(judge(&last, revision, None), Existence::Restored));
+            assert!(matches!(judge(&last, revision, another()), Existence::Restored));
         }
     }
 }

@@ -12,7 +12,7 @@ use super::resync::ResyncIntervals;
 use crate::api::Reason;
 use crate::api::account::DriftScan;
 use crate::aws::registry::Accounts;
-use crate::kubernetes::Kubernetes;
+use crate::kubernetes::{Kubernetes, KubernetesError};
 use crate::model::names::Owner;
 use crate::model::settings::Settings;
 use crate::model::stored::PolicyObject;
@@ -68,6 +68,19 @@ impl Context {
         View { settings: &self.settings, accounts: &self.accounts, namespaces: &self.namespaces, index: &self.index }
     }
 
+    /// Adds the finalizer, which keeps the object until its AWS resources are deleted, unless the object has it.
+    ///
+    /// # Errors
+    /// Those of the patch.
+    pub async fn ensure_finalizer(&self, object: &PolicyObject) -> Result<(), KubernetesError> {
+        let current = self.index.get(&object.key()).filter(|current| current.uid() == object.uid());
+        if !object.has_finalizer() && !current.is_some_and(|current| current.has_finalizer()) {
+            let answer = self.kubernetes.add_finalizer(object).await?;
+            self.written(answer);
+        }
+        Ok(())
+    }
+
     /// Takes the API server's answer to one of our own writes into the index, unless the watch has brought a newer
     /// state already. Returns the newest state known.
     pub fn written(&self, answer: PolicyObject) -> Arc<PolicyObject> {
@@ -112,6 +125,6 @@ impl View<'_> {
 
     /// The object that is within the limit of its namespace now that another one is gone.
     pub fn next_within_limit(&self, gone: &PolicyObject) -> Option<Owner> {
-        self.index.last_of(&gone.account_key(), gone.namespace(), self.objects_allowed(gone)?)
+        self.index.nth_of(&gone.account_key(), gone.namespace(), self.objects_allowed(gone)?)
     }
 }

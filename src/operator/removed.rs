@@ -1,9 +1,9 @@
 //! Objects that are gone from Kubernetes before their AWS resources were cleaned up.
 //!
-//! The API server removes an object without finalizers at once, also if ours was lost a moment ago, as `kubectl replace`
-//! does it, or is added in that very instant. What such an object has in AWS is cleaned up by its deletion policy, as its
-//! last version says it. The record is kept in memory, by the leader only: after a restart or a change of the leader,
-//! what is left is an orphan, which is counted and never deleted.
+//! The API server removes an object without finalizers at once. Ours may have been removed a moment before, for example by
+//! `kubectl replace`, or may be added at that moment. The resources of such an object are cleaned up by the deletion policy
+//! of its last version. The record is kept in memory, by the leader only. After a restart or a change of the leader, what
+//! is left is an orphan, which is counted and never deleted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -10,6 +10,7 @@ use futures::stream::{self, BoxStream, SelectAll, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::Client;
 use kube::api::Api;
+use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher as watch;
 use kube::runtime::watcher::{self, Event};
 
@@ -49,19 +50,13 @@ type EventStream = Pin<Box<dyn Stream<Item = (Source, Result<WatchEvent, watcher
 
 /// All watches as one stream, and their sources. A watch that fails restarts by itself, with backoff.
 pub fn watch_all(client: &Client, namespaces: &[String]) -> (SelectAll<EventStream>, BTreeSet<Source>) {
-    let scopes: Vec<Option<String>> =
-        if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
     let mut all: SelectAll<EventStream> = SelectAll::new();
     let mut sources = BTreeSet::from([Source::Accounts, Source::Namespaces]);
-    for scope in scopes {
-        let api: Api<PolicyObject> = match &scope {
-            None => Api::all(client.clone()),
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-        };
+    for scope in scopes(namespaces) {
+        let api = api::<PolicyObject>(client, scope.as_deref());
         let source = Source::Policies(scope);
-        if sources.insert(source.clone()) {
-            all.push(tagged(source, api, WatchEvent::Policy));
-        }
+        sources.insert(source.clone());
+        all.push(tagged(source, api, WatchEvent::Policy));
     }
     all.push(tagged(Source::Accounts, Api::<AccountObject>::all(client.clone()), WatchEvent::Account));
     all.push(tagged(Source::Namespaces, Api::<Namespace>::all(client.clone()), WatchEvent::Namespace));
@@ -73,25 +68,41 @@ pub type ConfigMapStream = BoxStream<'static, (Option<String>, Result<Event<Conf
 
 /// The `ConfigMaps` that a label selects, in these namespaces; none: in all.
 pub fn watch_config_maps(client: &Client, namespaces: &[String], selector: &str) -> SelectAll<ConfigMapStream> {
-    let config = watcher::Config::default().labels(selector);
     let of = |scope: Option<String>| -> ConfigMapStream {
-        let api: Api<ConfigMap> = match &scope {
-            None => Api::all(client.clone()),
-            Some(namespace) => Api::namespaced(client.clone(), namespace),
-        };
-        let config = config.clone();
-        restarting(move || watch(api.clone(), config.clone()).boxed()).map(move |event| (scope.clone(), event)).boxed()
+        let events = events(api::<ConfigMap>(client, scope.as_deref()), watcher::Config::default().labels(selector));
+        events.map(move |event| (scope.clone(), event)).boxed()
     };
-    let scopes: BTreeSet<Option<String>> = namespaces.iter().cloned().map(Some).collect();
-    if scopes.is_empty() { [of(None)].into_iter().collect() } else { scopes.into_iter().map(of).collect() }
+    scopes(namespaces).into_iter().map(of).collect()
+}
+
+/// The namespaces to watch, each once; `None`: all.
+fn scopes(namespaces: &[String]) -> BTreeSet<Option<String>> {
+    if namespaces.is_empty() { BTreeSet::from([None]) } else { namespaces.iter().cloned().map(Some).collect() }
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        None => Api::all(client.clone()),
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+    }
 }
 
 fn tagged<K>(source: Source, api: Api<K>, wrap: fn(Event<K>) -> WatchEvent) -> EventStream
 where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
-    let events = restarting(move || watch(api.clone(), watcher::Config::default().page_size(PAGE)).boxed());
-    events.map(move |event| (source.clone(), event.map(wrap))).boxed()
+    events(api, watcher::Config::default()).map(move |event| (source.clone(), event.map(wrap))).boxed()
+}
+
+/// The events of a watch that lists in small pages and restarts by itself.
+fn events<K>(api: Api<K>, config: watcher::Config) -> impl Stream<Item = Result<Event<K>, watcher::Error>> + Send
+where
+    K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug + Send + 'static,
+{
+    restarting(move || watch(api.clone(), config.clone().page_size(PAGE)).boxed())
 }
 
 /// The events of a watch. It restarts by itself when it breaks, with pauses that grow until something has been received;
@@ -149,12 +160,14 @@ pub fn report_failure(source: &Source, error: &watcher::Error, again: bool) -> b
             tracing::debug!("{message}; retrying");
         }
         Some((403, message)) => {
-            let so = match source {
+            let consequence = match source {
                 Source::Policies(_) => "no object is reconciled",
                 Source::Accounts => "objects with an accountRef are not reconciled",
                 Source::Namespaces => "the namespace selectors of AwsAccounts select nothing",
             };
-            tracing::warn!("{message}; {so}; grant it in the operator's ClusterRole (deploy/kustomize/base); retrying");
+            tracing::warn!(
+                "{message}; {consequence}; grant it in the operator's ClusterRole (deploy/kustomize/base); retrying"
+            );
         }
         Some((410, _)) => tracing::debug!("watch expired; listing again"),
         _ => tracing::warn!(%error, "watch failed; retrying"),

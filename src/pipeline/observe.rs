@@ -161,51 +161,31 @@ fn is_ours_or_adoptable(desired: &Desired, tags: &Tags) -> bool {
 /// Reads everything that a plan needs, as far as AWS allows it.
 ///
 /// # Errors
-/// Any other error of a reading call.
+/// Any error of a reading call but a denied one.
 pub async fn observe<I: Iam>(iam: &I, desired: &Desired, known: &mut KnownVersions) -> Result<Observed> {
     let mut observed = Observed::default();
-    let role = iam.role(&desired.identity.role_name).await;
-    if let Some(role) = observed.allowed(role)?.flatten() {
-        observe_role(iam, desired, role, &mut observed).await?;
-    }
-    observe_policy_if_any(iam, desired, known, &mut observed).await?;
+    observe_role(iam, desired, &mut observed).await?;
+    observe_policy(iam, desired, known, &mut observed).await?;
     Ok(observed)
 }
 
-/// Reads for an object that has never reached AWS. If its role does not exist, nothing else is read, because
+/// Reads for an object that has never reached AWS. If its role does not exist, its policy is not read, because
 /// `CreatePolicy` itself refuses a name that is in use.
 ///
 /// # Errors
-/// Any error of a reading call but a denied one.
+/// As [`observe`].
 pub async fn observe_new<I: Iam>(iam: &I, desired: &Desired, known: &mut KnownVersions) -> Result<Observed> {
-    if desired.policy.is_none() {
-        return observe(iam, desired, known).await;
-    }
     let mut observed = Observed::default();
-    let role = iam.role(&desired.identity.role_name).await;
-    let Some(role) = observed.allowed(role)?.flatten() else {
-        return Ok(observed);
-    };
-    observe_role(iam, desired, role, &mut observed).await?;
-    observe_policy_if_any(iam, desired, known, &mut observed).await?;
+    observe_role(iam, desired, &mut observed).await?;
+    if observed.role.is_some() || desired.policy.is_none() {
+        observe_policy(iam, desired, known, &mut observed).await?;
+    }
     Ok(observed)
 }
 
-async fn observe_policy_if_any<I: Iam>(
-    iam: &I,
-    desired: &Desired,
-    known: &mut KnownVersions,
-    observed: &mut Observed,
-) -> Result<()> {
-    let policy = iam.policy(&desired.identity.policy_arn).await;
-    if let Some(policy) = observed.allowed(policy)?.flatten() {
-        observe_policy(iam, desired, policy, known, observed).await?;
-    }
-    Ok(())
-}
-
-async fn observe_role<I: Iam>(iam: &I, desired: &Desired, role: Role, observed: &mut Observed) -> Result<()> {
+async fn observe_role<I: Iam>(iam: &I, desired: &Desired, observed: &mut Observed) -> Result<()> {
     let identity = &desired.identity;
+    let Some(role) = observed.allowed(iam.role(&identity.role_name).await)?.flatten() else { return Ok(()) };
     let (mut attached, mut inline) = (Vec::new(), Vec::new());
     if role.arn == identity.role_arn.as_str() && is_ours_or_adoptable(desired, &role.tags) {
         attached = observed.allowed(iam.attached_policies(&identity.role_name).await)?.unwrap_or_default();
@@ -220,10 +200,11 @@ async fn observe_role<I: Iam>(iam: &I, desired: &Desired, role: Role, observed: 
 async fn observe_policy<I: Iam>(
     iam: &I,
     desired: &Desired,
-    policy: Policy,
     known: &mut KnownVersions,
     observed: &mut Observed,
 ) -> Result<()> {
+    let read = iam.policy(&desired.identity.policy_arn).await;
+    let Some(policy) = observed.allowed(read)?.flatten() else { return Ok(()) };
     let Policy { arn, id, description, default_version, tags } = policy;
     let ours = is_ours_or_adoptable(desired, &tags);
     let found = observed.policy.insert(ObservedPolicy {

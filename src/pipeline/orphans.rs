@@ -8,7 +8,8 @@ use crate::model::settings::Cluster;
 /// True if the resource with these tags was created for an object of this cluster that does not exist.
 ///
 /// `exists` must return true for objects that this replica cannot see (in namespaces that it does not watch), and for
-/// objects that are being deleted; false if the object of that name is another one today, with other names in AWS. A resource of this cluster without an owner tag is an orphan too: no object deletes it.
+/// objects that are being deleted. It must return false if the object of that name is another one today, with other names
+/// in AWS. A resource of this cluster without an owner tag is an orphan too: no object deletes it.
 pub fn is_orphan(cluster: &Cluster, tags: &Tags, exists: impl Fn(&Owner) -> bool) -> bool {
     let ours = tags.get(TAG_MANAGED_BY).is_some_and(|name| name == cluster.name.as_str())
         && tags.get(TAG_CLUSTER_UID).is_some_and(|uid| cluster.has_uid(uid));

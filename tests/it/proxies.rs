@@ -65,6 +65,21 @@ impl Fixture<'_> {
         self.start_operator_with(options).await
     }
 
+    /// The operator works, and the proxy has forwarded requests to the API server only.
+    async fn reaches_the_api_server_through(
+        &mut self,
+        proxy: &ConnectProxy,
+        kubeconfig: PathBuf,
+        variables: &[(&str, &str)],
+    ) -> Result<()> {
+        self.start_with(Some(kubeconfig), &self.aws.url(), variables).await?;
+        self.applied("orders", json!({})).await?;
+        no_secret(&self.operator()?.log_text()?)?;
+        self.stop_operator().await?;
+        assert_eq!(proxy.forwarded(), [BOTH[0]]);
+        Ok(())
+    }
+
     /// Runs a command as administrator.
     async fn command(
         &self,
@@ -144,12 +159,7 @@ async fn the_proxy_of_the_kubeconfig_comes_before_every_variable() -> Result<()>
     let kubeconfig = fixture.kubeconfig_by_name(&access.kubeconfig, Some(&url))?;
     let nowhere = format!("http://127.0.0.1:{}", free_port()?);
     let variables = [("HTTPS_PROXY", nowhere.as_str()), ("NO_PROXY", "*")];
-    fixture.start_with(Some(kubeconfig), &fixture.aws.url(), &variables).await?;
-    fixture.applied("orders", json!({})).await?;
-    no_secret(&fixture.operator()?.log_text()?)?;
-    fixture.stop_operator().await?;
-    assert_eq!(proxy.forwarded(), [BOTH[0]]);
-    Ok(())
+    fixture.reaches_the_api_server_through(&proxy, kubeconfig, &variables).await
 }
 
 #[tokio::test]
@@ -311,12 +321,7 @@ async fn the_api_server_is_reached_through_a_proxy_that_speaks_tls() -> Result<(
     let front = TlsFront::before(proxy.addr(), &Certificate::of(fixture.env.control_plane()?)).await?;
     let url = format!("https://{CREDENTIALS}@127.0.0.1:{}", front.addr().port());
     let kubeconfig = fixture.kubeconfig_by_name(&access.kubeconfig, Some(&url))?;
-    fixture.start_with(Some(kubeconfig), &fixture.aws.url(), &[]).await?;
-    fixture.applied("orders", json!({})).await?;
-    no_secret(&fixture.operator()?.log_text()?)?;
-    fixture.stop_operator().await?;
-    assert_eq!(proxy.forwarded(), [BOTH[0]]);
-    Ok(())
+    fixture.reaches_the_api_server_through(&proxy, kubeconfig, &[]).await
 }
 
 #[tokio::test]

@@ -195,7 +195,7 @@ impl Entry {
         self.account_id = Some(caller.account.to_string());
         self.policy_arn = Some(desired.attachment().to_string());
         self.role_arn = Some(identity.role_arn.to_string());
-        self.adopted.clone_from(&plan.adopted);
+        self.adopted = plan.adopted.iter().map(|(_, adopted)| adopted.clone()).collect();
         self.differences = plan.findings.iter().map(difference).collect();
         if planned.only_observed() {
             if plan.is_repairable() {

@@ -4,7 +4,7 @@ mod condition;
 pub mod differences;
 pub mod encoding;
 pub mod meaning;
-mod pattern;
+pub mod pattern;
 pub mod permissions;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The patterns of IAM: which of two contains the other. A doubt counts as no.
+//! Patterns as IAM matches them, which guardrails use too: which of two contains the other. A doubt counts as no.
 
 /// The usual spelling of a pattern: `a**` is `a*`, and `a*?` is `a?*`. A text with a policy variable is kept.
 pub(super) fn normal(pattern: &str) -> String {
@@ -36,7 +36,7 @@ pub(super) fn has_wildcard(text: &str) -> bool {
 }
 
 /// True if every text that the second pattern matches is matched by the first.
-pub(super) fn contains(pattern: &str, other: &str) -> bool {
+pub fn contains(pattern: &str, other: &str) -> bool {
     pattern == other
         || has_wildcard(pattern)
             && !has_variable(pattern)
@@ -122,6 +122,25 @@ mod tests {
         #[test]
         fn the_usual_spelling_matches_the_same(pattern in "[a*?]{0,6}", text in "[ab]{0,6}") {
             prop_assert_eq!(is_match(&pattern, &text), is_match(&normal(&pattern), &text));
+        }
+    }
+
+    #[test]
+    fn a_log_group_is_within_what_a_guardrail_allows() {
+        for (allowed, group, expected) in [
+            ("/aws/rds/*", "/aws/rds/cluster/a", true),
+            ("/aws/rds/*", "/aws/rds/*", true),
+            ("*", "/aws/rds/*", true),
+            ("/aws/rds/cluster/a*", "/aws/rds/cluster/a*/audit", true),
+            ("/a/b", "/a/b", true),
+            ("/*/a/*", "/x/a/y", true),
+            ("/aws/rds/cluster/*", "/aws/rds/*", false),
+            ("/aws/rds/*", "/aws/*", false),
+            ("/aws/*", "*", false),
+            ("/a", "/a/b", false),
+            ("/a/b", "/a", false),
+        ] {
+            assert_eq!(contains(allowed, group), expected, "{group} in {allowed}");
         }
     }
 

@@ -24,7 +24,7 @@ use crate::api::{
 
 /// More finalizers than any object needs.
 const MAX_FINALIZERS: usize = 64;
-/// So many bytes of an annotation's value are kept. The operator's annotations are `true` or a time.
+/// Bytes of an annotation's value that are kept. The operator's annotations are `true` or a time.
 const MAX_ANNOTATION: usize = 64;
 
 /// An `AuroraLogExportPolicy`.

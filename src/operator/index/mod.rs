@@ -44,7 +44,7 @@ struct Entry {
 /// Earlier objects come first: by creation time, then namespace, then name.
 type Rank = (Option<Timestamp>, Owner);
 
-/// When a name becomes free, so many objects that claim it are reconciled at once. The others wait for their next attempt.
+/// When a name becomes free, this many objects that claim it are reconciled at once. The others wait for their next attempt.
 const WOKEN: usize = 16;
 
 /// One name, if policy and role share it, or two.
@@ -204,11 +204,11 @@ impl Index {
         others.into_iter().cloned().collect()
     }
 
-    /// The last of so many objects of a namespace in an account, the earliest first.
-    pub fn last_of(&self, account: &AccountKey, namespace: &str, allowed: usize) -> Option<Owner> {
+    /// The object with this number in a namespace and an account; the earliest has number 1.
+    pub fn nth_of(&self, account: &AccountKey, namespace: &str, number: usize) -> Option<Owner> {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         let same = inner.by_namespace.get(&(account.clone(), namespace.into()))?;
-        same.get(allowed.checked_sub(1)?).map(|(_, key)| key.clone())
+        same.get(number.checked_sub(1)?).map(|(_, key)| key.clone())
     }
 
     /// Objects that claim a name, ignoring case, the earliest first.

@@ -183,7 +183,9 @@ async fn remove<I: Iam>(
 
 fn reading_again(identity: &Identity, after: Duration) -> Conclusion {
     let Identity { policy_arn, role_arn, .. } = identity;
-    let message = format!("waiting until IAM surely shows neither policy {policy_arn} nor role {role_arn}");
+    let message = format!(
+        "waiting for a second read: IAM may not show yet that policy {policy_arn} or role {role_arn} was created"
+    );
     let failure = Failure { reason: Reason::Progressing, message, parts: Parts::default() };
     let outcome = Some(Outcome::Deleting(failure));
     Conclusion { outcome, requeue: Requeue::After(after), result: ReconcileResult::Waiting }
@@ -209,15 +211,10 @@ fn wait_for_second_read(state: &mut ReconcileState) -> Option<Duration> {
 }
 
 async fn release(context: &Context, object: &PolicyObject, reason: EventReason, note: &str) -> Result<Conclusion> {
-    if context.removed.contains(object) {
-        // It is gone already.
-        tracing::info!(reason = reason.as_str(), "{note}");
-        context.kubernetes.event(object, false, reason.as_str(), "Delete", note).await;
-        return Ok(Conclusion::unchanged(Requeue::OnChange, ReconcileResult::Success));
-    }
+    let is_gone = context.removed.contains(object);
     let others: Vec<_> =
         object.metadata.finalizers.iter().flatten().filter(|name| *name != FINALIZER).cloned().collect();
-    if !others.is_empty() {
+    if !is_gone && !others.is_empty() {
         let message = format!("{note}; the object waits for other finalizers: {}", others.join(", "));
         let outcome = Outcome::Released { message, deleted: reason == EventReason::Deleted };
         // A status that cannot be written must not hold the object.
@@ -227,7 +224,7 @@ async fn release(context: &Context, object: &PolicyObject, reason: EventReason, 
     }
     context.index.release(object);
     // The event comes afterwards: the release may have to be tried again.
-    if context.kubernetes.remove_finalizer(object).await? {
+    if is_gone || context.kubernetes.remove_finalizer(object).await? {
         tracing::info!(reason = reason.as_str(), "{note}");
         context.kubernetes.event(object, false, reason.as_str(), "Delete", note).await;
     } else {

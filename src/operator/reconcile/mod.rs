@@ -141,10 +141,9 @@ async fn reconcile_object(
     let conclusion = if object.is_deleting() {
         deletion::delete(context, object, None, state).await?
     } else {
-        if !object.has_finalizer() && context.index.needs_finalizer(object) {
-            // It was lost. Whatever else is wrong with the object, its deletion must not leave resources in AWS.
-            let answer = context.kubernetes.add_finalizer(&**object).await?;
-            context.written(answer);
+        if context.index.needs_finalizer(object) {
+            // If it was lost: whatever else is wrong with the object, its deletion must not leave resources in AWS.
+            context.ensure_finalizer(object).await?;
         }
         ensure(context, object, state, priority).await?
     };

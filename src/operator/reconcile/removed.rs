@@ -4,7 +4,7 @@ use super::conclusion::{Conclusion, Requeue};
 use super::deletion;
 use crate::api::Reason;
 use crate::kubernetes::KubernetesError;
-use crate::kubernetes::gone::{Now, now};
+use crate::kubernetes::gone::{Existence, existence};
 use crate::model::stored::PolicyObject;
 use crate::operator::context::Context;
 use crate::operator::reconcile_state::ReconcileState;
@@ -30,16 +30,16 @@ pub(super) async fn clean_up(
         );
         return done();
     }
-    let successor = match now(context.kubernetes.client(), object).await? {
-        Now::Exists => return done(),
-        Now::Restored => {
+    let successor = match existence(context.kubernetes.client(), object).await? {
+        Existence::Exists => return done(),
+        Existence::Restored => {
             tracing::warn!(
                 "the AWS resources of the removed object stay: the API server's data is older than the object, so it was \
                  restored from a backup"
             );
             return done();
         }
-        Now::Gone(successor) => successor,
+        Existence::Gone(successor) => successor,
     };
     let conclusion = deletion::delete(context, object, successor.as_deref(), state).await?;
     if let Some(Outcome::Deleting(failure)) = &conclusion.outcome

@@ -12,7 +12,7 @@ use crate::operator::context::Context;
 use crate::pipeline::apply::Applied;
 use crate::pipeline::desired::Desired;
 use crate::pipeline::observe::{Content, Observed, ObservedPolicy};
-use crate::pipeline::plan::{Action, Plan, Step};
+use crate::pipeline::plan::{Action, Part, Plan, Step};
 use crate::pipeline::status::{Outcome, condition, ignored_note, is_new_note, is_ready, next, note_ignored};
 
 /// Writes the status if it differs, and an event if status or reason of `Ready` changed.
@@ -58,9 +58,8 @@ pub(super) async fn report(
     Ok(())
 }
 
-/// Writes the status if it differs from the object's, and an event if it names fields for the first time that are ignored.
-/// Returns `Ready` as written. `generation` is that of the spec that
-/// the outcome is about.
+/// Writes the status if it differs from the object's, and an event if it is the first to name fields that are ignored.
+/// Returns `Ready` as written. `generation` is that of the spec that the outcome is about.
 ///
 /// # Errors
 /// Those of the status write.
@@ -99,11 +98,12 @@ pub(super) async fn report_changes(
     if applied.done.is_empty() {
         return;
     }
-    let is_tagged = |adopted: &&String| {
-        let tags = |step: &&Step| matches!(step.action, Action::TagPolicy { .. } | Action::TagRole { .. });
-        applied.done.iter().filter(tags).any(|step| adopted.starts_with(step.part.noun()))
+    // Not before the tags that make it ours are set.
+    let is_tagged = |part: Part| {
+        let tags = |step: &Step| matches!(step.action, Action::TagPolicy { .. } | Action::TagRole { .. });
+        applied.done.iter().any(|step| step.part == part && tags(step))
     };
-    for adopted in plan.adopted.iter().filter(is_tagged) {
+    for (_, adopted) in plan.adopted.iter().filter(|(part, _)| is_tagged(*part)) {
         let note = format!("adopted {adopted}");
         event(context, object, EventReason::Adopted, "Adopt", &note).await;
     }

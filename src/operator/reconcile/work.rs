@@ -117,8 +117,9 @@ impl<'a> Work<'a> {
         if !plan.is_empty() {
             self.announce(observed).await?;
         }
+        // Where nothing is written and a read was denied, it is not known that anything in AWS is the object's own.
         if !plan.is_empty() || observed.denied.is_empty() || self.object.status.role.is_some() {
-            self.ensure_finalizer().await?;
+            self.context.ensure_finalizer(self.object).await?;
         }
         let mut applied = Applied::default();
         if !plan.is_empty() {
@@ -144,16 +145,6 @@ impl<'a> Work<'a> {
         let message = format!("bringing the policy and role {} in line with the spec", self.desired.identity.role_name);
         let outcome = Outcome::Progressing { message, tag_keys: Some(tag_keys) };
         report::write_status(self.context, self.object, &outcome, self.object.generation()).await.map(drop)
-    }
-
-    /// The finalizer keeps the object until its AWS resources are deleted.
-    async fn ensure_finalizer(&self) -> Result<()> {
-        let current = self.context.index.get(&self.object.key()).filter(|current| current.uid() == self.object.uid());
-        if !self.object.has_finalizer() && !current.is_some_and(|current| current.has_finalizer()) {
-            let answer = self.context.kubernetes.add_finalizer(self.object).await?;
-            self.context.written(answer);
-        }
-        Ok(())
     }
 
     async fn apply(&mut self, plan: &Plan) -> Applied {

@@ -1,8 +1,8 @@
 //! Which policies of others the operator removes from a role.
 
-use super::guardrails::is_within;
 use crate::api::account::Guardrails;
 use crate::api::policy::{AttachmentPolicy, AuroraLogExportPolicySpec};
+use crate::model::documents::pattern;
 
 /// What may be removed from a role besides the operator's own policies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,6 @@ impl Attachments {
 
     /// True if a guardrail protects the policy with this ARN.
     pub fn protects(&self, arn: &str) -> bool {
-        self.protected.iter().any(|pattern| is_within(arn, pattern))
+        self.protected.iter().any(|protected| pattern::contains(protected, arn))
     }
 }

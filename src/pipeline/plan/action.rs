@@ -292,8 +292,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// All differences, including those that are not repaired.
     pub findings: Vec<Finding>,
-    /// The adopted resources: `policy arn:…`, `role arn:…`.
-    pub adopted: Vec<String>,
+    /// The adopted resources, as `policy arn:…` and `role arn:…`.
+    pub adopted: Vec<(Part, String)>,
 }
 
 impl Plan {

@@ -20,7 +20,7 @@ use crate::pipeline::port::ObservedRole;
 
 pub use action::{Action, Finding, Part, Plan, Repair, Step};
 pub use compare::NONE;
-pub use order::danger;
+pub use order::{DANGER_OF_UNREAD, danger};
 
 /// Claims of others on the same names that come before the object's own. If a resource exists, its tags decide; otherwise
 /// the first claim does.
@@ -84,9 +84,10 @@ pub fn plan(
     match (policy, role) {
         (Ok(policy), Ok(role)) => {
             let mut plan = compare::compare(desired, observed, former_tag_keys);
-            let parts = [policy.as_ref().map(|_| Part::Policy), role.as_ref().map(|_| Part::Role)];
-            order::order(&mut plan.steps, desired, &parts.into_iter().flatten().collect::<Vec<_>>());
-            plan.adopted.extend(policy.into_iter().chain(role));
+            plan.adopted.extend(policy.map(|what| (Part::Policy, what)));
+            plan.adopted.extend(role.map(|what| (Part::Role, what)));
+            let adopted: Vec<Part> = plan.adopted.iter().map(|(part, _)| *part).collect();
+            order::order(&mut plan.steps, desired, &adopted);
             Ok(plan)
         }
         (policy, role) => Err(Conflict { policy: policy.err(), role: role.err() }),

@@ -77,17 +77,21 @@ fn records_ownership(tags: &Tags) -> bool {
     tags.keys().any(|key| key.starts_with(RESERVED_TAG_PREFIX))
 }
 
+/// How dangerous it is that something could not be read: a difference that protects the role may be hidden.
+pub const DANGER_OF_UNREAD: u8 = 3;
+
 /// How dangerous a difference is while it is not repaired; 0 is the most dangerous.
 pub fn danger(step: &Step) -> u8 {
     match (step.field, &step.action) {
         (Field::Trust, _) => 0,
         (Field::Document | Field::DefaultVersion, _) => 1,
         (Field::PermissionsBoundary, _) => 2,
-        (Field::Attachments, Action::Detach { .. }) => 3,
-        (Field::InlinePolicies, _) => 4,
-        (Field::Existence, _) => 5,
-        (Field::Attachments, _) => 6,
-        (Field::Tags, _) => 7,
-        (Field::Description, _) => 8,
+        // 3 is DANGER_OF_UNREAD.
+        (Field::Attachments, Action::Detach { .. }) => 4,
+        (Field::InlinePolicies, _) => 5,
+        (Field::Existence, _) => 6,
+        (Field::Attachments, _) => 7,
+        (Field::Tags, _) => 8,
+        (Field::Description, _) => 9,
     }
 }

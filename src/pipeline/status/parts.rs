@@ -6,7 +6,7 @@ use crate::api::{ConditionType, Field, Reason};
 use crate::pipeline::apply::{Applied, ApplyError};
 use crate::pipeline::desired::Desired;
 use crate::pipeline::observe::Observed;
-use crate::pipeline::plan::{Part, Step, danger};
+use crate::pipeline::plan::{DANGER_OF_UNREAD, Part, Step, danger};
 use crate::pipeline::port::{ErrorClass, IamError, Operation};
 
 /// What is known of one part.
@@ -117,18 +117,18 @@ impl From<&IamError> for Shortfall {
 }
 
 /// A call that failed, with the steps that it prevents.
-struct Blame<'a> {
+struct FailedCall<'a> {
     error: &'a IamError,
     /// Its own step first; none for a read.
     steps: Vec<&'a Step>,
 }
 
-impl Blame<'_> {
-    /// An error of the whole account explains everything. A read hides less than a known danger and more than the rest.
-    fn danger(&self) -> u8 {
+impl FailedCall<'_> {
+    /// `None`, which comes first, is an error of the whole account: it explains everything else.
+    fn danger(&self) -> Option<u8> {
         match self.error.class {
-            ErrorClass::NotLeader | ErrorClass::CredentialsInvalid | ErrorClass::AccountMismatch => 0,
-            _ => self.steps.iter().map(|step| 1 + 2 * danger(step)).min().unwrap_or(1 + 2 * 2 + 1),
+            ErrorClass::NotLeader | ErrorClass::CredentialsInvalid | ErrorClass::AccountMismatch => None,
+            _ => Some(self.steps.iter().map(|step| danger(step)).min().unwrap_or(DANGER_OF_UNREAD)),
         }
     }
 }
@@ -136,34 +136,34 @@ impl Blame<'_> {
 impl Shortfall {
     /// `None` if every read was allowed and every step was executed.
     pub fn of(desired: &Desired, observed: &Observed, applied: &Applied) -> Option<Self> {
-        let mut blames: Vec<_> = observed.denied.iter().map(|error| Blame { error, steps: Vec::new() }).collect();
+        let mut calls: Vec<_> = observed.denied.iter().map(|error| FailedCall { error, steps: Vec::new() }).collect();
         for (index, ApplyError { step, error }) in applied.failed.iter().enumerate() {
             let prevented =
                 applied.skipped.iter().filter(|skipped| skipped.cause == index).map(|skipped| &skipped.step);
-            blames.push(Blame { error, steps: std::iter::once(step).chain(prevented).collect() });
+            calls.push(FailedCall { error, steps: std::iter::once(step).chain(prevented).collect() });
         }
-        blames.sort_by_key(Blame::danger);
-        let worst = blames.first()?;
+        calls.sort_by_key(FailedCall::danger);
+        let worst = calls.first()?;
         let exists = (
             observed.policy.is_some() || applied.policy.is_some() || desired.policy.is_none(),
             observed.role.is_some() || applied.role.is_some(),
         );
         Some(Self {
             error: worst.error.clone(),
-            message: message(&blames)?,
-            parts: parts(desired, &blames, exists),
-            retry_soon: blames.iter().any(|blame| !blame.error.class.is_terminal()),
+            message: message(&calls)?,
+            parts: parts(desired, &calls, exists),
+            retry_soon: calls.iter().any(|call| !call.error.class.is_terminal()),
         })
     }
 }
 
-fn message(blames: &[Blame<'_>]) -> Option<String> {
-    let (worst, others) = blames.split_first()?;
-    let mut calls: Vec<_> = others.iter().map(|blame| blame.error.operation.permission()).collect();
-    calls.sort_unstable();
-    calls.dedup();
-    calls.retain(|call| *call != worst.error.operation.permission());
-    let mut steps: Vec<_> = blames.iter().flat_map(|blame| &blame.steps).collect();
+fn message(calls: &[FailedCall<'_>]) -> Option<String> {
+    let (worst, others) = calls.split_first()?;
+    let mut permissions: Vec<_> = others.iter().map(|call| call.error.operation.permission()).collect();
+    permissions.sort_unstable();
+    permissions.dedup();
+    permissions.retain(|permission| *permission != worst.error.operation.permission());
+    let mut steps: Vec<_> = calls.iter().flat_map(|call| &call.steps).collect();
     steps.sort_by_key(|step| danger(step));
     let own = worst.steps.first().map(|step| (step.part, step.field));
     let mut remaining: Vec<String> = Vec::new();
@@ -174,7 +174,7 @@ fn message(blames: &[Blame<'_>]) -> Option<String> {
         }
     }
     let mut message = worst.error.user_message();
-    for (intro, items) in [("also failed", calls), ("also not repaired", remaining)] {
+    for (intro, items) in [("also failed", permissions), ("also not repaired", remaining)] {
         if !items.is_empty() {
             // Writing to a String cannot fail.
             let _ = write!(message, "; {intro}: {}", items.join(", "));
@@ -184,11 +184,11 @@ fn message(blames: &[Blame<'_>]) -> Option<String> {
 }
 
 /// The worst error of each part. A part that no failure concerns was compared and repaired, if it `exists`: policy, role.
-fn parts(desired: &Desired, blames: &[Blame<'_>], exists: (bool, bool)) -> Parts {
+fn parts(desired: &Desired, calls: &[FailedCall<'_>], exists: (bool, bool)) -> Parts {
     let managed = if desired.policy.is_some() { PartState::InSync } else { PartState::NotManaged };
     let mut parts = Parts { policy: managed, role: PartState::InSync, attachment: PartState::InSync };
     // From the least to the most dangerous, so that the worst one stays.
-    for Blame { error, steps } in blames.iter().rev() {
+    for FailedCall { error, steps } in calls.iter().rev() {
         let failed = PartState::Failed(error.class.reason(), error.user_message());
         for step in steps {
             *parts.get_mut(condition_of_step(step)) = failed.clone();
@@ -207,7 +207,7 @@ fn parts(desired: &Desired, blames: &[Blame<'_>], exists: (bool, bool)) -> Parts
         }
     }
     // What is missing, and was not created because something else could not be read.
-    let worst = blames.first().map(|blame| PartState::Failed(blame.error.class.reason(), blame.error.user_message()));
+    let worst = calls.first().map(|call| PartState::Failed(call.error.class.reason(), call.error.user_message()));
     for (part, exists) in
         [(&mut parts.policy, exists.0), (&mut parts.role, exists.1), (&mut parts.attachment, exists.0 && exists.1)]
     {

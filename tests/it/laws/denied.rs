@@ -120,13 +120,7 @@ proptest! {
         denied in subsequence(OPERATIONS, 1..=6),
         restarts in any::<bool>(),
     ) {
-        let stages: Vec<_> = specs.iter().filter_map(wanted).collect();
-        let Some(first) = stages.first() else { return Ok(()) };
-        let mut world = World::new(first.clone(), &[]);
-        for stage in &stages {
-            world.edit(stage.clone());
-            world.converge();
-        }
+        let Some(mut world) = World::converged(specs.iter().filter_map(wanted), &[]) else { return Ok(()) };
         for edit in &edits {
             by_hand(&world, *edit, &mut Expected::new()).map_err(|error| TestCaseError::fail(format!("{edit:?}: {error}")))?;
         }

@@ -202,13 +202,7 @@ proptest! {
         edits in subsequence(EDITS, 1..=6),
         restarts in any::<bool>(),
     ) {
-        let stages: Vec<_> = specs.iter().filter_map(wanted).collect();
-        let Some(first) = stages.first() else { return Ok(()) };
-        let mut world = World::new(first.clone(), &[]);
-        for stage in &stages {
-            world.edit(stage.clone());
-            world.converge();
-        }
+        let Some(mut world) = World::converged(specs.iter().filter_map(wanted), &[]) else { return Ok(()) };
         let foreign_before = world.snapshot()["policies"]["boundary-a"].clone();
         let standing = world.observe().ok().and_then(|observed| world.plan(&observed).ok()).unwrap_or_default().findings;
         let mut expected = Expected::new();

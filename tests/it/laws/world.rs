@@ -71,6 +71,17 @@ pub(super) struct World {
 }
 
 impl World {
+    /// The world after each of these specs was in sync, one after the other; `None` without a spec.
+    pub(super) fn converged(stages: impl IntoIterator<Item = Desired>, foreigners: &[Foreigner]) -> Option<Self> {
+        let mut world: Option<Self> = None;
+        for stage in stages {
+            let world = world.get_or_insert_with(|| Self::new(stage.clone(), foreigners));
+            world.edit(stage);
+            world.converge();
+        }
+        world
+    }
+
     /// An account with boundaries and these foreigners, and nothing of ours.
     pub(super) fn new(desired: Desired, foreigners: &[Foreigner]) -> Self {
         let mut iam = Iam::new(ACCOUNT);

@@ -103,7 +103,7 @@ fn the_consent_tag_overrides_the_tags_of_another_owner() {
         for adoption in ["Tagged", "Always"] {
             let plan = verdict(json!({ "adoptionPolicy": adoption }), &consenting).unwrap();
             assert_eq!(plan.adopted.len(), 2, "{plan:?}");
-            assert!(plan.adopted[0].starts_with("policy arn:") && plan.adopted[1].starts_with("role arn:"));
+            assert!(plan.adopted[0].1.starts_with("policy arn:") && plan.adopted[1].1.starts_with("role arn:"));
             assert_eq!(writes(&plan).len(), 2);
             assert!(writes(&plan).iter().all(|write| own.iter().any(|key| write.contains(key))));
         }
