@@ -131,7 +131,8 @@ pub struct AuroraLogExportPolicySpec {
     #[schemars(schema_with = "super::schema::choice::<ManagementPolicy>")]
     pub management_policy: Option<ManagementPolicy>,
 
-    /// Other policies found on the role: `Additive` (when unset) reports them, `Exclusive` removes them.
+    /// Other policies found on the role: `Additive` (when unset) reports them, `Exclusive` removes them, which needs
+    /// `deploy/aws/operator-policy-exclusive.json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "super::schema::choice::<AttachmentPolicy>")]
     pub attachment_policy: Option<AttachmentPolicy>,

@@ -64,6 +64,14 @@ resource "aws_iam_policy" "adoption" {
   tags        = var.tags
 }
 
+resource "aws_iam_policy" "exclusive_attachments" {
+  count       = var.allow_exclusive_attachments ? 1 : 0
+  name        = "${local.name}-exclusive"
+  description = "Allows aurora-log-export-operator to remove policies of others from its roles"
+  policy      = templatefile("${path.module}/../operator-policy-exclusive.json", local.placeholders)
+  tags        = var.tags
+}
+
 resource "aws_iam_role" "operator" {
   name               = local.name
   description        = "aurora-log-export-operator of cluster ${var.cluster_name}"
@@ -95,4 +103,10 @@ resource "aws_iam_role_policy_attachment" "adoption" {
   count      = var.allow_adoption ? 1 : 0
   role       = aws_iam_role.operator.name
   policy_arn = aws_iam_policy.adoption[0].arn
+}
+
+resource "aws_iam_role_policy_attachment" "exclusive_attachments" {
+  count      = var.allow_exclusive_attachments ? 1 : 0
+  role       = aws_iam_role.operator.name
+  policy_arn = aws_iam_policy.exclusive_attachments[0].arn
 }

@@ -29,6 +29,12 @@ variable "allow_adoption" {
   default     = false
 }
 
+variable "allow_exclusive_attachments" {
+  description = "Allow the operator to remove policies of others from its roles (spec.attachmentPolicy: Exclusive)."
+  type        = bool
+  default     = false
+}
+
 variable "identity" {
   description = "How the operator assumes the role: irsa or pod-identity in its own account, member-account in every other account."
   type        = string

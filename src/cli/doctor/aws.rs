@@ -153,6 +153,7 @@ async fn principal_of(iam: &AwsIam, arn: &str) -> Option<String> {
     iam.role(&name).await.ok()?.map(|role| role.arn)
 }
 
+/// Without what only `attachmentPolicy: Exclusive` needs.
 const ON_ROLES: &[Operation] = &[
     Operation::GetRole,
     Operation::ListAttachedRolePolicies,
@@ -166,7 +167,6 @@ const ON_ROLES: &[Operation] = &[
     Operation::PutRolePermissionsBoundary,
     Operation::AttachRolePolicy,
     Operation::DetachRolePolicy,
-    Operation::DeleteRolePolicy,
     Operation::DeleteRole,
 ];
 

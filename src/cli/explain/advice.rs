@@ -65,7 +65,7 @@ pub(in crate::cli) const fn advice(reason: Reason) -> Advice {
         ),
         Reason::AccessDenied => advise(
             "AWS denies a call because a permission is missing.",
-            "Allow the action that the message names (deploy/aws/operator-policy.json has all). The operator retries.",
+            "Allow the action that the message names: deploy/aws/README.md names the file. The operator retries.",
             DOCTOR,
         ),
         Reason::CredentialsInvalid => advise(

@@ -7,7 +7,7 @@ use aurora_test_support::iam_model::{CreatePolicy, CreateRole, Tags};
 use serde_json::{Value, json};
 
 use super::objects::{merge, of_account};
-use crate::fixture::{FULL_ACCESS, Fixture, PATH, RDS_TRUST, tags};
+use crate::fixture::{FULL_ACCESS, Fixture, PATH, RDS_TRUST, READ_ONLY, tags};
 
 const ID: &str = "111111111111";
 const LOGS: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"logs:*","Resource":"*"}]}"#;
@@ -75,6 +75,7 @@ async fn every_call_that_the_policy_for_aws_grants_is_made_in_the_life_of_an_obj
         iam.put_role_permissions_boundary(role, FULL_ACCESS)?;
         iam.put_role_policy(role, "inline", LOGS)?;
         iam.attach_role_policy(role, FULL_ACCESS)?;
+        iam.attach_role_policy(role, READ_ONLY)?;
     }
     let repaired = || {
         let state = fixture.snapshot(ID)["roles"][role].clone();

@@ -11,6 +11,7 @@ use super::recording::{Call, Recording, Run};
 const WITH: &str = "operator-policy";
 const WITHOUT: &str = "operator-policy-without-boundary";
 const ADOPTION: &str = "operator-policy-adoption";
+const EXCLUSIVE: &str = "operator-policy-exclusive";
 /// What `operator-policy.json` allows behind the boundary only.
 const BEHIND_THE_BOUNDARY: [&str; 4] =
     ["iam:CreateRole", "iam:AttachRolePolicy", "iam:UpdateAssumeRolePolicy", "iam:PutRolePermissionsBoundary"];
@@ -61,6 +62,8 @@ struct Declared {
     own_paths: Vec<String>,
     boundary: Option<String>,
     adoption: bool,
+    /// `attachmentPolicy: Exclusive`
+    exclusive: bool,
 }
 
 /// Cases, and how many different requests of how many tests are behind each category.
@@ -148,6 +151,10 @@ fn classify<'a>(recording: &'a Recording, call: &Call) -> Result<Classified<'a>,
     if declared.iter().any(|it| it.adoption) {
         files.push(ADOPTION);
     }
+    // An object that was `Exclusive` at any time: the recording does not tell which spec a call was made for.
+    if declared.iter().any(|it| it.exclusive) {
+        files.push(EXCLUSIVE);
+    }
     if !call.exists && call.is_write() {
         let setting = Setting { path: &first.iam_path, ..Setting::of(run, call, &one) };
         return Ok((Category::Gone, vec![setting.case(&files, false)], test));
@@ -200,6 +207,7 @@ fn declared(recording: &Recording, run: &Run, call: &Call) -> Vec<Declared> {
                 own_paths: ["rolePath", "policyPath"].iter().filter_map(|key| text(&spec[key])).collect(),
                 boundary: text(&spec["permissionsBoundary"]).or_else(|| text(&guardrails["permissionsBoundary"])),
                 adoption: ["Tagged", "Always"].iter().any(|policy| spec["adoptionPolicy"] == *policy),
+                exclusive: spec["attachmentPolicy"] == "Exclusive",
             });
         }
     }
@@ -290,16 +298,18 @@ mod tests {
     use super::super::recording;
     use super::*;
 
-    /// A recording with these lines after an operator, an object and its account.
-    fn recorded(name: &str, calls: &[Value]) -> Result<Recording> {
-        let spec = json!({ "accountRef": { "name": "prod" } });
+    /// A recording with these calls, after an operator, an account, and an object with these attachment policies in turn.
+    fn recorded(name: &str, attachment_policies: &[&str], calls: &[Value]) -> Result<Recording> {
         let guardrails = json!({ "iamPath": "/exports/", "permissionsBoundary": "arn:aws:iam::222222222222:policy/b" });
         let mut lines = vec![
             json!({ "run": { "id": "run-0", "test": "a_test", "flags": ["--cluster-name=c"], "clusterUid": "u" } }),
-            json!({ "object": { "kind": "AuroraLogExportPolicy", "namespace": "ns", "name": "orders", "spec": spec } }),
             json!({ "object": { "kind": "AwsAccount", "name": "prod",
                                 "spec": { "accountId": "222222222222", "guardrails": guardrails } } }),
         ];
+        lines.extend(attachment_policies.iter().map(|policy| {
+            let spec = json!({ "accountRef": { "name": "prod" }, "attachmentPolicy": policy });
+            json!({ "object": { "kind": "AuroraLogExportPolicy", "namespace": "ns", "name": "orders", "spec": spec } })
+        }));
         lines.extend(calls.iter().map(|call| json!({ "call": call })));
         let path = process::work_dir()?.join(format!("cases-{name}.jsonl"));
         std::fs::write(&path, lines.iter().map(Value::to_string).collect::<Vec<_>>().join("\n"))?;
@@ -314,13 +324,28 @@ mod tests {
     #[test]
     fn a_call_is_judged_by_what_was_declared_for_its_object() -> Result<()> {
         let resource = "arn:aws:iam::222222222222:role/exports/orders";
-        let found = of(&recorded("declared", &[call("run-0", "iam:CreateRole", resource)])?)?;
+        let found = of(&recorded("declared", &["Additive"], &[call("run-0", "iam:CreateRole", resource)])?)?;
         let [case] = found.cases.as_slice() else { anyhow::bail!("{:?}", found.cases) };
         assert_eq!((&case["files"], &case["allowed"]), (&json!(["operator-policy"]), &json!(true)));
         let filled = &case["placeholders"];
         assert_eq!((&filled["IamPath"], &filled["ClusterName"]), (&json!("/exports/"), &json!("cluster")));
         assert_eq!(filled["PermissionsBoundaryArn"], "arn:aws:iam::111111111111:policy/b");
         assert_eq!(case["resource"], "arn:aws:iam::111111111111:role/exports/name");
+        Ok(())
+    }
+
+    #[test]
+    fn an_object_that_was_exclusive_at_any_time_has_the_policy_for_it() -> Result<()> {
+        let resource = "arn:aws:iam::222222222222:role/exports/orders";
+        for (name, life, expected) in [
+            ("additive", vec!["Additive"], json!(["operator-policy"])),
+            ("exclusive", vec!["Additive", "Exclusive"], json!(["operator-policy", "operator-policy-exclusive"])),
+            ("no-longer", vec!["Exclusive", "Additive"], json!(["operator-policy", "operator-policy-exclusive"])),
+        ] {
+            let found = of(&recorded(name, &life, &[call("run-0", "iam:DetachRolePolicy", resource)])?)?;
+            let files: Vec<&Value> = found.cases.iter().map(|case| &case["files"]).collect();
+            assert_eq!(files, [&expected], "{name}");
+        }
         Ok(())
     }
 
@@ -332,7 +357,8 @@ mod tests {
             ("run", call("run-9", "iam:CreateRole", elsewhere)),
             ("command", call(COMMAND_LINE, "iam:CreateRole", elsewhere)),
         ] {
-            let error = of(&recorded(name, &[stray])?).err().map(|error| error.to_string()).unwrap_or_default();
+            let error =
+                of(&recorded(name, &["Additive"], &[stray])?).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains("1 calls fit no category"), "{name}: {error}");
         }
         Ok(())
