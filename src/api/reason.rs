@@ -144,5 +144,7 @@ vocabulary! {
         Retained,
         /// The spec has fields or choices of a newer version, which this version of the operator ignores.
         UnknownFields,
+        /// The API server rejects the finalizer or the status that the operator writes.
+        WriteRejected,
     }
 }

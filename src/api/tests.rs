@@ -25,6 +25,40 @@ fn each_property(path: &str, schema: &Value, visit: &mut impl FnMut(&str, &Value
     }
 }
 
+/// Limits that the schema sets for a property.
+fn limits(property: &Value) -> impl Iterator<Item = String> {
+    const KEYWORDS: [&str; 7] =
+        ["maxItems", "maxLength", "maxProperties", "minItems", "minLength", "pattern", "x-kubernetes-validations"];
+    KEYWORDS.into_iter().filter_map(|keyword| Some(format!("{keyword}={}", property.get(keyword)?)))
+}
+
+/// The API server rejects a status that exceeds a limit, and the object would keep its last one. So each limit is listed
+/// here, with what keeps it.
+#[test]
+fn every_limit_of_a_status_is_kept_by_the_code() {
+    let mut found = Vec::new();
+    for (kind, schema) in schemas() {
+        each_property(&kind, &schema["properties"]["status"], &mut |path, property| {
+            found.extend(limits(property).map(|limit| format!("{path} {limit}")));
+            found.extend(limits(&property["items"]).map(|limit| format!("{path}[] {limit}")));
+        });
+    }
+    let expected = [
+        // `pipeline::status` writes one condition of each type.
+        "AuroraLogExportPolicy.conditions maxItems=16",
+        // `pipeline::status::drift`.
+        "AuroraLogExportPolicy.drift maxItems=32",
+        "AuroraLogExportPolicy.drift[].actual maxLength=256",
+        "AuroraLogExportPolicy.drift[].expected maxLength=256",
+        // `pipeline::status::tag_keys_on_record`; keys of the spec are checked before anything is written.
+        "AuroraLogExportPolicy.tagKeys maxItems=500",
+        "AuroraLogExportPolicy.tagKeys[] maxLength=128",
+        "AwsAccount.conditions maxItems=16",
+    ];
+    assert_eq!(found, expected);
+    assert!(super::ConditionType::ALL.len() <= 16);
+}
+
 #[test]
 fn every_field_is_documented() {
     for (kind, schema) in schemas() {

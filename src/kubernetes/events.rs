@@ -1,5 +1,6 @@
 //! Events about the objects, published in the background: a repair in AWS does not wait for the API server to store them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,15 +10,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::core::Request;
 use kube::{Client, Resource, ResourceExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
 use super::call::{Result, bounded};
 use super::managed::Managed;
 use crate::api::FIELD_MANAGER;
 
-/// Events in flight at once. With more, the work waits; no event is lost.
-const IN_FLIGHT: u32 = 32;
+/// Events in flight at once.
+const IN_FLIGHT: usize = 32;
+/// Events of one namespace that are in flight or wait for it. Further ones are dropped: they must neither hold up the work
+/// nor fill the memory.
+const PENDING: usize = 64;
 /// Longest note that the API server accepts, in bytes (Kubernetes API reference, events.k8s.io/v1).
 const MAX_NOTE: usize = 1024;
 /// Attempts to publish an event while the API server is busy.
@@ -30,18 +34,19 @@ pub(super) struct Events {
     /// Name of this replica.
     instance: String,
     in_flight: Arc<Semaphore>,
+    pending: Pending,
 }
 
 impl Events {
     pub(super) fn new(client: Client, instance: String) -> Self {
-        Self { client, instance, in_flight: Arc::new(Semaphore::new(IN_FLIGHT as usize)) }
+        Self { client, instance, in_flight: Arc::new(Semaphore::new(IN_FLIGHT)), pending: Pending::default() }
     }
 
-    /// Publishes an event. Never fails: an event that cannot be published is logged.
+    /// Publishes an event. Never waits and never fails: an event that cannot be published is logged.
     ///
     /// Not through kube's `Recorder`, which keeps the first note of an action and reason for six minutes: our events come
     /// on transitions only, and each has a note of its own.
-    pub(super) async fn publish<K: Managed>(&self, object: &K, warning: bool, reason: &str, action: &str, note: &str) {
+    pub(super) fn publish<K: Managed>(&self, object: &K, warning: bool, reason: &str, action: &str, note: &str) {
         // Events about cluster-scoped objects live in the namespace default.
         let namespace = object.namespace().unwrap_or_else(|| "default".to_owned());
         let event = Event {
@@ -61,21 +66,61 @@ impl Events {
             ..Event::default()
         };
         let what = format!("event {reason} of {}", object.describe());
-        let client = self.client.clone();
-        // The semaphore is never closed.
-        let Ok(permit) = self.in_flight.clone().acquire_owned().await else { return };
+        let Some(place) = self.pending.enter(&namespace) else {
+            tracing::warn!("{what} dropped: {PENDING} events of namespace {namespace} are not published yet");
+            return;
+        };
+        let (client, in_flight) = (self.client.clone(), self.in_flight.clone());
         let publishing = async move {
+            // The semaphore is never closed.
+            let _permit = in_flight.acquire().await;
             if let Err(error) = send(&client, &namespace, &event, &what).await {
                 tracing::warn!(%error, "event could not be published");
             }
-            drop(permit);
+            drop(place);
         };
         tokio::spawn(publishing.in_current_span());
     }
 
-    /// Waits until no event is in flight.
+    /// Waits until every event is published.
     pub(super) async fn published(&self) {
-        drop(self.in_flight.acquire_many(IN_FLIGHT).await);
+        // The sender lives as long as `self`.
+        let _ = self.pending.0.subscribe().wait_for(HashMap::is_empty).await;
+    }
+}
+
+/// How many events of each namespace are not published yet.
+#[derive(Clone, Default)]
+struct Pending(watch::Sender<HashMap<String, usize>>);
+
+impl Pending {
+    /// A place for one more event; `None`: the namespace has too many.
+    fn enter(&self, namespace: &str) -> Option<Place> {
+        let entered = self.0.send_if_modified(|pending| {
+            let count = pending.entry(namespace.to_owned()).or_default();
+            let has_room = *count < PENDING;
+            *count += usize::from(has_room);
+            has_room
+        });
+        entered.then(|| Place { pending: self.clone(), namespace: namespace.to_owned() })
+    }
+}
+
+/// The place of one event, until it is dropped.
+struct Place {
+    pending: Pending,
+    namespace: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.pending.0.send_modify(|pending| {
+            let Some(count) = pending.get_mut(&self.namespace) else { return };
+            *count -= 1;
+            if *count == 0 {
+                pending.remove(&self.namespace);
+            }
+        });
     }
 }
 
@@ -117,7 +162,19 @@ async fn send(client: &Client, namespace: &str, event: &Event, what: &str) -> Re
 
 #[cfg(test)]
 mod tests {
-    use super::shortened;
+    use super::*;
+
+    #[test]
+    fn a_namespace_with_too_many_events_loses_its_own_and_no_other() {
+        let pending = Pending::default();
+        let mut places: Vec<_> = (0..PENDING).map(|_| pending.enter("busy").unwrap()).collect();
+        assert!(pending.enter("busy").is_none());
+        let other = pending.enter("quiet").unwrap();
+        places.pop();
+        assert!(pending.enter("busy").is_some());
+        drop((places, other));
+        assert!(pending.0.borrow().is_empty());
+    }
 
     #[test]
     fn a_note_is_cut_to_the_bytes_that_the_api_server_takes_and_between_characters() {

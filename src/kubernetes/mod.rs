@@ -13,6 +13,7 @@ mod revisions;
 mod token_file;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -59,6 +60,16 @@ impl Kubernetes {
         let api: Api<Namespace> = Api::all(self.client.clone());
         let namespace = bounded("get", "namespace kube-system", api.get("kube-system")).await?;
         Ok(namespace.uid().unwrap_or_default())
+    }
+
+    /// Labels of a namespace, as they are now.
+    ///
+    /// # Errors
+    /// If the API server refuses or does not answer.
+    pub async fn namespace_labels(&self, name: &str) -> Result<BTreeMap<String, String>> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let namespace = bounded("get", &format!("namespace {name}"), api.get_metadata(name)).await?;
+        Ok(namespace.metadata.labels.unwrap_or_default())
     }
 
     /// Adds our finalizer, unless the object is another one by now. Returns the object as it is then.
@@ -137,9 +148,9 @@ impl Kubernetes {
             .map_err(|error| failed_test(error, object))
     }
 
-    /// Publishes an event in the background. Never fails: an event that cannot be published is logged.
-    pub async fn event<K: Managed>(&self, object: &K, warning: bool, reason: &str, action: &str, note: &str) {
-        self.events.publish(object, warning, reason, action, note).await;
+    /// Publishes an event in the background. Never waits and never fails: an event that cannot be published is logged.
+    pub fn event<K: Managed>(&self, object: &K, warning: bool, reason: &str, action: &str, note: &str) {
+        self.events.publish(object, warning, reason, action, note);
     }
 
     /// Waits until all events are published.

@@ -76,6 +76,11 @@ impl Ownership {
         tags.get(TAG_ADOPTABLE_BY).is_some_and(|value| *value == self.consent())
     }
 
+    /// True if the resource's consent tag offers it to another object.
+    pub fn is_offered_to_another(&self, tags: &Tags) -> bool {
+        tags.get(TAG_ADOPTABLE_BY).is_some_and(|value| *value != self.consent())
+    }
+
     /// Returns who owns a resource with these tags.
     pub fn judge(&self, tags: &Tags) -> OwnershipVerdict {
         let (managed_by, uid, owner) = (tags.get(TAG_MANAGED_BY), tags.get(TAG_CLUSTER_UID), tags.get(TAG_OWNER));
@@ -153,8 +158,8 @@ mod tests {
         let mut tags = Tags::new();
         assert!(!ownership().has_consent(&tags));
         tags.insert(TAG_ADOPTABLE_BY.into(), "prod/shop/orders".into());
-        assert!(ownership().has_consent(&tags));
+        assert!(ownership().has_consent(&tags) && !ownership().is_offered_to_another(&tags));
         tags.insert(TAG_ADOPTABLE_BY.into(), "prod/shop/bills".into());
-        assert!(!ownership().has_consent(&tags));
+        assert!(!ownership().has_consent(&tags) && ownership().is_offered_to_another(&tags));
     }
 }

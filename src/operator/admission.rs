@@ -64,6 +64,14 @@ impl Namespaces {
         }
     }
 
+    /// The selector of the account's `allowedNamespaces`; `None` if the account names the namespace.
+    pub fn deciding_selector(accounts: &Accounts, account: &str, namespace: &str) -> Option<LabelSelector> {
+        let Lookup::Found(named) = accounts.lookup(account) else { return None };
+        let AllowedNamespaces { names, selector } = named.allowed_namespaces()?;
+        let is_named = names.iter().flatten().any(|name| name == namespace);
+        selector.clone().filter(|_| !is_named)
+    }
+
     /// The account that `spec.accountRef` means to a namespace. An object that is being deleted needs no admission: what it
     /// created must be removed.
     ///
@@ -97,18 +105,10 @@ impl Namespaces {
                      account again, or annotate the object with auroralogexport.dev/abandon: \"true\" to leave them in AWS"
                 )));
             }
-            Lookup::Missing => {
-                return Err(not_ready(format!("AwsAccount {name:?} does not exist: create it, or delete this object")));
-            }
+            Lookup::Missing => return Err(not_ready(not_allowed(name, namespace))),
         };
         if !deleting && !self.allowed(named.allowed_namespaces(), namespace) {
-            return Err(Unresolved {
-                reason: Reason::NotPermitted,
-                message: format!(
-                    "AwsAccount {name:?} does not allow namespace {namespace:?} (guardrail allowedNamespaces): ask the \
-                     platform team"
-                ),
-            });
+            return Err(Unresolved { reason: Reason::NotPermitted, message: not_allowed(name, namespace) });
         }
         Ok(Resolved { account: named.account.clone(), binding: Some(named.binding(name)) })
     }
@@ -128,7 +128,15 @@ impl Namespaces {
     }
 }
 
+/// The same for an account that does not exist: its name is no business of a namespace that may not use it.
+pub fn not_allowed(account: &str, namespace: &str) -> String {
+    format!(
+        "AwsAccount {account:?} does not exist or does not allow namespace {namespace:?} (guardrail allowedNamespaces): ask the \
+         platform team"
+    )
+}
+
 /// True if the selector matches. A selector that cannot be read matches nothing.
-fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::admission::{Namespaces, Resolved, Unresolved};
+use super::admission::{Namespaces, Resolved, Unresolved, not_allowed, selects};
 use super::index::Index;
 use super::modes::Modes;
 use super::reconcile_state::ReconcileStates;
@@ -66,6 +66,18 @@ impl Context {
     /// What a plan depends on, without the Kubernetes client and the states.
     pub fn view(&self) -> View<'_> {
         View { settings: &self.settings, accounts: &self.accounts, namespaces: &self.namespaces, index: &self.index }
+    }
+
+    /// The message where the account does not admit the object's namespace by the labels that it has now: a namespace that
+    /// was deleted and created again may have others than those that the watch has delivered.
+    ///
+    /// # Errors
+    /// If the API server refuses or does not answer.
+    pub async fn refused_by_labels(&self, object: &PolicyObject) -> Result<Option<String>, KubernetesError> {
+        let (Some(account), namespace) = (object.account_ref(), object.namespace()) else { return Ok(None) };
+        let Some(selector) = Namespaces::deciding_selector(&self.accounts, account, namespace) else { return Ok(None) };
+        let labels = self.kubernetes.namespace_labels(namespace).await?;
+        Ok((!selects(&selector, &labels)).then(|| not_allowed(account, namespace)))
     }
 
     /// Adds the finalizer, which keeps the object until its AWS resources are deleted, unless the object has it.

@@ -21,6 +21,9 @@ pub enum Presence<T> {
     Absent,
     /// It exists and is not ours, so it is kept.
     NotOurs,
+    /// It exists and is ours, and its consent tag offers it to another object. It is kept, so that a handover that is under
+    /// way loses nothing.
+    Offered,
     /// It exists and is ours.
     Ours(T),
 }
@@ -51,9 +54,11 @@ pub struct PolicyLeftover {
 /// Any error of a reading call.
 pub async fn observe_leftovers<I: Iam>(iam: &I, identity: &Identity) -> Result<Leftovers> {
     let ours = |tags: &Tags| identity.ownership.judge(tags).is_ours();
+    let offered = |tags: &Tags| identity.ownership.is_offered_to_another(tags);
     let role = match iam.role(&identity.role_name).await? {
         None => Presence::Absent,
         Some(role) if role.arn != identity.role_arn.as_str() || !ours(&role.tags) => Presence::NotOurs,
+        Some(role) if offered(&role.tags) => Presence::Offered,
         Some(_) => Presence::Ours(RoleLeftover {
             attached: iam.attached_policies(&identity.role_name).await?,
             inline: iam.inline_policies(&identity.role_name).await?,
@@ -63,6 +68,7 @@ pub async fn observe_leftovers<I: Iam>(iam: &I, identity: &Identity) -> Result<L
     let policy = match iam.policy(&identity.policy_arn).await? {
         None => Presence::Absent,
         Some(policy) if !ours(&policy.tags) => Presence::NotOurs,
+        Some(policy) if offered(&policy.tags) => Presence::Offered,
         Some(_) => Presence::Ours(PolicyLeftover {
             versions: iam.policy_versions(&identity.policy_arn).await?,
             users: iam.policy_users(&identity.policy_arn).await?,

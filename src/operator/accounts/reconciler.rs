@@ -146,7 +146,7 @@ impl AccountReconciler {
         if kubernetes.remove_finalizer(object).await? {
             let note = "no policy uses the account any more";
             tracing::info!("{note}");
-            kubernetes.event(object, false, EventReason::Deleted.as_str(), "Delete", note).await;
+            kubernetes.event(object, false, EventReason::Deleted.as_str(), "Delete", note);
         }
         Ok(INTERVAL)
     }
@@ -181,18 +181,18 @@ impl AccountReconciler {
             self.counted = Some(Instant::now());
         }
         self.written = Some(Arc::new(self.context.kubernetes.write_status(object, &wanted).await?));
-        self.report_transition(object, &wanted).await;
+        self.report_transition(object, &wanted);
         Ok(if wait.is_zero() { INTERVAL } else { wait })
     }
 
-    async fn report_transition(&self, object: &AccountObject, status: &AwsAccountStatus) {
+    fn report_transition(&self, object: &AccountObject, status: &AwsAccountStatus) {
         let before = condition(&object.status, ConditionType::Ready);
         let Some(after) = condition(status, ConditionType::Ready) else { return };
         if is_new_note(&object.ignored, before, after)
             && let Some(note) = ignored_note(&object.ignored)
         {
             tracing::warn!("{note}");
-            self.context.kubernetes.event(object, true, EventReason::UnknownFields.as_str(), "Verify", &note).await;
+            self.context.kubernetes.event(object, true, EventReason::UnknownFields.as_str(), "Verify", &note);
         }
         if before.is_some_and(|before| (&before.status, &before.reason) == (&after.status, &after.reason)) {
             return;
@@ -203,7 +203,7 @@ impl AccountReconciler {
         } else {
             tracing::info!(reason = &*after.reason, "{}", after.message);
         }
-        self.context.kubernetes.event(object, warning, &after.reason, "Verify", &after.message).await;
+        self.context.kubernetes.event(object, warning, &after.reason, "Verify", &after.message);
     }
 
     fn retry(&mut self) -> Duration {

@@ -6,7 +6,7 @@ use super::conclusion::{Conclusion, LAG, Requeue};
 use super::prepare::{NotPrepared, Prepared, prepare};
 use super::report;
 use crate::api::policy::{AuroraLogExportPolicySpec, DeletionPolicy, ManagementPolicy};
-use crate::api::{EventReason, FINALIZER, Reason};
+use crate::api::{EventReason, FINALIZER, Reason, TAG_ADOPTABLE_BY};
 use crate::aws::account::Account;
 use crate::aws::credentials::CallerIdentity;
 use crate::kubernetes::KubernetesError;
@@ -192,13 +192,26 @@ fn reading_again(identity: &Identity, after: Duration) -> Conclusion {
 }
 
 fn note(identity: &Identity, leftovers: &Leftovers) -> String {
-    let (policy, role) = (&identity.policy_arn, &identity.role_arn);
-    match (&leftovers.policy, &leftovers.role) {
-        (Presence::Ours(_), Presence::Ours(_)) => format!("deleted policy {policy} and role {role}"),
-        (Presence::Ours(_), _) => format!("deleted policy {policy}; this object had no role"),
-        (_, Presence::Ours(_)) => format!("deleted role {role}; this object had no policy"),
-        _ => "this object had neither policy nor role in AWS".to_owned(),
+    let Leftovers { policy, role } = leftovers;
+    let (mut deleted, mut others) = (Vec::new(), Vec::new());
+    let mut tell = |noun: &str, arn: &str, is_deleted: bool, is_offered: bool| {
+        if is_deleted {
+            deleted.push(format!("{noun} {arn}"));
+        } else if is_offered {
+            others.push(format!("{noun} {arn} stays in AWS: its tag {TAG_ADOPTABLE_BY} offers it to another object"));
+        } else {
+            others.push(format!("this object had no {noun}"));
+        }
+    };
+    let offered = (*policy == Presence::Offered, *role == Presence::Offered);
+    tell("policy", identity.policy_arn.as_str(), matches!(policy, Presence::Ours(_)), offered.0);
+    tell("role", identity.role_arn.as_str(), matches!(role, Presence::Ours(_)), offered.1);
+    if !deleted.is_empty() {
+        others.insert(0, format!("deleted {}", deleted.join(" and ")));
+    } else if offered == (false, false) {
+        return "this object had neither policy nor role in AWS".to_owned();
     }
+    others.join("; ")
 }
 
 /// How long to wait before absence is believed: IAM may not show yet what was created within the last minute. `None`: it
@@ -226,7 +239,7 @@ async fn release(context: &Context, object: &PolicyObject, reason: EventReason, 
     // The event comes afterwards: the release may have to be tried again.
     if is_gone || context.kubernetes.remove_finalizer(object).await? {
         tracing::info!(reason = reason.as_str(), "{note}");
-        context.kubernetes.event(object, false, reason.as_str(), "Delete", note).await;
+        context.kubernetes.event(object, false, reason.as_str(), "Delete", note);
     } else {
         // An earlier reconcile published the event; the watch has not reported the removal yet.
         tracing::debug!(reason = reason.as_str(), "the object is gone: {note}");

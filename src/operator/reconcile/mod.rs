@@ -67,7 +67,17 @@ pub async fn reconcile(context: &Context, key: &Owner, priority: Priority) -> Op
 async fn reconcile_known(context: &Context, object: &Arc<PolicyObject>, priority: Priority) -> Option<Next> {
     let key = &object.key();
     let mut state = context.states.take(object, context.started);
-    let requeue = observed(context, key, priority, reconcile_object(context, object, &mut state, priority)).await;
+    let work = async {
+        let result = reconcile_object(context, object, &mut state, priority).await;
+        if let Err(error) = &result
+            && error.is_invalid()
+            && state.failures == 0
+        {
+            report::report_rejected_write(context, object, error);
+        }
+        result
+    };
+    let requeue = observed(context, key, priority, work).await;
     let unfinished = matches!(requeue, Requeue::Soon | Requeue::After(_));
     let next = pause(context, object, &mut state, requeue)
         .map(|pause| Next { pause, priority: if unfinished { priority } else { Priority::Resync } });
@@ -175,6 +185,11 @@ async fn ensure(
             return Ok(Conclusion::failed(failure.reason, failure.message, failure.parts));
         }
     };
+    if object.status.role.is_none()
+        && let Some(message) = context.refused_by_labels(object).await?
+    {
+        return Ok(Conclusion::failed(Reason::NotPermitted, message, Parts::default()));
+    }
     let mut work = Work::new(context, object, state, prepared, priority);
     if work.never_reached_aws()
         && let Some(conclusion) = work.create_new().await?

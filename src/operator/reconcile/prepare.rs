@@ -58,13 +58,19 @@ pub(super) async fn prepare<T: AsRef<Identity>>(
     Ok(Prepared { account, caller, derived })
 }
 
-/// [`prepare`] for an object that is not being deleted. Its namespace may have a limited number of objects in the account.
+/// [`prepare`] for an object that is not being deleted, with the checks that need the other objects: how many its namespace
+/// may have in the account, and whose policy its permissions boundary is.
 pub(super) async fn prepare_desired(
     view: View<'_>,
     object: &PolicyObject,
     spec: &AuroraLogExportPolicySpec,
 ) -> Result<Prepared<Desired>, NotPrepared> {
     let prepared = prepare(view, object, spec, desired).await?;
+    if spec.permissions_boundary.as_ref().is_some_and(|arn| view.index.owner_of_policy(arn).is_some()) {
+        // Its owner could not delete it while a role has it as its boundary.
+        let message = "spec.permissionsBoundary is the policy of another object: use another policy".to_owned();
+        return Err(NotPrepared::Refused(Failure { reason: Reason::InvalidSpec, message, parts: Parts::ALL }));
+    }
     match view.objects_allowed(object) {
         Some(allowed) if view.index.is_surplus(object, allowed) => {
             let message = format!(

@@ -53,7 +53,7 @@ pub(super) async fn report(
         } else {
             tracing::info!(reason = &*after.reason, "{}", after.message);
         }
-        context.kubernetes.event(object, warning, &after.reason, "Reconcile", &after.message).await;
+        context.kubernetes.event(object, warning, &after.reason, "Reconcile", &after.message);
     }
     Ok(())
 }
@@ -81,13 +81,22 @@ pub(super) async fn write_status(
         && let Some(note) = ignored_note(&object.ignored)
     {
         tracing::warn!("{note}");
-        context.kubernetes.event(object, true, EventReason::UnknownFields.as_str(), "Reconcile", &note).await;
+        context.kubernetes.event(object, true, EventReason::UnknownFields.as_str(), "Reconcile", &note);
     }
     Ok(after.cloned())
 }
 
+/// An event about a write to Kubernetes that the API server finds invalid: the status, which would say so, may be what it
+/// rejects.
+pub(super) fn report_rejected_write(context: &Context, object: &PolicyObject, error: &KubernetesError) {
+    let note = format!(
+        "{error}; the status may be out of date, and the operator tries again: check that the CRDs are those of its version"
+    );
+    context.kubernetes.event(object, true, EventReason::WriteRejected.as_str(), "Reconcile", &note);
+}
+
 /// Events and metrics about the writes to AWS: repaired drift if the object was in sync before, changes otherwise.
-pub(super) async fn report_changes(
+pub(super) fn report_changes(
     context: &Context,
     object: &PolicyObject,
     desired: &Desired,
@@ -105,7 +114,7 @@ pub(super) async fn report_changes(
     };
     for (_, adopted) in plan.adopted.iter().filter(|(part, _)| is_tagged(*part)) {
         let note = format!("adopted {adopted}");
-        event(context, object, EventReason::Adopted, "Adopt", &note).await;
+        event(context, object, EventReason::Adopted, "Adopt", &note);
     }
     if is_ready(&object.status, object.generation()) {
         let mut fields: Vec<_> = applied.done.iter().map(|step| (step.part, step.field)).collect();
@@ -121,14 +130,14 @@ pub(super) async fn report_changes(
             note.push_str(&replaced(object, desired, observed, step));
         }
         tracing::info!(fields = names, "drift repaired: {note}");
-        event(context, object, EventReason::DriftRepaired, "Repair", &note).await;
+        event(context, object, EventReason::DriftRepaired, "Repair", &note);
         return;
     }
     for step in &applied.done {
         let action = step.action.operation().as_str();
         let note = step.action.describe(&desired.identity) + &replaced(object, desired, observed, step);
         tracing::info!(action, "{note}");
-        event(context, object, step.action.event(), action, &note).await;
+        event(context, object, step.action.event(), action, &note);
     }
 }
 
@@ -159,6 +168,6 @@ fn replaced(object: &PolicyObject, desired: &Desired, observed: &Observed, step:
     }
 }
 
-async fn event(context: &Context, object: &PolicyObject, reason: EventReason, action: &str, note: &str) {
-    context.kubernetes.event(object, false, reason.as_str(), action, note).await;
+fn event(context: &Context, object: &PolicyObject, reason: EventReason, action: &str, note: &str) {
+    context.kubernetes.event(object, false, reason.as_str(), action, note);
 }

@@ -124,7 +124,7 @@ impl<'a> Work<'a> {
         let mut applied = Applied::default();
         if !plan.is_empty() {
             applied = self.apply(plan).await;
-            report::report_changes(self.context, self.object, &self.desired, observed, plan, &applied).await;
+            report::report_changes(self.context, self.object, &self.desired, observed, plan, &applied);
         }
         if let Some(shortfall) = Shortfall::of(&self.desired, observed, &applied) {
             return Ok(Err(shortfall));

@@ -177,7 +177,10 @@ fn judge_tags(
         OwnershipVerdict::Ours | OwnershipVerdict::OursBeforeRestore => Ok(None),
         // The consent tag names this object, so it also decides between competing claims.
         _ if consented => Ok(Some(what.to_owned())),
-        OwnershipVerdict::Others { description, .. } => Err(format!("{what} belongs to {description}; {}", consent())),
+        OwnershipVerdict::Others { description, .. } => Err(format!(
+            "{what} belongs to {description}; if that object does not exist any more, delete the resource in AWS; {}",
+            consent()
+        )),
         OwnershipVerdict::Unowned if desired.adoption == AdoptionPolicy::Always => {
             if let Some(earlier) = earlier {
                 return Err(claimed(what, earlier));

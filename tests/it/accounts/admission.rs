@@ -126,6 +126,37 @@ async fn the_operators_token_changes_finalizers_and_status_and_nothing_else() ->
     fixture.account_deleted(&account).await
 }
 
+/// A release of another name has a ServiceAccount of another name.
+#[tokio::test]
+async fn an_operator_of_any_name_changes_no_spec() -> Result<()> {
+    let fixture = Fixture::with(&[]).start().await?;
+    install(&fixture, false).await?;
+    fixture.applied("orders", json!({})).await?;
+    let ns = fixture.namespace();
+    fixture.kubectl(&["create", "serviceaccount", "prod-aurora-log-expor"]).await?;
+    fixture.kubectl(&["create", "serviceaccount", "deployer"]).await?;
+    for (role, account) in [("", "prod-aurora-log-expor"), ("-editor", "deployer")] {
+        let (name, role) = (format!("{ns}{role}"), format!("--clusterrole=aurora-log-export-operator{role}"));
+        let account = format!("--serviceaccount={ns}:{account}");
+        fixture.kubectl(&["create", "rolebinding", &name, &role, &account]).await?;
+    }
+    let edit = async |account: &str| {
+        let client = fixture.env.client_for(&fixture.env.kubeconfig_for(ns, account).await?).await?;
+        let edited = Patch::Merge(json!({ "spec": { "description": "edited" } }));
+        let policies = Api::<AuroraLogExportPolicy>::namespaced(client, ns);
+        policies.patch("orders", &PatchParams::default().dry_run(), &edited).await?;
+        anyhow::Ok(())
+    };
+    wait_for("the policy to hold", LIMIT, async || {
+        let error = edit("prod-aurora-log-expor").await.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        ensure!(error.contains("the operator may not change a spec"), "{error:?}");
+        Ok(())
+    })
+    .await?;
+    edit("deployer").await?;
+    fixture.finish().await
+}
+
 #[tokio::test]
 async fn the_operators_token_writes_no_config_map_but_those_that_our_kind_owns() -> Result<()> {
     let mut fixture = Fixture::with(&["--enable-outputs=true"]).prepare().await?;

@@ -15,7 +15,7 @@ impl Fixture<'_> {
     }
 
     /// A name for a cluster-scoped object that no other test uses.
-    pub(super) fn unique(&self, name: &str) -> String {
+    pub(crate) fn unique(&self, name: &str) -> String {
         format!("{name}-{}", self.namespace())
     }
 

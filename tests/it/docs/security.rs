@@ -13,7 +13,8 @@ const PAGE: &str = "docs/security.md";
 /// What it advises is not a claim.
 const ADVICE: &str = "What the platform team should do";
 /// Steps of CI that hold what no single test can.
-const STEPS: [&str; 2] = ["cargo xtask ci --only rights", "cargo xtask ci --only simulator"];
+const STEPS: [&str; 3] =
+    ["cargo xtask ci --only rights", "cargo xtask ci --only simulator", "cargo xtask bench --tenants"];
 
 /// Names of tests: `#[test] fn` by file below `tests/it`, Go's, and the attacks and cases shown to the simulator by file.
 struct Known {

@@ -108,6 +108,27 @@ async fn refused_and_lost_writes_are_repeated_and_nothing_is_done_twice() -> Res
 }
 
 #[tokio::test]
+async fn a_status_that_the_api_server_rejects_is_told_in_one_event_and_written_as_soon_as_it_can() -> Result<()> {
+    let mut fixture = Fixture::with(&[]).prepare().await?;
+    let proxy = fixture.start_behind_proxy().await?;
+    proxy.set_rules(vec![Rule::new(Fault::refuse(422), Verb::Patch, STATUS)]);
+    fixture.apply("orders", json!({})).await?;
+    wait_for("an event, and more attempts", LIMIT, async || {
+        ensure!(fixture.events().await?.iter().any(|event| is_about(event, "orders", "WriteRejected")));
+        ensure!(proxy.count(0, Verb::Patch, STATUS) >= 3);
+        Ok(())
+    })
+    .await?;
+    proxy.clear_rules();
+    fixture.ready("orders").await?;
+    let told = fixture.events().await?.iter().filter(|event| is_about(event, "orders", "WriteRejected")).count();
+    assert_eq!(told, 1);
+    let page = fixture.operator()?.metrics().await?;
+    ensure!(page.contains("auroralogexport_reconcile_total{result=\"kubernetes_error\"}"), "{page}");
+    fixture.finish().await
+}
+
+#[tokio::test]
 async fn a_busy_api_server_is_asked_again_when_it_says_and_not_before() -> Result<()> {
     const OBJECTS: usize = 10;
     const PAUSE: Duration = Duration::from_secs(2);

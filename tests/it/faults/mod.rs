@@ -42,7 +42,7 @@ impl Fixture<'_> {
     }
 
     /// Starts the operator behind a proxy that breaks requests to the API server by rule.
-    async fn start_behind_proxy(&mut self) -> Result<ApiserverProxy> {
+    pub(crate) async fn start_behind_proxy(&mut self) -> Result<ApiserverProxy> {
         let access = self.env.install_rbac().await?;
         let proxy = ApiserverProxy::before(&access.kubeconfig).await?;
         let options = self.connecting_to(self.own_options(), &proxy.url()).await?;

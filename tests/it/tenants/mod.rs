@@ -2,4 +2,6 @@
 
 mod http;
 mod limits;
+mod load;
 mod names;
+mod races;

@@ -174,7 +174,15 @@ func TestChartAndKustomizeComponentRenderTheSameOutputs(t *testing.T) {
 		got := chart[name]
 		if got == nil {
 			t.Errorf("the chart lacks %s", name)
-		} else if canonical(got) != canonical(want) {
+			continue
+		}
+		// The chart knows the ServiceAccount; with kustomize, its name and namespace may still change.
+		for _, rendered := range []object{want, got} {
+			if spec, has := rendered["spec"].(object); has {
+				delete(spec, "matchConditions")
+			}
+		}
+		if canonical(got) != canonical(want) {
 			t.Errorf("%s differs:\n--- kustomize\n%s\n--- chart\n%s", name, canonical(want), canonical(got))
 		}
 	}
@@ -203,14 +211,14 @@ func compare(t *testing.T, base map[string]object, values object) {
 
 func TestTheChartRefusesWrongValues(t *testing.T) {
 	for why, values := range map[string]object{
-		"a misspelt value":                      {"clusterNam": "x"},
-		"a misspelt flag":                       {"operator": object{"iamPaht": "/x/"}},
-		"a cluster name with a space":           {"clusterName": "my cluster"},
-		"an account id that lost its zero":      {"operator": object{"accountId": 12345678901}},
-		"a path without a slash at its end":     {"operator": object{"iamPath": "/x"}},
-		"two replicas without leader election":  {"operator": object{"leaderElect": false}},
-		"a digest that is none":                 {"image": object{"digest": "latest"}},
-		"no ClusterRole and all namespaces":     {"clusterName": "x", "rbac": object{"clusterRole": false}},
+		"a misspelt value":                     {"clusterNam": "x"},
+		"a misspelt flag":                      {"operator": object{"iamPaht": "/x/"}},
+		"a cluster name with a space":          {"clusterName": "my cluster"},
+		"an account id that lost its zero":     {"operator": object{"accountId": 12345678901}},
+		"a path without a slash at its end":    {"operator": object{"iamPath": "/x"}},
+		"two replicas without leader election": {"operator": object{"leaderElect": false}},
+		"a digest that is none":                {"image": object{"digest": "latest"}},
+		"no ClusterRole and all namespaces":    {"clusterName": "x", "rbac": object{"clusterRole": false}},
 		"no ClusterRole and no identity": {
 			"rbac": object{"clusterRole": false}, "operator": object{"watchNamespace": []any{"shop"}},
 		},

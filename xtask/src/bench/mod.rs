@@ -3,6 +3,7 @@
 mod measure;
 mod report;
 mod rig;
+mod tenants;
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,9 @@ pub(crate) struct Bench {
     /// The operator to measure, instead of target/release.
     #[arg(long, value_name = "PATH")]
     operator: Option<PathBuf>,
+    /// Instead, measure what one namespace does to another: docs/security.md.
+    #[arg(long, conflicts_with_all = ["objects", "write"])]
+    tenants: bool,
     /// Also write the table and the plots into docs/.
     #[arg(long)]
     write: bool,
@@ -39,6 +43,9 @@ impl Bench {
         let built = target_dir().join("release/aurora-log-export-operator");
         let binary = std::path::absolute(self.operator.unwrap_or(built))?;
         ensure!(binary.is_file(), "{} does not exist: run `cargo build --release` first", binary.display());
+        if self.tenants {
+            return tenants::run(&binary).await;
+        }
         let mut rows = Vec::new();
         for objects in self.objects {
             println!("── {objects} objects ──");

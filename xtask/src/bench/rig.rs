@@ -16,7 +16,7 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind,
 
 use super::measure::{Phase, Usage, usage};
 
-const ACCOUNT: &str = "111122223333";
+pub(super) const ACCOUNT: &str = "111122223333";
 pub(super) const SWEEP: &str = "GetAccountAuthorizationDetails";
 /// Items on a page of the model of IAM.
 pub(super) const PAGE: usize = 100;
@@ -360,13 +360,13 @@ fn is_repaired(iam: &Iam, arn: &str) -> bool {
         .is_ok_and(|version| version.document.as_str().contains("logs:PutLogEvents"))
 }
 
-fn api(client: &kube::Client, namespace: &str) -> Api<DynamicObject> {
+pub(super) fn api(client: &kube::Client, namespace: &str) -> Api<DynamicObject> {
     let kind = GroupVersionKind::gvk("auroralogexport.dev", "v1alpha1", "AuroraLogExportPolicy");
     let resource = ApiResource::from_gvk_with_plural(&kind, "auroralogexportpolicies");
     Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
-fn is_ready(object: &DynamicObject) -> bool {
+pub(super) fn is_ready(object: &DynamicObject) -> bool {
     let conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
     conditions.iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
