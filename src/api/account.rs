@@ -234,7 +234,7 @@ pub struct AwsAccountStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orphans: Option<i64>,
 
-    /// Whether the account has `AWSServiceRoleForRDS`, which overrides custom roles for log export.
+    /// Whether the account has `AWSServiceRoleForRDS`, which log exports use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_linked_role: Option<bool>,
 

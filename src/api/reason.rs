@@ -54,7 +54,7 @@ vocabulary! {
         PolicyAttached,
         /// AWS differs from the spec and is not repaired.
         Drifted,
-        /// Nothing is known to override this role.
+        /// Something uses the role. It is information, and never part of `Ready`.
         Effective,
     }
 }
@@ -104,10 +104,10 @@ vocabulary! {
         ImmutableInAws,
         /// There is no difference that is not repaired.
         NoDrift,
-        /// The account has no `AWSServiceRoleForRDS`.
-        NoServiceLinkedRole,
-        /// The account has `AWSServiceRoleForRDS`, which takes precedence for log export.
-        ServiceLinkedRoleOverrides,
+        /// IAM reports that the role was assumed within the last 7 days.
+        RoleAssumed,
+        /// IAM reports no use of the role within the last 7 days.
+        NotAssumed,
         /// The status is not known.
         Unknown,
         /// The credentials belong to another account than `spec.accountId`.

@@ -94,8 +94,7 @@ impl Account {
         }
     }
 
-    /// True if the account has the service-linked role that overrides ours; `None` if that is not known. Read at most
-    /// once an hour.
+    /// True if the account has the service-linked role of RDS; `None` if that is not known. Read at most once an hour.
     pub async fn service_linked_role(&self, iam: &AwsIam) -> Option<bool> {
         let name = RoleName::parse(SERVICE_LINKED_ROLE).ok()?;
         // Boxed to keep the future of a reconcile small: this call is rare.

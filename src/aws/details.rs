@@ -3,7 +3,7 @@
 
 use aws_sdk_iam::types::EntityType;
 
-use super::iam::{AwsIam, from_tags};
+use super::iam::{AwsIam, from_tags, last_use};
 use crate::model::documents::encoding::decode_document;
 use crate::pipeline::port::{ObservedRole, Operation, Result};
 
@@ -65,6 +65,7 @@ pub async fn account_details(iam: &AwsIam, marker: Option<String>) -> Result<Det
 }
 
 fn role(detail: aws_sdk_iam::types::RoleDetail) -> ObservedRole {
+    let last_use = last_use(detail.role_last_used.as_ref());
     let attached = detail.attached_managed_policies.unwrap_or_default();
     let inline = detail.role_policy_list.unwrap_or_default();
     ObservedRole {
@@ -76,6 +77,7 @@ fn role(detail: aws_sdk_iam::types::RoleDetail) -> ObservedRole {
         boundary: detail.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
         attached: attached.into_iter().filter_map(|policy| policy.policy_arn).collect(),
         inline: inline.into_iter().filter_map(|policy| policy.policy_name).collect(),
+        last_use,
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use aws_sdk_iam::Client;
-use aws_sdk_iam::types::{PolicyUsageType, Tag};
+use aws_sdk_iam::types::{PolicyUsageType, RoleLastUsed, Tag};
+use jiff::Timestamp;
 
 use super::gate::Gate;
 use super::rate_limit::Urgency;
@@ -11,7 +12,7 @@ use crate::model::documents::encoding::decode_document;
 use crate::model::names::{PolicyArn, RoleName};
 use crate::model::ownership::Tags;
 use crate::pipeline::port::{
-    ErrorClass, Iam, IamError, NewPolicy, NewRole, Operation, Policy, PolicyUsers, PolicyVersion, Result, Role,
+    ErrorClass, Iam, IamError, LastUse, NewPolicy, NewRole, Operation, Policy, PolicyUsers, PolicyVersion, Result, Role,
 };
 
 /// IAM of one account.
@@ -109,9 +110,19 @@ fn from_policy(policy: aws_sdk_iam::types::Policy) -> Policy {
     }
 }
 
+/// When the role was last used, as an answer of IAM says.
+pub(super) fn last_use(told: Option<&RoleLastUsed>) -> LastUse {
+    match told.map(RoleLastUsed::last_used_date) {
+        None => LastUse::NotTold,
+        Some(None) => LastUse::Never,
+        Some(Some(at)) => Timestamp::from_second(at.secs()).map_or(LastUse::NotTold, LastUse::At),
+    }
+}
+
 fn from_role(role: aws_sdk_iam::types::Role) -> Role {
     Role {
         tags: from_tags(role.tags()),
+        last_use: last_use(role.role_last_used.as_ref()),
         boundary: role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn),
         trust: decode_document(&role.assume_role_policy_document.unwrap_or_default()),
         description: role.description.unwrap_or_default(),

@@ -1,5 +1,4 @@
-//! The service-linked role of RDS, which takes precedence over the operator's role for log export, as AWS documents.
-//! Each account is asked once an hour whether it has the role.
+//! The service-linked role of RDS, which log exports use. Each account is asked once an hour whether it has the role.
 
 use std::time::{Duration, Instant};
 

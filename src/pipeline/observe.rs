@@ -191,9 +191,18 @@ async fn observe_role<I: Iam>(iam: &I, desired: &Desired, observed: &mut Observe
         attached = observed.allowed(iam.attached_policies(&identity.role_name).await)?.unwrap_or_default();
         inline = observed.allowed(iam.inline_policies(&identity.role_name).await)?.unwrap_or_default();
     }
-    let Role { arn, id, description, trust, boundary, tags } = role;
-    observed.role =
-        Some(ObservedRole { arn, id, description: Some(description), trust, boundary, tags, attached, inline });
+    let Role { arn, id, description, trust, boundary, tags, last_use } = role;
+    observed.role = Some(ObservedRole {
+        arn,
+        id,
+        description: Some(description),
+        trust,
+        boundary,
+        tags,
+        attached,
+        inline,
+        last_use,
+    });
     Ok(())
 }
 

@@ -1,15 +1,17 @@
 //! Decides from a page of a sweep whether an object is in sync. Pure.
 
+use jiff::Timestamp;
+
 use crate::api::policy::ManagementPolicy;
-use crate::api::{AuroraLogExportPolicyStatus, DriftEntry, Field};
+use crate::api::{AuroraLogExportPolicyStatus, ConditionType, DriftEntry, Field};
 use crate::model::documents::Meaning;
 use crate::model::documents::meaning::Fingerprint;
 use crate::model::ownership::OwnershipVerdict;
 use crate::model::stored::PolicyObject;
 use crate::pipeline::desired::Desired;
 use crate::pipeline::plan::role_differences;
-use crate::pipeline::port::ObservedRole;
-use crate::pipeline::status::{MAX_DRIFT_ENTRIES, drift_entry, is_ready};
+use crate::pipeline::port::{LastUse, ObservedRole};
+use crate::pipeline::status::{MAX_DRIFT_ENTRIES, condition, drift_entry, effective, is_ready};
 
 /// True if a sweep can check the object: according to its status, AWS matches this generation of its spec, and it has the
 /// finalizer that it needs. A restore or a person may have removed that one; only a reconcile puts it back.
@@ -20,7 +22,12 @@ pub fn is_checked_by_sweeps(object: &PolicyObject) -> bool {
 }
 
 /// True if the role matches the spec and the status, as far as a page shows it.
-pub fn role_in_sync(desired: &Desired, status: &AuroraLogExportPolicyStatus, role: &ObservedRole) -> bool {
+pub fn role_in_sync(
+    desired: &Desired,
+    status: &AuroraLogExportPolicyStatus,
+    role: &ObservedRole,
+    now: Timestamp,
+) -> bool {
     let identity = &desired.identity;
     let same = role.arn == identity.role_arn.as_str()
         && status
@@ -33,6 +40,11 @@ pub fn role_in_sync(desired: &Desired, status: &AuroraLogExportPolicyStatus, rol
     }
     let plan = role_differences(desired, role, &status.tag_keys);
     if !plan.is_empty() {
+        return false;
+    }
+    let (_, reason) = effective::judge(role.last_use, now);
+    let reported = condition(status, ConditionType::Effective).is_some_and(|known| known.reason == reason.as_str());
+    if role.last_use != LastUse::NotTold && !reported {
         return false;
     }
     // Attachments of others are reported, not repaired. A new one, or one that was removed, needs a new report.
@@ -68,6 +80,8 @@ mod tests {
     use crate::pipeline::plan::tests::{role, wanted};
     use crate::pipeline::status::drift_entry;
 
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
     /// The status after a reconcile that found this role.
     fn status(desired: &Desired, found: &ObservedRole) -> AuroraLogExportPolicyStatus {
         let findings = role_differences(desired, found, &[]).findings;
@@ -87,10 +101,10 @@ mod tests {
         };
         for attached in [0, 1, 20, MAX_DRIFT_ENTRIES + 8] {
             let status = status(&desired, &with(attached));
-            assert!(role_in_sync(&desired, &status, &with(attached)), "{attached}");
+            assert!(role_in_sync(&desired, &status, &with(attached), NOW), "{attached}");
         }
         let one = status(&desired, &with(1));
-        assert!(!role_in_sync(&desired, &one, &with(2)), "another one was attached");
-        assert!(!role_in_sync(&desired, &one, &with(0)), "it was detached");
+        assert!(!role_in_sync(&desired, &one, &with(2), NOW), "another one was attached");
+        assert!(!role_in_sync(&desired, &one, &with(0), NOW), "it was detached");
     }
 }

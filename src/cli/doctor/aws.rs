@@ -316,12 +316,12 @@ async fn service_linked_role(iam: &AwsIam, report: &mut Report) {
         return;
     };
     match iam.role(&name).await {
-        Ok(None) => report.pass(Check::ServiceLinkedRole, format!("the account has no {SERVICE_LINKED_ROLE}")),
-        // Most accounts have it, because RDS creates it. The operator cannot change that: it is a warning.
-        Ok(Some(_)) => report.warn(
+        Ok(Some(_)) => {
+            report.pass(Check::ServiceLinkedRole, format!("the account has {SERVICE_LINKED_ROLE}: log exports use it"));
+        }
+        Ok(None) => report.pass(
             Check::ServiceLinkedRole,
-            format!("the account has {SERVICE_LINKED_ROLE}, which overrides custom roles for log export"),
-            "nothing if logs arrive: RDS uses that role (docs/faq.md); --ignore service-linked-role hides this warning",
+            format!("the account has no {SERVICE_LINKED_ROLE}: log exports need it, and RDS creates it with a cluster"),
         ),
         Err(error) => report.skip(Check::ServiceLinkedRole, error.user_message()),
     }

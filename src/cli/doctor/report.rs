@@ -26,7 +26,7 @@ pub(super) enum Check {
     Clock,
     /// The IAM quotas of the account.
     Quotas,
-    /// AWSServiceRoleForRDS, which overrides custom roles.
+    /// AWSServiceRoleForRDS, which log exports use.
     ServiceLinkedRole,
     /// Roles and policies with this cluster's tags that belong to no object.
     Orphans,

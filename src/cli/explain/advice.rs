@@ -23,7 +23,7 @@ const DOCTOR: &str = "kubectl alep doctor -n {namespace}";
 #[allow(clippy::too_many_lines)] // a table
 pub(in crate::cli) const fn advice(reason: Reason) -> Advice {
     match reason {
-        Reason::InSync | Reason::NoDrift | Reason::NoServiceLinkedRole => advise(
+        Reason::InSync | Reason::NoDrift | Reason::RoleAssumed => advise(
             "AWS matches the spec.",
             "Nothing to do. To use the role, add it to the Aurora cluster and set the parameter aws_default_logs_role.",
             "kubectl get alep {name} -n {namespace} -o jsonpath={.status.role.arn}",
@@ -119,10 +119,11 @@ pub(in crate::cli) const fn advice(reason: Reason) -> Advice {
             "Ignore the difference, or create a new object.",
             PLAN,
         ),
-        Reason::ServiceLinkedRoleOverrides => advise(
-            "AWS matches the spec, but the account has AWSServiceRoleForRDS, which overrides the role for log export.",
-            "Nothing to do if logs arrive: RDS uses the service-linked role. This role has an effect only without it.",
-            "aws iam get-role --role-name AWSServiceRoleForRDS",
+        Reason::NotAssumed => advise(
+            "AWS matches the spec. IAM reports no use of the role within the last 7 days.",
+            "To use the role, associate it with the Aurora cluster and set aws_default_logs_role and \
+             server_audit_logs_upload. Log exports do not use it: they use AWSServiceRoleForRDS.",
+            "kubectl get alep {name} -n {namespace} -o jsonpath={.status.role.arn}",
         ),
         Reason::Unknown => advise(
             "The state is unknown.",

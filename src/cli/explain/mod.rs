@@ -136,15 +136,14 @@ impl State {
                 next_step: "Wait a minute. If the object still exists, read its events.",
                 command: "kubectl describe alep {name} -n {namespace}",
             },
-            Self::Ready => match condition(&object.status, ConditionType::Effective) {
-                Some(effective) if effective.status == "False" => advice(Reason::ServiceLinkedRoleOverrides),
-                _ => match condition(&object.status, ConditionType::Drifted) {
-                    Some(drifted) if drifted.status == "True" => {
-                        advice(Reason::from_name(&drifted.reason).unwrap_or(Reason::InSync))
-                    }
-                    _ => advice(Reason::InSync),
-                },
-            },
+            Self::Ready => {
+                let told = |type_, status: &str| {
+                    let condition = condition(&object.status, type_).filter(|condition| condition.status == status)?;
+                    Reason::from_name(&condition.reason)
+                };
+                let unused = told(ConditionType::Effective, "Unknown").filter(|reason| *reason == Reason::NotAssumed);
+                advice(told(ConditionType::Drifted, "True").or(unused).unwrap_or(Reason::InSync))
+            }
             Self::Deleting(Some(reason)) | Self::NotReady(Some(reason)) => advice(*reason),
             Self::NotReady(None) => advice(Reason::Unknown),
         }

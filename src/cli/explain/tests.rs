@@ -76,11 +76,11 @@ fn a_blocked_deletion_shows_the_annotation_that_abandons_the_object() {
 }
 
 #[test]
-fn a_role_that_is_overridden_is_reported_although_it_is_ready() {
-    let effective = json!([{ "type": "Effective", "status": "False", "reason": "ServiceLinkedRoleOverrides", "message": "",
+fn a_role_that_nothing_uses_is_reported_although_it_is_ready() {
+    let effective = json!([{ "type": "Effective", "status": "Unknown", "reason": "NotAssumed", "message": "",
                              "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 2 }]);
     let shown = text(&object(json!({}), ready("True", "InSync", "", effective)));
-    assert!(shown.contains("AWSServiceRoleForRDS, which overrides"), "{shown}");
+    assert!(shown.contains("no use of the role") && shown.contains("AWSServiceRoleForRDS"), "{shown}");
 }
 
 #[test]

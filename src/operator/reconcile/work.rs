@@ -129,7 +129,7 @@ impl<'a> Work<'a> {
         if let Some(shortfall) = Shortfall::of(&self.desired, observed, &applied) {
             return Ok(Err(shortfall));
         }
-        Ok(Ok(self.sync_state(observed, &applied, plan.unrepaired().cloned().collect()).await))
+        Ok(Ok(self.sync_state(observed, &applied, plan.unrepaired().cloned().collect())))
     }
 
     /// Before the first write of a generation: `Ready` of the old generation must not count for the new one, and every
@@ -185,7 +185,7 @@ impl<'a> Work<'a> {
         if let Some(shortfall) = Shortfall::of(&self.desired, observed, &Applied::default()) {
             return Ok(self.aws_failed(shortfall).await);
         }
-        let sync = self.sync_state(observed, &Applied::default(), plan.findings.clone()).await;
+        let sync = self.sync_state(observed, &Applied::default(), plan.findings.clone());
         if plan.is_repairable() {
             let result = ReconcileResult::NotReady(Reason::DriftDetected);
             return Ok(Conclusion { outcome: Some(Outcome::Drifted(sync)), requeue: Requeue::Interval, result });
@@ -219,13 +219,12 @@ impl<'a> Work<'a> {
         Ok(Conclusion { outcome: Some(Outcome::Published(sync, publication)), requeue, result })
     }
 
-    async fn sync_state(&mut self, observed: &Observed, applied: &Applied, findings: Vec<Finding>) -> SyncState {
+    fn sync_state(&mut self, observed: &Observed, applied: &Applied, findings: Vec<Finding>) -> SyncState {
         self.state.last_in_sync = Some(Instant::now());
         let former_tag_keys = &self.object.status.tag_keys;
         let sync = SyncState {
             account_id: self.caller.account.to_string(),
             partition: self.caller.partition.to_string(),
-            service_linked_role: self.account.service_linked_role(&self.iam).await,
             ..SyncState::of(&self.desired, observed, applied, findings, former_tag_keys)
         };
         if let (Some(policy), Some(wanted)) = (&sync.policy, &self.desired.policy)

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::api::policy::Access;
 use crate::api::{TAG_CLUSTER_UID, TAG_MANAGED_BY, TAG_OWNER};
 use crate::aws::details::{PolicyDetails, account_details};
@@ -97,7 +99,7 @@ impl Sweep<'_> {
         let Some(object) = self.object(&owner) else { return };
         let Some(desired) = self.desired(&object) else { return };
         let in_sync = self.in_sync.entry(owner).or_default();
-        in_sync.role = role_in_sync(&desired, &object.status, role);
+        in_sync.role = role_in_sync(&desired, &object.status, role, Timestamp::now());
         // FullAccess manages no policy that a page could show.
         in_sync.policy |= object.spec.as_ref().is_ok_and(|spec| spec.access == Some(Access::FullAccess));
     }

@@ -7,7 +7,7 @@ use crate::api::policy::{
 };
 use crate::model::documents::pattern;
 use crate::model::documents::permissions::PermissionScope;
-use crate::model::names::Owner;
+use crate::model::names::{IamPath, Owner, PolicyArn, PolicyName, default_name};
 use crate::model::ownership::is_same_key;
 use crate::model::settings::{AccountFacts, Settings};
 
@@ -27,7 +27,10 @@ pub(super) fn check(
         ));
     }
     match account.guardrails() {
-        Some(guardrails) => check_account(owner, spec, guardrails, problems),
+        Some(guardrails) => {
+            check_account(owner, spec, guardrails, problems);
+            check_own_policy(owner, spec, settings, account, guardrails, problems);
+        }
         None => check_flags(spec, settings, problems),
     }
 }
@@ -79,7 +82,7 @@ fn check_account(
         require_trust_protection,
         // Needs the other objects: the driver checks it.
         max_objects_per_namespace: _,
-        // Limits what a plan detaches.
+        // Limits what a plan detaches; see also `check_own_policy`.
         protected_policies: _,
     } = guardrails;
 
@@ -159,6 +162,45 @@ fn check_names(owner: &Owner, spec: &AuroraLogExportPolicySpec, guardrails: &Gua
     }
 }
 
+/// The object's own policy is neither the boundary nor, where the operator would detach or adopt it, a protected policy.
+fn check_own_policy(
+    owner: &Owner,
+    spec: &AuroraLogExportPolicySpec,
+    settings: &Settings,
+    account: &AccountFacts,
+    guardrails: &Guardrails,
+    problems: &mut Vec<Problem>,
+) {
+    let prefix = guardrails.name_prefix.as_deref().unwrap_or_default();
+    let name = spec.policy_name.clone().unwrap_or_else(|| default_name(prefix, owner));
+    let path = spec.policy_path.as_ref().or(guardrails.iam_path.as_ref());
+    let path = path.map_or(settings.iam_path.as_str(), String::as_str);
+    if let Some(boundary) = &guardrails.permissions_boundary
+        && !boundary.contains("::aws:")
+        // Policy names are unique regardless of path and case.
+        && boundary.rsplit('/').next().is_some_and(|taken| taken.eq_ignore_ascii_case(&name))
+    {
+        problems.push(Problem::forbidden(
+            "permissionsBoundary",
+            "spec.policyName",
+            format!("{name:?} is the name of the permissions boundary: choose another name"),
+        ));
+    }
+    let is_explicit = spec.policy_name.is_some() || spec.policy_path.is_some();
+    // `FullAccess` detaches the own policy, which the object need not own. `Minimal` needs to own it.
+    let takes = spec.access == Some(Access::FullAccess) || spec.adoption_policy == Some(AdoptionPolicy::Always);
+    if let (true, Ok(name), Ok(path)) = (is_explicit && takes, PolicyName::parse(name), IamPath::parse(path)) {
+        let arn = PolicyArn::derive(&account.partition, &account.id, &path, &name);
+        if guardrails.protected_policies.iter().flatten().any(|protected| pattern::contains(protected, arn.as_str())) {
+            problems.push(Problem::forbidden(
+                "protectedPolicies",
+                "spec.policyName",
+                format!("{arn} is protected: choose another name or path, or leave both unset"),
+            ));
+        }
+    }
+}
+
 fn check_scope(
     spec: &AuroraLogExportPolicySpec,
     allowed_regions: Option<&[String]>,
@@ -202,13 +244,35 @@ fn check_scope(
     }
     if let Some(allowed) = allowed_log_groups {
         let groups = scope.log_groups.unwrap_or(default.log_groups);
-        for group in groups.iter().filter(|group| !allowed.iter().any(|limit| pattern::contains(limit, group))) {
-            problems.push(Problem::forbidden(
-                "allowedLogGroups",
-                "spec.scope.logGroups",
-                format!("{group:?} is not within {}", allowed.join(", ")),
-            ));
+        let is_allowed = |group: &str| allowed.iter().any(|limit| pattern::contains(limit, group));
+        for group in &groups {
+            let reach = reach(group);
+            let message = if !is_allowed(group) {
+                format!("{group:?} is not within {}", allowed.join(", "))
+            } else if !is_allowed(&reach) {
+                format!(
+                    "{group:?} reaches {reach:?} through the names of log streams, which is not within {}: use * at the end \
+                     only",
+                    allowed.join(", ")
+                )
+            } else {
+                continue;
+            };
+            problems.push(Problem::forbidden("allowedLogGroups", "spec.scope.logGroups", message));
         }
+    }
+}
+
+/// The log groups that a pattern reaches in the policy. IAM's `*` matches colons too: one within the name also matches the
+/// end of a name and what follows it. `/a/*/b*` covers the log stream `x/b` of every group under `/a/`, and `/a/*-stream:*`
+/// covers `/a/x:log-stream:`, on which AWS evaluates actions on a group.
+fn reach(group: &str) -> String {
+    match group.split_once('*') {
+        // An empty end is that of a name that ends in `*`. Any other end is followed by `:*`.
+        Some((start, rest)) if rest.rsplit('*').next().is_some_and(|end| "log-stream".ends_with(end)) => {
+            format!("{start}*")
+        }
+        _ => group.to_owned(),
     }
 }
 

@@ -22,7 +22,12 @@ pub(super) fn tags(
     problems.extend(tag_problems("spec.tags", own));
     let mut tags = own.clone();
     if let Some(guardrails) = account.guardrails() {
-        for (key, value) in guardrails.required_tags.iter().flatten().chain(guardrails.default_tags.iter().flatten()) {
+        for (key, value) in guardrails.required_tags.iter().flatten() {
+            // In the account's spelling: keys of policy tags are case-sensitive.
+            tags.retain(|own, _| !is_same_key(own, key));
+            tags.insert(key.clone(), value.clone());
+        }
+        for (key, value) in guardrails.default_tags.iter().flatten() {
             if !tags.keys().any(|own| is_same_key(own, key)) {
                 tags.insert(key.clone(), value.clone());
             }

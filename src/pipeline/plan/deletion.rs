@@ -15,7 +15,8 @@ pub fn plan_deletion(identity: &Identity, leftovers: &Leftovers) -> std::result:
     let mut blockers = Vec::new();
     let mut steps = Vec::new();
     if let Presence::Ours(role) = &leftovers.role {
-        plan_role(identity, role, &mut steps, &mut blockers);
+        let owns_policy = matches!(leftovers.policy, Presence::Ours(_) | Presence::Offered);
+        plan_role(identity, role, owns_policy, &mut steps, &mut blockers);
     }
     if let Presence::Ours(policy) = &leftovers.policy {
         let role_is_deleted = matches!(leftovers.role, Presence::Ours(_));
@@ -24,14 +25,22 @@ pub fn plan_deletion(identity: &Identity, leftovers: &Leftovers) -> std::result:
     if blockers.is_empty() { Ok(steps) } else { Err(blockers) }
 }
 
-fn plan_role(identity: &Identity, role: &RoleLeftover, steps: &mut Vec<Step>, blockers: &mut Vec<String>) {
+fn plan_role(
+    identity: &Identity,
+    role: &RoleLeftover,
+    owns_policy: bool,
+    steps: &mut Vec<Step>,
+    blockers: &mut Vec<String>,
+) {
     let RoleLeftover { attached, inline, instance_profiles } = role;
     let name = &identity.role_name;
     let mut push = |action, field| {
         steps.push(Step::new(action, Part::Role, field));
     };
     for policy in attached {
-        let ours = policy == identity.policy_arn.as_str() || policy == identity.full_access_arn.as_str();
+        // A spec can name a protected policy of others as the object's own.
+        let own = policy == identity.policy_arn.as_str() && (owns_policy || !identity.attachments.protects(policy));
+        let ours = own || policy == identity.full_access_arn.as_str();
         if ours || identity.attachments.detaches(policy) {
             push(Action::Detach { role: name.clone(), policy: policy.clone() }, Field::Attachments);
         } else if identity.attachments.protects(policy) {

@@ -9,7 +9,7 @@ mod observed;
 use std::future::Future;
 
 pub use error::{ErrorClass, IamError, Operation};
-pub use observed::ObservedRole;
+pub use observed::{LastUse, ObservedRole};
 
 use crate::model::names::{IamPath, PolicyArn, PolicyName, RoleName};
 use crate::model::ownership::Tags;
@@ -29,6 +29,8 @@ pub struct Role {
     pub boundary: Option<String>,
     /// Tags.
     pub tags: Tags,
+    /// Last use.
+    pub last_use: LastUse,
 }
 
 /// A managed policy as `GetPolicy` returns it.

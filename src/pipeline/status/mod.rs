@@ -5,6 +5,7 @@
 
 pub mod account;
 mod drift;
+pub mod effective;
 mod ignored;
 mod parts;
 mod sync_state;
@@ -256,26 +257,8 @@ impl Conditions<'_> {
         }
         self.parts_in_sync(sync, drifted);
         self.drift(sync, drifted, &differing);
-        match sync.service_linked_role {
-            Some(false) => self.set(
-                ConditionType::Effective,
-                "True",
-                Reason::NoServiceLinkedRole,
-                "the account has no AWSServiceRoleForRDS that would override this role",
-            ),
-            Some(true) => self.set(
-                ConditionType::Effective,
-                "False",
-                Reason::ServiceLinkedRoleOverrides,
-                "the account has AWSServiceRoleForRDS, which provides access to CloudWatch Logs and overrides this role",
-            ),
-            None => self.set(
-                ConditionType::Effective,
-                "Unknown",
-                Reason::Unknown,
-                "iam:GetRole on AWSServiceRoleForRDS is not allowed, so it is not known whether it overrides this role",
-            ),
-        }
+        let (status, reason) = effective::judge(sync.last_use, self.now);
+        self.set(ConditionType::Effective, status, reason, &effective::message(reason, role));
     }
 
     fn parts_in_sync(&mut self, sync: &SyncState, drifted: bool) {

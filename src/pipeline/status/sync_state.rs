@@ -6,6 +6,7 @@ use crate::pipeline::apply::Applied;
 use crate::pipeline::desired::Desired;
 use crate::pipeline::observe::Observed;
 use crate::pipeline::plan::{Finding, Part, Repair};
+use crate::pipeline::port::LastUse;
 
 /// The facts in a status that is in sync or reports drift.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,8 +23,8 @@ pub struct SyncState {
     pub findings: Vec<Finding>,
     /// Keys of the tags that the object has set on its resources.
     pub tag_keys: Vec<String>,
-    /// Whether the account has `AWSServiceRoleForRDS`; `None` if unknown.
-    pub service_linked_role: Option<bool>,
+    /// When the role was last used.
+    pub last_use: LastUse,
 }
 
 impl SyncState {
@@ -52,6 +53,8 @@ impl SyncState {
                 document_sha256: (!differs).then(|| wanted.fingerprint.to_string()),
             }
         });
+        // A role that was created a moment ago was not used.
+        let last_use = observed.role.as_ref().map_or(LastUse::Never, |role| role.last_use);
         let role_id = applied.role.as_ref().map(|role| &role.id).or(observed.role.as_ref().map(|role| &role.id));
         Self {
             policy,
@@ -61,6 +64,7 @@ impl SyncState {
                 id: role_id.cloned(),
             },
             findings,
+            last_use,
             tag_keys: match desired.management {
                 ManagementPolicy::Enforce => desired.own_tag_keys(),
                 ManagementPolicy::Observe => former_tag_keys.to_vec(),

@@ -22,7 +22,7 @@ pub fn tag_keys_on_record(former: &[String], own: &[String], observed: &Observed
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::port::ObservedRole;
+    use crate::pipeline::port::{LastUse, ObservedRole};
 
     fn keys(prefix: &str, count: usize) -> Vec<String> {
         (0..count).map(|number| format!("{prefix}{number}")).collect()
@@ -45,6 +45,7 @@ mod tests {
             tags: [("old7".to_owned(), "x".to_owned())].into(),
             attached: Vec::new(),
             inline: Vec::new(),
+            last_use: LastUse::NotTold,
         };
         let observed = Observed { role: Some(role), ..Observed::default() };
         let own = [keys("new", 46), vec!["old9".to_owned()]].concat();

@@ -23,18 +23,28 @@ struct Known {
     shown: BTreeMap<String, Vec<String>>,
 }
 
+/// Names of the tests in a file.
+fn tests_in(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let tests = lines.windows(2).filter(|pair| pair[0].starts_with("#[tokio::test") || pair[0] == "#[test]");
+    let names = tests.filter_map(|pair| {
+        let (_, signature) = pair[1].split_once("fn ")?;
+        Some(signature.split_once('(')?.0.to_owned())
+    });
+    names.collect()
+}
+
 fn known() -> Result<Known> {
     let read = |path: &Path| std::fs::read_to_string(workspace().join(path)).context(path.display().to_string());
     let mut rust = BTreeMap::new();
     for path in files("tests/it", "rs")? {
         let text = read(&path)?;
-        let lines: Vec<&str> = text.lines().map(str::trim).collect();
-        let tests = lines.windows(2).filter(|pair| pair[0].starts_with("#[tokio::test") || pair[0] == "#[test]");
-        let names = tests.filter_map(|pair| {
-            let (_, signature) = pair[1].split_once("fn ")?;
-            Some(signature.split_once('(')?.0.to_owned())
-        });
-        rust.insert(path.strip_prefix("tests/it")?.display().to_string(), names.collect());
+        rust.insert(path.strip_prefix("tests/it")?.display().to_string(), tests_in(&text));
+    }
+    // The table of guardrails has a test for each cell.
+    let guardrails = Path::new("src/pipeline/desired/tests/guardrails");
+    for name in ["names.rs", "rights.rs", "documents.rs", "reach.rs"] {
+        rust.insert(format!("guardrails/{name}"), tests_in(&read(&guardrails.join(name))?));
     }
     let mut go = Vec::new();
     for path in files("tests/support/delivery", "go")? {

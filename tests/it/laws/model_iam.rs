@@ -4,7 +4,7 @@ use aurora_log_export_operator::model::names::{PolicyArn, RoleName};
 use aurora_log_export_operator::model::ownership::Tags;
 use aurora_log_export_operator::pipeline::port::codes::class_of;
 use aurora_log_export_operator::pipeline::port::{
-    ErrorClass, Iam, IamError, NewPolicy, NewRole, Operation, Policy, PolicyUsers, PolicyVersion, Result, Role,
+    ErrorClass, Iam, IamError, LastUse, NewPolicy, NewRole, Operation, Policy, PolicyUsers, PolicyVersion, Result, Role,
 };
 use aurora_test_support::iam_model::handle::{CallError, Shared};
 use aurora_test_support::iam_model::{self as model, Action, ApiError, PageRequest, UsageFilter};
@@ -82,6 +82,7 @@ fn role(role: model::Role) -> Role {
         trust: role.trust.as_str().to_owned(),
         boundary: role.boundary,
         tags: role.tags,
+        last_use: LastUse::Never,
     }
 }
 

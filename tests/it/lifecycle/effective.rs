@@ -1,51 +1,59 @@
-//! `Effective`: is there a service-linked role that overrides ours?
+//! `Effective`: whether anything uses the role, by what IAM says of its last use.
 
 use anyhow::{Result, ensure};
-use aurora_test_support::iam_model::faults::{Effect, Rule};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::{contested, start};
-use crate::fixture::{ACCOUNT, Fixture, message_of};
+use super::start;
+use crate::fixture::{Fixture, actions, message_of};
 
-const SERVICE_LINKED: &str = "AWSServiceRoleForRDS";
-
-fn asked(fixture: &Fixture<'_>) -> usize {
-    let calls = fixture.aws.gate().calls_since(0);
-    calls.iter().filter(|call| call.resource == SERVICE_LINKED).count()
+/// As RDS does, so many days ago.
+fn assumed(fixture: &Fixture<'_>, object: &str, days_ago: i64) -> Result<()> {
+    let at = Timestamp::now() - SignedDuration::from_hours(24 * days_ago);
+    let name = fixture.name(object);
+    fixture.by_hand(|iam| iam.assumed(&name, u64::try_from(at.as_millisecond()).unwrap_or_default()))
 }
 
 #[tokio::test]
-async fn without_the_service_linked_role_ours_is_effective_and_the_account_is_asked_once() -> Result<()> {
+async fn a_role_is_effective_while_iam_reports_its_use_and_ready_does_not_care() -> Result<()> {
     let fixture = start().await?;
-    for name in ["a", "b", "c"] {
-        fixture.applied(name, json!({})).await?;
-        fixture.until(name, "Effective", "True", "NoServiceLinkedRole").await?;
+    let status = fixture.applied("a", json!({})).await?;
+    let message = message_of(&status, "Effective");
+    for part in
+        ["aws_default_logs_role=arn:aws:iam::", "server_audit_logs_upload=1", "use AWSServiceRoleForRDS instead"]
+    {
+        ensure!(message.contains(part), "{message}");
     }
-    assert_eq!(asked(&fixture), 1, "once for the account, not once an object");
+    fixture.until("a", "Effective", "Unknown", "NotAssumed").await?;
+    assumed(&fixture, "a", 1)?;
+    fixture.until("a", "Effective", "True", "RoleAssumed").await?;
+    // A later use is no news.
+    assumed(&fixture, "a", 0)?;
+    let before = fixture.object("a").await?;
+    fixture.resyncs(2).await?;
+    assert_eq!(fixture.object("a").await?.metadata.resource_version, before.metadata.resource_version);
+    assumed(&fixture, "a", 8)?;
+    fixture.until("a", "Effective", "Unknown", "NotAssumed").await?;
+    fixture.ready("a").await?;
     fixture.finish().await
 }
 
 #[tokio::test]
-async fn the_service_linked_role_overrides_ours_and_ready_does_not_care() -> Result<()> {
-    let mut fixture = contested(&[]).prepare().await?;
-    fixture.aws.world().account(ACCOUNT).lock().plant_service_linked_role(SERVICE_LINKED, "rds.amazonaws.com");
-    fixture.start_operator().await?;
-    fixture.applied("a", json!({})).await?;
-    let status = fixture.until("a", "Effective", "False", "ServiceLinkedRoleOverrides").await?;
-    ensure!(message_of(&status, "Effective").contains(SERVICE_LINKED), "{status}");
-    fixture.finish().await
-}
-
-#[tokio::test]
-async fn without_the_permission_to_read_it_effective_is_unknown_and_ready_stays_true() -> Result<()> {
-    let mut fixture = contested(&[]).prepare().await?;
-    let denied = Rule::new(Effect::AccessDenied, &["GetRole"]).about(SERVICE_LINKED);
-    fixture.set_faults([denied]);
-    fixture.start_operator().await?;
-    for name in ["a", "b"] {
-        fixture.applied(name, json!({})).await?;
-        fixture.until(name, "Effective", "Unknown", "Unknown").await?;
-    }
-    assert_eq!(asked(&fixture), 1, "a refusal is remembered as well");
+async fn a_sweep_notices_the_first_use_of_a_role() -> Result<()> {
+    let fixture = Fixture::with(&["--drift-scan=bulk"]).start().await?;
+    fixture.applied_many(2).await?;
+    assumed(&fixture, "o1", 0)?;
+    fixture.until("o1", "Effective", "True", "RoleAssumed").await?;
+    fixture.until("o0", "Effective", "Unknown", "NotAssumed").await?;
+    // Then both are in sync again, and sweeps are all that is asked.
+    let sweeps = async |least: usize| {
+        let mark = fixture.mark();
+        let asked = || actions(fixture.iam_calls(mark));
+        fixture.eventually_true("sweeps", || Ok(asked().len() >= least)).await?;
+        anyhow::Ok(asked())
+    };
+    sweeps(2).await?;
+    let asked = sweeps(3).await?;
+    ensure!(asked.iter().all(|action| action == "GetAccountAuthorizationDetails"), "{asked:?}");
     fixture.finish().await
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, anyhow};
 use aurora_test_support::apply::manifest;
@@ -33,7 +33,6 @@ impl Scene {
         env.install_rbac().await?;
         let aws = Server::start(ServerOptions::default())?;
         aws.world().add_key("test", OWN);
-        aws.world().account(OTHER).lock().plant_service_linked_role("AWSServiceRoleForRDS", "rds.amazonaws.com");
         let options = OperatorOptions::new(binary)
             .arguments(["--cluster-name=record", INTERVAL, "--leader-elect=true"])
             .aws_endpoint(&aws.url());
@@ -57,7 +56,7 @@ impl Scene {
     /// Plays it over `seconds`, saying what happens.
     pub(super) async fn play(&self, seconds: u64) -> Result<()> {
         self.team("shop", 40, "{}").await?;
-        self.until(seconds, 15, "another account with a service-linked role, and a team that uses it").await;
+        self.until(seconds, 15, "another account, and a team that uses it").await;
         let mut account =
             String::from("apiVersion: auroralogexport.dev/v1alpha1\nkind: AwsAccount\nmetadata: {name: prod}\n");
         let _ = write!(
@@ -67,7 +66,8 @@ impl Scene {
         );
         self.apply(&account).await?;
         self.team("payments", 12, "{accountRef: {name: prod}}").await?;
-        self.until(seconds, 32, "roles are edited in the console").await;
+        self.until(seconds, 32, "RDS uses the roles of that team, and others are edited in the console").await;
+        self.assume("payments")?;
         self.edit("shop")?;
         self.until(seconds, 50, "another tool uses up the account's calls").await;
         let throttled = Rule::new(Effect::Throttle, &["*"]).in_account(OWN).with_probability(0.6);
@@ -92,6 +92,17 @@ impl Scene {
         let at = Duration::from_millis(seconds * percent * 10);
         tokio::time::sleep(at.saturating_sub(self.began.elapsed())).await;
         println!("[{:5.1} s] {what}", self.began.elapsed().as_secs_f64());
+    }
+
+    /// As RDS does when it writes logs by the roles of a namespace.
+    fn assume(&self, namespace: &str) -> Result<()> {
+        let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+        let account = self.aws.world().account(OTHER);
+        let mut iam = account.lock();
+        for number in 0..12 {
+            iam.assumed(&format!("{namespace}.cluster-{number}"), now)?;
+        }
+        Ok(())
     }
 
     /// Three kinds of edits by hand, on a dozen roles.

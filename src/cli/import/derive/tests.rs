@@ -3,6 +3,7 @@ use crate::api::policy::TrustProtection;
 use crate::model::documents::permissions::{PermissionScope, document};
 use crate::model::names::{AccountId, ClusterName, IamPath, Partition};
 use crate::model::settings::Cluster;
+use crate::pipeline::port::LastUse;
 use crate::pipeline::port::{Policy, Role};
 
 fn partition() -> Partition {
@@ -37,6 +38,7 @@ fn role(attached: &[&str]) -> FoundRole {
             trust: PLAIN_TRUST.into(),
             boundary: None,
             tags: Tags::new(),
+            last_use: LastUse::NotTold,
         },
         attached: attached.iter().map(|arn| (*arn).to_owned()).collect(),
         inline: Vec::new(),

@@ -1,6 +1,7 @@
 //! The desired state of specs, and which specs are refused. Specs are JSON, as users write them.
 
 mod fields;
+mod guardrails;
 mod limits;
 mod random;
 mod values;

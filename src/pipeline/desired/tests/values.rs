@@ -67,19 +67,19 @@ fn tags_come_from_the_spec_the_account_and_ownership() {
         "defaultTags": { "env": "prod", "stage": "live" },
     }));
     let wanted = wanted_in(&account, json!({ "tags": { "Env": "test", "team": "core" } })).unwrap();
-    assert_eq!(wanted.own_tag_keys(), ["Env", "cost", "stage", "team"], "without the ownership tags");
+    assert_eq!(wanted.own_tag_keys(), ["Env", "Team", "cost", "stage"], "without the ownership tags");
     let tags = wanted.tags;
     let expected = [
         ("Env", "test"),
+        ("Team", "core"),
         ("auroralogexport.dev/cluster-uid", "uid-1"),
         ("auroralogexport.dev/managed-by", "prod"),
         ("auroralogexport.dev/owner", "shop/orders"),
         ("cost", "42"),
         ("stage", "live"),
-        ("team", "core"),
     ];
     let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    assert_eq!(tags, expected, "IAM treats a key in another case as the same key");
+    assert_eq!(tags, expected, "a required key has the account's spelling, a default key the spec's");
 }
 
 #[test]

@@ -105,6 +105,14 @@ fn a_protected_policy_blocks_a_deletion_instead_of_being_detached() {
     identity.attachments = Attachments::exclusive_but(&[OTHERS_POLICY]);
     let blockers = plan_deletion(&identity, &held).unwrap_err();
     assert!(blockers[0].contains(OTHERS_POLICY) && blockers[0].contains("protectedPolicies"), "{blockers:?}");
+    // Also where the spec calls it the object's own.
+    let own = identity.policy_arn.to_string();
+    identity.attachments = Attachments::exclusive_but(&[&own]);
+    let mut named = leftovers();
+    assert!(plan_deletion(&identity, &named).is_ok(), "it is");
+    named.policy = Presence::NotOurs;
+    let blockers = plan_deletion(&identity, &named).unwrap_err();
+    assert!(blockers[0].contains(&own) && blockers[0].contains("protectedPolicies"), "{blockers:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod tags;
 mod verdicts;
 
 use crate::api::Field;
+use crate::pipeline::port::LastUse;
 use serde_json::{Value, json};
 
 use super::{Action, Conflict, EarlierClaims, Part, Plan, plan};
@@ -59,6 +60,7 @@ pub(in crate::pipeline) fn role(desired: &Desired) -> ObservedRole {
         tags: desired.tags.clone(),
         attached: vec![desired.attachment().to_string()],
         inline: Vec::new(),
+        last_use: LastUse::NotTold,
     }
 }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::{Failure, Outcome, PartState, Parts, SyncState, condition, next};
 use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, PolicyStatus, Reason, RoleStatus};
 use crate::pipeline::plan::{Finding, Part, Repair};
+use crate::pipeline::port::LastUse;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_700_000_000 + second).unwrap()
@@ -33,7 +34,7 @@ fn sync_state(findings: Vec<Finding>) -> SyncState {
         },
         findings,
         tag_keys: vec!["team".into()],
-        service_linked_role: Some(false),
+        last_use: LastUse::Never,
     }
 }
 

@@ -1,12 +1,14 @@
 //! Rules that hold for every sequence of outcomes.
 
 use crate::api::Field;
+use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::super::Publication;
 use super::{Failure, Outcome, PartState, Parts, Repair, SyncState, at, condition, finding, next, sync_state};
 use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, Reason};
 use crate::pipeline::plan::Part;
+use crate::pipeline::port::LastUse;
 
 fn sync_states() -> impl Strategy<Value = SyncState> {
     let findings = prop::collection::vec(
@@ -17,9 +19,10 @@ fn sync_states() -> impl Strategy<Value = SyncState> {
         ),
         0..4,
     );
-    (findings, any::<bool>(), any::<Option<bool>>()).prop_map(|(findings, manages_policy, service_linked_role)| {
+    let last_use = prop::sample::select(vec![LastUse::NotTold, LastUse::Never, LastUse::At(Timestamp::UNIX_EPOCH)]);
+    (findings, any::<bool>(), last_use).prop_map(|(findings, manages_policy, last_use)| {
         let findings = findings.into_iter().map(|(part, field, repair)| finding(part, field, repair)).collect();
-        let mut state = SyncState { service_linked_role, ..sync_state(findings) };
+        let mut state = SyncState { last_use, ..sync_state(findings) };
         if !manages_policy {
             state.policy = None;
         }

@@ -6,6 +6,7 @@ use super::{
 use crate::api::Field;
 use crate::api::{AuroraLogExportPolicyStatus as Status, ConditionType, OutputsStatus, Reason};
 use crate::pipeline::plan::{Part, Repair};
+use crate::pipeline::port::LastUse;
 use crate::pipeline::status::{Publication, is_ready};
 
 use ConditionType::{Drifted, Effective, PolicyAttached, PolicyReady, Ready, Reconciling, RoleReady, Stalled};
@@ -82,7 +83,7 @@ fn observe_with_drift() {
     assert_eq!(kstatus(&status, 1), "Failed");
     assert_eq!(
         all_shown(&status, [PolicyReady, RoleReady, PolicyAttached, Effective]),
-        ["False DriftDetected", "True InSync", "False DriftDetected", "True NoServiceLinkedRole"]
+        ["False DriftDetected", "True InSync", "False DriftDetected", "Unknown NotAssumed"]
     );
     let message = &condition(&status, Ready).unwrap().message;
     assert!(message.contains("policy document, role attachments"), "{message}");
@@ -96,7 +97,7 @@ fn in_sync() {
     assert_eq!(all_shown(&status, KSTATUS), ["True InSync", "-", "-", "False NoDrift"]);
     assert_eq!(
         all_shown(&status, [PolicyReady, RoleReady, PolicyAttached, Effective]),
-        ["True InSync", "True InSync", "True InSync", "True NoServiceLinkedRole"]
+        ["True InSync", "True InSync", "True InSync", "Unknown NotAssumed"]
     );
     assert_eq!(kstatus(&status, 1), "Current");
     assert_eq!((status.account_id.as_deref(), status.partition.as_deref()), (Some("123456789012"), Some("aws")));
@@ -177,14 +178,14 @@ fn refused_outputs_make_the_object_not_ready() {
 }
 
 #[test]
-fn the_service_linked_role_determines_only_effective() {
-    for (known, expected) in [
-        (Some(false), "True NoServiceLinkedRole"),
-        (Some(true), "False ServiceLinkedRoleOverrides"),
-        (None, "Unknown Unknown"),
+fn the_last_use_determines_only_effective() {
+    for (last_use, expected) in [
+        (LastUse::At(at(0).checked_sub(jiff::SignedDuration::from_hours(1)).unwrap()), "True RoleAssumed"),
+        (LastUse::Never, "Unknown NotAssumed"),
+        (LastUse::NotTold, "Unknown Unknown"),
     ] {
         let mut state = sync_state(Vec::new());
-        state.service_linked_role = known;
+        state.last_use = last_use;
         let status = first(&Outcome::InSync(state));
         assert_eq!(shown(&status, Effective), expected);
         assert_eq!(shown(&status, Ready), "True InSync");

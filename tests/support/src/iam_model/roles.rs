@@ -43,6 +43,7 @@ impl Iam {
             max_session_seconds,
             boundary: request.boundary.clone(),
             created_ms: self.now_ms(),
+            last_used_ms: None,
             tags,
         };
         if let Some(boundary) = &role.boundary {
@@ -75,10 +76,17 @@ impl Iam {
             max_session_seconds: 3600,
             boundary: None,
             created_ms: self.now_ms(),
+            last_used_ms: None,
             tags: Tags::new(),
         };
         self.insert_role(role.clone(), true, 0);
         role
+    }
+
+    /// RDS assumed the role at this time, in milliseconds.
+    pub fn assumed(&mut self, name: &str, at_ms: u64) -> Result<(), ApiError> {
+        self.role_mut(name)?.role.last_used_ms = Some(at_ms);
+        Ok(())
     }
 
     /// Removes a service-linked role.

@@ -112,6 +112,8 @@ pub struct Role {
     pub boundary: Option<String>,
     /// `CreateDate`, milliseconds since 1970.
     pub created_ms: u64,
+    /// `RoleLastUsed.LastUsedDate`; none if it was never used.
+    pub last_used_ms: Option<u64>,
     /// `Tags`.
     pub tags: Tags,
 }
