@@ -3,7 +3,8 @@
 
 use aws_sdk_iam::types::EntityType;
 
-use super::iam::{AwsIam, from_tags, last_use};
+use super::convert::{from_tags, last_use};
+use super::iam::AwsIam;
 use crate::model::documents::encoding::decode_document;
 use crate::pipeline::port::{ObservedRole, Operation, Result};
 

@@ -1,6 +1,7 @@
 //! The adapter behind the port: credentials, accounts, the rate limit, and the gate that every call passes through.
 
 pub mod account;
+mod convert;
 pub mod credentials;
 pub mod details;
 pub mod gate;
