@@ -113,7 +113,7 @@ async fn get_describe_and_wait_read_well() -> Result<()> {
     let wide = fixture.kubectl(&["get", "alep", "-o", "wide"]).await?;
     assert_eq!(headers(&wide), ["NAME", "READY", "REASON", "ROLE", "AGE", "POLICY", "ACCOUNT", "DRIFTED", "EFFECTIVE"]);
     let row: Vec<_> = wide.lines().nth(1).unwrap_or_default().split_whitespace().collect();
-    assert_eq!(row[5..], [arn("policy").as_str(), ACCOUNT, "False", "True"]);
+    assert_eq!(row[5..], [arn("policy").as_str(), ACCOUNT, "False", "Unknown"]);
 
     for category in ["aws", "aurora"] {
         let listed = fixture.kubectl(&["get", category, "-o", "name"]).await?;

@@ -147,7 +147,7 @@ impl ErrorClass {
     pub const fn next_step(self) -> &'static str {
         match self {
             Self::Throttled => "AWS throttles the calls; the operator retries automatically",
-            Self::AccessDenied => "allow the action in the operator's IAM policies (deploy/aws)",
+            Self::AccessDenied => "allow the action in the operator's IAM policy (deploy/aws)",
             Self::CredentialsInvalid => {
                 "check the operator's AWS credentials (service account annotation, secret or profile)"
             }
