@@ -39,6 +39,17 @@ async fn a_role_is_effective_while_iam_reports_its_use_and_ready_does_not_care()
 }
 
 #[tokio::test]
+async fn an_answer_without_the_last_use_leaves_effective_unknown() -> Result<()> {
+    let fixture = start().await?;
+    fixture.applied("a", json!({})).await?;
+    let name = fixture.name("a");
+    fixture.by_hand(|iam| iam.withhold_last_use(&name))?;
+    fixture.until("a", "Effective", "Unknown", "Unknown").await?;
+    fixture.ready("a").await?;
+    fixture.finish().await
+}
+
+#[tokio::test]
 async fn a_sweep_notices_the_first_use_of_a_role() -> Result<()> {
     let fixture = Fixture::with(&["--drift-scan=bulk"]).start().await?;
     fixture.applied_many(2).await?;

@@ -89,7 +89,7 @@ async fn a_policy_of_another_object_is_no_boundary_and_its_owner_can_delete_it()
     ensure!(message.contains("spec.permissionsBoundary") && message.contains("use another policy"), "{message}");
     fixture.deleted(&victim).await?;
     // Outside of the operator's path, too.
-    let status = fixture.applied(&victim, json!({ "policyPath": "/elsewhere/" })).await?;
+    let status = fixture.applied(&victim, json!({ "policyPath": "/elsewhere/", "rolePath": "/elsewhere/" })).await?;
     fixture.apply("another", json!({ "permissionsBoundary": status["policy"]["arn"] })).await?;
     let message = fixture.refusal("another", "InvalidSpec").await?;
     ensure!(message.contains("spec.permissionsBoundary is the policy of another object"), "{message}");

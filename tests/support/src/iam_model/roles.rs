@@ -44,6 +44,7 @@ impl Iam {
             boundary: request.boundary.clone(),
             created_ms: self.now_ms(),
             last_used_ms: None,
+            tells_last_use: true,
             tags,
         };
         if let Some(boundary) = &role.boundary {
@@ -77,6 +78,7 @@ impl Iam {
             boundary: None,
             created_ms: self.now_ms(),
             last_used_ms: None,
+            tells_last_use: true,
             tags: Tags::new(),
         };
         self.insert_role(role.clone(), true, 0);
@@ -86,6 +88,12 @@ impl Iam {
     /// RDS assumed the role at this time, in milliseconds.
     pub fn assumed(&mut self, name: &str, at_ms: u64) -> Result<(), ApiError> {
         self.role_mut(name)?.role.last_used_ms = Some(at_ms);
+        Ok(())
+    }
+
+    /// From now on, answers do not say when the role was last used.
+    pub fn withhold_last_use(&mut self, name: &str) -> Result<(), ApiError> {
+        self.role_mut(name)?.role.tells_last_use = false;
         Ok(())
     }
 

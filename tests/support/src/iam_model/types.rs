@@ -114,6 +114,8 @@ pub struct Role {
     pub created_ms: u64,
     /// `RoleLastUsed.LastUsedDate`; none if it was never used.
     pub last_used_ms: Option<u64>,
+    /// Whether answers contain `RoleLastUsed`.
+    pub tells_last_use: bool,
     /// `Tags`.
     pub tags: Tags,
 }

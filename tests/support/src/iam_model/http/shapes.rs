@@ -64,12 +64,14 @@ fn role_core(xml: &mut Xml, role: &Role) {
     if !role.tags.is_empty() {
         tags(xml, &role.tags);
     }
-    xml.element("RoleLastUsed", |xml| {
-        if let Some(used_ms) = role.last_used_ms {
-            xml.plain("LastUsedDate", &iso8601(used_ms));
-            xml.plain("Region", "eu-west-1");
-        }
-    });
+    if role.tells_last_use {
+        xml.element("RoleLastUsed", |xml| {
+            if let Some(used_ms) = role.last_used_ms {
+                xml.plain("LastUsedDate", &iso8601(used_ms));
+                xml.plain("Region", "eu-west-1");
+            }
+        });
+    }
 }
 
 pub(super) fn role_detail(xml: &mut Xml, detail: &RoleDetail) {
