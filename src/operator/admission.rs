@@ -67,9 +67,8 @@ impl Namespaces {
     /// The selector of the account's `allowedNamespaces`; `None` if the account names the namespace.
     pub fn deciding_selector(accounts: &Accounts, account: &str, namespace: &str) -> Option<LabelSelector> {
         let Lookup::Found(named) = accounts.lookup(account) else { return None };
-        let AllowedNamespaces { names, selector } = named.allowed_namespaces()?;
-        let is_named = names.iter().flatten().any(|name| name == namespace);
-        selector.clone().filter(|_| !is_named)
+        let allowed = named.allowed_namespaces()?;
+        allowed.selector.clone().filter(|_| !is_named(allowed, namespace))
     }
 
     /// The account that `spec.accountRef` means to a namespace. An object that is being deleted needs no admission: what it
@@ -114,18 +113,22 @@ impl Namespaces {
     }
 
     fn allowed(&self, allowed: Option<&AllowedNamespaces>, namespace: &str) -> bool {
-        let Some(AllowedNamespaces { names, selector }) = allowed else {
+        let Some(allowed) = allowed else {
             return false;
         };
-        if names.iter().flatten().any(|name| name == namespace) {
+        if is_named(allowed, namespace) {
             return true;
         }
         let namespaces = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        match (selector, namespaces.get(namespace)) {
+        match (&allowed.selector, namespaces.get(namespace)) {
             (Some(selector), Some(labels)) => selects(selector, labels),
             _ => false,
         }
     }
+}
+
+fn is_named(allowed: &AllowedNamespaces, namespace: &str) -> bool {
+    allowed.names.iter().flatten().any(|name| name == namespace)
 }
 
 /// The same for an account that does not exist: its name is no business of a namespace that may not use it.

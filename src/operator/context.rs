@@ -9,9 +9,10 @@ use super::modes::Modes;
 use super::reconcile_state::ReconcileStates;
 use super::removed::Removed;
 use super::resync::ResyncIntervals;
-use crate::api::Reason;
 use crate::api::account::DriftScan;
+use crate::api::{EventReason, Reason};
 use crate::aws::registry::Accounts;
+use crate::kubernetes::managed::Managed;
 use crate::kubernetes::{Kubernetes, KubernetesError};
 use crate::model::names::Owner;
 use crate::model::settings::Settings;
@@ -78,6 +79,18 @@ impl Context {
         let Some(selector) = Namespaces::deciding_selector(&self.accounts, account, namespace) else { return Ok(None) };
         let labels = self.kubernetes.namespace_labels(namespace).await?;
         Ok((!selects(&selector, &labels)).then(|| not_allowed(account, namespace)))
+    }
+
+    /// An event if the API server finds invalid what was written to it: the status, which would say so, may be what it
+    /// rejects. Call it for the first of several failures.
+    pub fn report_rejected_write<K: Managed>(&self, object: &K, action: &str, error: &KubernetesError) {
+        if error.is_invalid() {
+            let note = format!(
+                "{error}; the status may be out of date. Check that the CRDs are those of the operator's version; the operator \
+                 retries"
+            );
+            self.kubernetes.event(object, true, EventReason::WriteRejected.as_str(), action, &note);
+        }
     }
 
     /// Adds the finalizer, which keeps the object until its AWS resources are deleted, unless the object has it.

@@ -25,7 +25,7 @@ use report::{Check, Report, Severity};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     aurora-log-export-operator doctor\n  \
-    kubectl alep doctor -n shop --ignore service-linked-role\n  \
+    kubectl alep doctor -n shop --ignore orphans\n  \
     kubectl exec -n aurora-log-export-system deploy/aurora-log-export-operator -- aurora-log-export-operator doctor\n\n\
     The last example uses the credentials and permissions of the operator itself. doctor changes nothing.\n\
     Exit code: 0 if healthy (warnings do not count), 1 with findings.")]

@@ -50,13 +50,16 @@ impl AccountReconciler {
         let began = Instant::now();
         let object = self.newest(object);
         let span = trace::account(object.name());
-        match panics::contain(self.try_reconcile(object)).instrument(span).await {
+        match panics::contain(self.try_reconcile(object.clone())).instrument(span).await {
             Ok(Ok(pause)) => pause,
             Ok(Err(KubernetesError::NotLeader)) => LONGEST_PAUSE,
             Ok(Err(error)) if error.is_not_found() => INTERVAL,
             Ok(Err(error)) => {
                 if !error.is_conflict() {
                     tracing::warn!(%error, "Kubernetes write failed; retrying");
+                }
+                if self.failures == 0 {
+                    self.context.report_rejected_write(&*object, "Verify", &error);
                 }
                 self.written = None;
                 self.retry()

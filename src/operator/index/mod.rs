@@ -217,15 +217,15 @@ impl Index {
         inner.ranks(&name.to_lowercase()).iter().map(|(_, key)| key.clone()).collect()
     }
 
-    /// The object that has the policy with this ARN, by its status.
-    pub fn owner_of_policy(&self, arn: &str) -> Option<Owner> {
+    /// True if an object has the policy with this ARN, according to its status.
+    pub fn has_policy(&self, arn: &str) -> bool {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
-        let (_, name) = arn.rsplit_once('/')?;
-        let has_it = |key: &&Owner| {
-            let object = inner.objects.get(*key).map(|entry| &entry.object);
-            object.and_then(|object| object.status.policy.as_ref()).is_some_and(|policy| policy.arn == arn)
+        let name = arn.rsplit('/').next().unwrap_or_default();
+        let has_it = |key: &Owner| {
+            let policy = inner.objects.get(key).and_then(|entry| entry.object.status.policy.as_ref());
+            policy.is_some_and(|policy| policy.arn == arn)
         };
-        inner.ranks(&name.to_lowercase()).iter().map(|(_, key)| key).find(has_it).cloned()
+        inner.ranks(&name.to_lowercase()).iter().any(|(_, key)| has_it(key))
     }
 
     /// The first object before this one that claims a name, ignoring case, and that `claims` accepts.

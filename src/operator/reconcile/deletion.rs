@@ -193,25 +193,32 @@ fn reading_again(identity: &Identity, after: Duration) -> Conclusion {
 
 fn note(identity: &Identity, leftovers: &Leftovers) -> String {
     let Leftovers { policy, role } = leftovers;
-    let (mut deleted, mut others) = (Vec::new(), Vec::new());
-    let mut tell = |noun: &str, arn: &str, is_deleted: bool, is_offered: bool| {
-        if is_deleted {
-            deleted.push(format!("{noun} {arn}"));
-        } else if is_offered {
-            others.push(format!("{noun} {arn} stays in AWS: its tag {TAG_ADOPTABLE_BY} offers it to another object"));
-        } else {
-            others.push(format!("this object had no {noun}"));
-        }
-    };
-    let offered = (*policy == Presence::Offered, *role == Presence::Offered);
-    tell("policy", identity.policy_arn.as_str(), matches!(policy, Presence::Ours(_)), offered.0);
-    tell("role", identity.role_arn.as_str(), matches!(role, Presence::Ours(_)), offered.1);
-    if !deleted.is_empty() {
-        others.insert(0, format!("deleted {}", deleted.join(" and ")));
-    } else if offered == (false, false) {
-        return "this object had neither policy nor role in AWS".to_owned();
+    let policy = fate("policy", identity.policy_arn.as_str(), policy);
+    let role = fate("role", identity.role_arn.as_str(), role);
+    match (policy, role) {
+        (Fate::Deleted(policy), Fate::Deleted(role)) => format!("deleted {policy} and {role}"),
+        (Fate::Deleted(deleted), Fate::Kept(other) | Fate::None(other))
+        | (Fate::Kept(other) | Fate::None(other), Fate::Deleted(deleted)) => format!("deleted {deleted}; {other}"),
+        (Fate::None(_), Fate::None(_)) => "this object had neither policy nor role in AWS".to_owned(),
+        (Fate::Kept(policy) | Fate::None(policy), Fate::Kept(role) | Fate::None(role)) => format!("{policy}; {role}"),
     }
-    others.join("; ")
+}
+
+/// What became of a resource, in words.
+enum Fate {
+    Deleted(String),
+    Kept(String),
+    None(String),
+}
+
+fn fate<T>(noun: &str, arn: &str, presence: &Presence<T>) -> Fate {
+    match presence {
+        Presence::Ours(_) => Fate::Deleted(format!("{noun} {arn}")),
+        Presence::Offered => {
+            Fate::Kept(format!("{noun} {arn} stays in AWS: its tag {TAG_ADOPTABLE_BY} offers it to another object"))
+        }
+        Presence::Absent | Presence::NotOurs => Fate::None(format!("this object had no {noun}")),
+    }
 }
 
 /// How long to wait before absence is believed: IAM may not show yet what was created within the last minute. `None`: it

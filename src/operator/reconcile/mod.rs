@@ -70,10 +70,9 @@ async fn reconcile_known(context: &Context, object: &Arc<PolicyObject>, priority
     let work = async {
         let result = reconcile_object(context, object, &mut state, priority).await;
         if let Err(error) = &result
-            && error.is_invalid()
             && state.failures == 0
         {
-            report::report_rejected_write(context, object, error);
+            context.report_rejected_write(&**object, "Reconcile", error);
         }
         result
     };

@@ -66,7 +66,7 @@ pub(super) async fn prepare_desired(
     spec: &AuroraLogExportPolicySpec,
 ) -> Result<Prepared<Desired>, NotPrepared> {
     let prepared = prepare(view, object, spec, desired).await?;
-    if spec.permissions_boundary.as_ref().is_some_and(|arn| view.index.owner_of_policy(arn).is_some()) {
+    if spec.permissions_boundary.as_ref().is_some_and(|arn| view.index.has_policy(arn)) {
         // Its owner could not delete it while a role has it as its boundary.
         let message = "spec.permissionsBoundary is the policy of another object: use another policy".to_owned();
         return Err(NotPrepared::Refused(Failure { reason: Reason::InvalidSpec, message, parts: Parts::ALL }));

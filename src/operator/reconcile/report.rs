@@ -86,15 +86,6 @@ pub(super) async fn write_status(
     Ok(after.cloned())
 }
 
-/// An event about a write to Kubernetes that the API server finds invalid: the status, which would say so, may be what it
-/// rejects.
-pub(super) fn report_rejected_write(context: &Context, object: &PolicyObject, error: &KubernetesError) {
-    let note = format!(
-        "{error}; the status may be out of date, and the operator tries again: check that the CRDs are those of its version"
-    );
-    context.kubernetes.event(object, true, EventReason::WriteRejected.as_str(), "Reconcile", &note);
-}
-
 /// Events and metrics about the writes to AWS: repaired drift if the object was in sync before, changes otherwise.
 pub(super) fn report_changes(
     context: &Context,

@@ -1,5 +1,6 @@
 //! What the platform team allows: the guardrails of an `AwsAccount`, or the operator's flags for objects without one.
 
+use super::identity::Identity;
 use super::problem::Problem;
 use crate::api::account::Guardrails;
 use crate::api::policy::{
@@ -7,13 +8,13 @@ use crate::api::policy::{
 };
 use crate::model::documents::pattern;
 use crate::model::documents::permissions::PermissionScope;
-use crate::model::names::{IamPath, Owner, PolicyArn, PolicyName, default_name};
+use crate::model::names::Owner;
 use crate::model::ownership::is_same_key;
 use crate::model::settings::{AccountFacts, Settings};
 
 /// Adds a problem for every guardrail that the spec violates.
 pub(super) fn check(
-    owner: &Owner,
+    identity: &Identity,
     spec: &AuroraLogExportPolicySpec,
     settings: &Settings,
     account: &AccountFacts,
@@ -28,8 +29,8 @@ pub(super) fn check(
     }
     match account.guardrails() {
         Some(guardrails) => {
-            check_account(owner, spec, guardrails, problems);
-            check_own_policy(owner, spec, settings, account, guardrails, problems);
+            check_account(identity.ownership.owner(), spec, guardrails, problems);
+            check_own_policy(identity, spec, guardrails, problems);
         }
         None => check_flags(spec, settings, problems),
     }
@@ -164,21 +165,16 @@ fn check_names(owner: &Owner, spec: &AuroraLogExportPolicySpec, guardrails: &Gua
 
 /// The object's own policy is neither the boundary nor, where the operator would detach or adopt it, a protected policy.
 fn check_own_policy(
-    owner: &Owner,
+    identity: &Identity,
     spec: &AuroraLogExportPolicySpec,
-    settings: &Settings,
-    account: &AccountFacts,
     guardrails: &Guardrails,
     problems: &mut Vec<Problem>,
 ) {
-    let prefix = guardrails.name_prefix.as_deref().unwrap_or_default();
-    let name = spec.policy_name.clone().unwrap_or_else(|| default_name(prefix, owner));
-    let path = spec.policy_path.as_ref().or(guardrails.iam_path.as_ref());
-    let path = path.map_or(settings.iam_path.as_str(), String::as_str);
+    let (name, arn) = (identity.policy_name.as_str(), identity.policy_arn.as_str());
     if let Some(boundary) = &guardrails.permissions_boundary
         && !boundary.contains("::aws:")
         // Policy names are unique regardless of path and case.
-        && boundary.rsplit('/').next().is_some_and(|taken| taken.eq_ignore_ascii_case(&name))
+        && boundary.rsplit('/').next().is_some_and(|taken| taken.eq_ignore_ascii_case(name))
     {
         problems.push(Problem::forbidden(
             "permissionsBoundary",
@@ -189,15 +185,12 @@ fn check_own_policy(
     let is_explicit = spec.policy_name.is_some() || spec.policy_path.is_some();
     // `FullAccess` detaches the own policy, which the object need not own. `Minimal` needs to own it.
     let takes = spec.access == Some(Access::FullAccess) || spec.adoption_policy == Some(AdoptionPolicy::Always);
-    if let (true, Ok(name), Ok(path)) = (is_explicit && takes, PolicyName::parse(name), IamPath::parse(path)) {
-        let arn = PolicyArn::derive(&account.partition, &account.id, &path, &name);
-        if guardrails.protected_policies.iter().flatten().any(|protected| pattern::contains(protected, arn.as_str())) {
-            problems.push(Problem::forbidden(
-                "protectedPolicies",
-                "spec.policyName",
-                format!("{arn} is protected: choose another name or path, or leave both unset"),
-            ));
-        }
+    if is_explicit && takes && identity.attachments.protects(arn) {
+        problems.push(Problem::forbidden(
+            "protectedPolicies",
+            "spec.policyName",
+            format!("{arn} is protected: choose another name or path, or leave both unset"),
+        ));
     }
 }
 

@@ -107,6 +107,13 @@ async fn with_the_uid_of_the_cluster_permissions_in_one_namespace_are_enough() -
     let rbac: Vec<_> =
         doctor["findings"].as_array().context("findings")?.iter().filter(|it| it["check"] == "rbac").collect();
     assert!(!rbac.is_empty() && rbac.iter().all(|it| it["severity"] == "warning"), "{doctor:#}");
+    // A person sees the warnings, and can hide them.
+    let doctor = ["doctor", "--operator-namespace", fixture.namespace(), "--ignore", "leader", "--ignore", "objects"];
+    let shown = informed.ok(&doctor).await?;
+    let warnings = shown.lines().filter(|line| line.starts_with("! rbac: ")).count();
+    assert!(warnings == rbac.len() && shown.contains("healthy: ") && shown.contains("warning"), "{shown}");
+    let hidden = informed.ok(&[&doctor[..], &["--ignore", "rbac"]].concat()).await?;
+    assert!(hidden.starts_with("healthy: ") && !hidden.contains("warning"), "{hidden}");
     informed.ok(&["import"]).await?;
     // The name alone is not what this operator uses: the plan says so.
     let guess = user.ok(&["plan", &object]).await?;

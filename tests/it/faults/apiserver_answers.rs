@@ -10,6 +10,8 @@ use aurora_test_support::controlplane::ControlPlaneOptions;
 use aurora_test_support::environment::Environment;
 use aurora_test_support::iam_model::faults::{self, Effect};
 use aurora_test_support::wait::wait_for;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, ListParams};
 use serde_json::json;
 
 use crate::environment;
@@ -17,6 +19,7 @@ use crate::fixture::{Fixture, LIMIT, is_about};
 
 const POLICIES: &str = "auroralogexportpolicies";
 const STATUS: &str = "auroralogexportpolicies/status";
+const ACCOUNT_STATUS: &str = "awsaccounts/status";
 /// No resync during the test: changes arrive by a watch or a list.
 const RARELY: &str = "--drift-check-interval=1h";
 
@@ -111,18 +114,28 @@ async fn refused_and_lost_writes_are_repeated_and_nothing_is_done_twice() -> Res
 async fn a_status_that_the_api_server_rejects_is_told_in_one_event_and_written_as_soon_as_it_can() -> Result<()> {
     let mut fixture = Fixture::with(&[]).prepare().await?;
     let proxy = fixture.start_behind_proxy().await?;
-    proxy.set_rules(vec![Rule::new(Fault::refuse(422), Verb::Patch, STATUS)]);
+    let account = fixture.unique("prod");
+    let rejected = |resource, name| Rule::new(Fault::refuse(422), Verb::Patch, resource).about(name);
+    proxy.set_rules(vec![rejected(STATUS, "orders"), rejected(ACCOUNT_STATUS, &account)]);
     fixture.apply("orders", json!({})).await?;
-    wait_for("an event, and more attempts", LIMIT, async || {
-        ensure!(fixture.events().await?.iter().any(|event| is_about(event, "orders", "WriteRejected")));
-        ensure!(proxy.count(0, Verb::Patch, STATUS) >= 3);
+    fixture.account("prod", "111111111111", json!({})).await?;
+    // Events about an AwsAccount are in the namespace default.
+    let events: Api<Event> = Api::namespaced(fixture.client.clone(), "default");
+    let told = async || {
+        let (own, others) = (fixture.events().await?, events.list(&ListParams::default()).await?.items);
+        let count =
+            |events: &[Event], name: &str| events.iter().filter(|event| is_about(event, name, "WriteRejected")).count();
+        anyhow::Ok((count(&own, "orders"), count(&others, &account)))
+    };
+    wait_for("both events, and more attempts", LIMIT, async || {
+        let (told, tries) = (told().await?, [STATUS, ACCOUNT_STATUS].map(|it| proxy.count(0, Verb::Patch, it)));
+        ensure!(told.0 > 0 && told.1 > 0 && tries.iter().all(|tries| *tries >= 3), "{told:?} {tries:?}");
         Ok(())
     })
     .await?;
     proxy.clear_rules();
     fixture.ready("orders").await?;
-    let told = fixture.events().await?.iter().filter(|event| is_about(event, "orders", "WriteRejected")).count();
-    assert_eq!(told, 1);
+    assert_eq!(told().await?, (1, 1));
     let page = fixture.operator()?.metrics().await?;
     ensure!(page.contains("auroralogexport_reconcile_total{result=\"kubernetes_error\"}"), "{page}");
     fixture.finish().await

@@ -10,6 +10,7 @@ use aurora_test_support::http;
 use aurora_test_support::iam_model::http::{Server, ServerOptions};
 use aurora_test_support::operator::{Operator, OperatorOptions};
 use aurora_test_support::paths::workspace;
+use aurora_test_support::wait::wait_for;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -177,14 +178,12 @@ async fn quiet(stage: &Stage) -> Result<[Figure; 3]> {
 async fn deletions(stage: &Stage) -> Result<[Figure; 1]> {
     const OBJECTS: usize = 150;
     stage.attack(OBJECTS, |number| manifest(&format!("o{number}"), json!({}))).await?;
-    let began = Instant::now();
-    while began.elapsed() < PATIENCE {
-        let list = stage.attacker.list(&ListParams::default()).await?;
-        if list.items.iter().filter(|object| is_ready(object)).count() == OBJECTS {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    wait_for("every object of the attacker to be ready", PATIENCE, async || {
+        let ready = stage.attacker.list(&ListParams::default()).await?.items.iter().filter(|it| is_ready(it)).count();
+        ensure!(ready == OBJECTS, "{ready} of {OBJECTS}");
+        Ok(())
+    })
+    .await?;
     stage.attacker.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
     let took = stage.edit("beside deletions").await?;
     let left = stage.attacker.list(&ListParams::default()).await?.items.len();

@@ -3,8 +3,7 @@ use crate::api::policy::TrustProtection;
 use crate::model::documents::permissions::{PermissionScope, document};
 use crate::model::names::{AccountId, ClusterName, IamPath, Partition};
 use crate::model::settings::Cluster;
-use crate::pipeline::port::LastUse;
-use crate::pipeline::port::{Policy, Role};
+use crate::pipeline::port::{LastUse, Policy, Role};
 
 fn partition() -> Partition {
     Partition::parse("aws").unwrap()

@@ -178,7 +178,8 @@ impl Comparison<'_> {
     /// Deletes our policy of `Minimal`, which is superseded: its versions, then the policy.
     fn superseded_policy(&mut self, policy: &ObservedPolicy) {
         let identity = &self.desired.identity;
-        if !identity.ownership.judge(&policy.tags).is_ours() {
+        let ownership = &identity.ownership;
+        if !ownership.judge(&policy.tags).is_ours() || ownership.is_offered_to_another(&policy.tags) {
             return;
         }
         let arn = identity.policy_arn.clone();

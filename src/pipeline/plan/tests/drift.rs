@@ -1,13 +1,13 @@
 //! Drift by kind: the finding, and the writes that repair it.
 
-use crate::api::Field;
 use serde_json::{Value, json};
 
 use super::{OTHERS_POLICY, found, in_sync, plan_for, role, wanted, writes};
+use crate::api::{Field, TAG_ADOPTABLE_BY};
+use crate::model::ownership::Tags;
 use crate::pipeline::observe::{Content, Observed, ObservedPolicy};
 use crate::pipeline::plan::{Action, EarlierClaims, Part, Plan, Repair, plan, role_differences};
-use crate::pipeline::port::ObservedRole;
-use crate::pipeline::port::PolicyVersion;
+use crate::pipeline::port::{ObservedRole, PolicyVersion};
 
 const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/b";
 
@@ -278,13 +278,19 @@ fn switching_access_attaches_the_new_before_it_detaches_the_old() {
 }
 
 #[test]
-fn full_access_keeps_a_policy_that_is_not_ours() {
+fn full_access_keeps_a_policy_that_is_not_ours_or_is_being_handed_over() {
     let desired = wanted(json!({ "access": "FullAccess" }));
     let minimal = wanted(json!({}));
-    let mut policy = super::policy(&minimal);
-    policy.tags.clear();
-    let observed = Observed { role: Some(role(&desired)), policy: Some(policy), ..Observed::default() };
-    assert_eq!(plan_for(&desired, &observed), Ok(Plan::default()));
+    let with = |tags: Tags| {
+        let policy = ObservedPolicy { tags, ..super::policy(&minimal) };
+        let observed = Observed { role: Some(role(&desired)), policy: Some(policy), ..Observed::default() };
+        plan_for(&desired, &observed)
+    };
+    let ours = super::policy(&minimal).tags;
+    assert!(with(ours.clone()).is_ok_and(|plan| !plan.is_empty()), "it is deleted otherwise");
+    assert_eq!(with(Tags::new()), Ok(Plan::default()));
+    let offer = (TAG_ADOPTABLE_BY.to_owned(), "prod/shop/heir".to_owned());
+    assert_eq!(with(ours.into_iter().chain([offer]).collect()), Ok(Plan::default()));
 }
 
 #[test]

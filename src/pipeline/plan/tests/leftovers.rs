@@ -11,8 +11,7 @@ use crate::model::names::{PolicyArn, RoleName};
 use crate::model::ownership::Tags;
 use crate::pipeline::desired::Desired;
 use crate::pipeline::leftovers::{Leftovers, PolicyLeftover, Presence, RoleLeftover, observe_leftovers};
-use crate::pipeline::port::LastUse;
-use crate::pipeline::port::{Iam, NewPolicy, NewRole, Policy, PolicyUsers, PolicyVersion, Result, Role};
+use crate::pipeline::port::{Iam, LastUse, NewPolicy, NewRole, Policy, PolicyUsers, PolicyVersion, Result, Role};
 
 /// An account with at most one role and one policy, which records the calls it gets.
 #[derive(Default)]

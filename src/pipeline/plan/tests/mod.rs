@@ -8,7 +8,6 @@ mod tags;
 mod verdicts;
 
 use crate::api::Field;
-use crate::pipeline::port::LastUse;
 use serde_json::{Value, json};
 
 use super::{Action, Conflict, EarlierClaims, Part, Plan, plan};
@@ -17,7 +16,7 @@ use crate::model::ownership::Tags;
 use crate::model::settings::{AccountFacts, Cluster, Settings};
 use crate::pipeline::desired::{Desired, desired};
 use crate::pipeline::observe::{Content, Observed, ObservedPolicy};
-use crate::pipeline::port::ObservedRole;
+use crate::pipeline::port::{LastUse, ObservedRole};
 
 const OTHERS_POLICY: &str = "arn:aws:iam::aws:policy/ReadOnlyAccess";
 
